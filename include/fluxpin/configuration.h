@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The configuration file (libconfig syntax), read strictly into plain structures.
+ *
+ * Reading never changes anything but its result: a file is either valid as a whole, or refused
+ * with every error in it. Numbers, names and addresses are checked here, so that whoever uses a
+ * struct configuration may rely on the ranges given below. What depends on the host (does the
+ * interface exist, has it that queue, does its MTU hold the outer header) is checked by
+ * configuration_check_host.
+ *
+ * Memory: a configuration owns everything it points to and is immutable once read.
+ */
+#ifndef FLUXPIN_CONFIGURATION_H
+#define FLUXPIN_CONFIGURATION_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <fluxpin/address.h>
+
+/* Limits, also named in the messages. Backend and VIP indexes are 16 bits wide on the packet path. */
+#define CONFIGURATION_MAX_BACKENDS 65535 /* over all pools */
+#define CONFIGURATION_MAX_VIPS	   65535
+#define CONFIGURATION_MAX_WEIGHT   65535
+#define CONFIGURATION_MAX_QUEUES   1024 /* of one interface */
+#define CONFIGURATION_NAME_LENGTH  63	/* letters, digits, "-", "_", ".", ":" */
+
+enum slow_path {
+	SLOW_PATH_TAP,
+	SLOW_PATH_PASS,
+};
+
+/* What an AF_XDP socket may use, in the order in which "auto" tries them. */
+enum xdp_mode {
+	XDP_MODE_AUTO,
+	XDP_MODE_ZEROCOPY, /* native XDP and zero-copy sockets */
+	XDP_MODE_COPY,	   /* native XDP and copying sockets */
+	XDP_MODE_GENERIC,  /* "skb": generic XDP and copying sockets */
+};
+
+enum encapsulation {
+	ENCAPSULATION_GRE,
+	ENCAPSULATION_IPIP,
+	ENCAPSULATION_GUE,
+	ENCAPSULATION_L2,
+};
+
+enum health_check_type {
+	HEALTH_CHECK_NONE,
+	HEALTH_CHECK_TCP,
+	HEALTH_CHECK_HTTP,
+	HEALTH_CHECK_HTTPS,
+};
+
+enum icmp_echo {
+	ICMP_ECHO_REPLY,
+	ICMP_ECHO_FORWARD,
+	ICMP_ECHO_DROP,
+};
+
+enum affinity {
+	AFFINITY_5TUPLE,
+	AFFINITY_SOURCE,
+};
+
+/* Where in the file something stands, from 1; line 0 means "not in the file". */
+struct position {
+	uint32_t line;
+	uint32_t column;
+};
+
+struct interface_configuration {
+	char name[IF_NAMESIZE];
+	uint16_t *queues;    /* queue_count of them, ascending; NULL: every queue of the NIC */
+	uint16_t *cpus;	     /* cpu_count of them, worker i takes cpus[i % cpu_count]; NULL: spread
+			      * over the CPUs that the process may use */
+	uint32_t queue_count;
+	uint32_t cpu_count;
+	enum xdp_mode mode;
+	struct position position;	 /* of the name */
+	struct position queues_position; /* of the queues, or of the name */
+	struct position cpus_position;
+};
+
+struct health_check_configuration {
+	enum health_check_type type;
+	uint16_t port; /* host order */
+	char *path;
+	char *host; /* NULL: the backend's address */
+	uint64_t interval_ns;
+	uint64_t timeout_ns;
+	uint32_t rise;
+	uint32_t fall;
+};
+
+struct backend_configuration {
+	char *name; /* unique in its pool; the address as text when the file gives none */
+	struct address address;
+	uint16_t weight; /* 0: draining */
+	struct position position;
+};
+
+struct pool_configuration {
+	char *name; /* unique */
+	enum encapsulation encapsulation;
+	uint32_t table_size; /* M, a prime above the number of backends, at most 2^24 */
+	struct health_check_configuration health_check;
+	struct backend_configuration *backends; /* in the order of the file */
+	uint32_t backend_count;
+	struct position position;
+};
+
+struct vip_configuration {
+	char *name; /* unique; "ADDRESS:PORT/PROTOCOL" when the file gives none */
+	struct prefix prefix;
+	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP, or 0 for any */
+	uint16_t port;	  /* host order; 0: every port */
+	uint32_t pool;	  /* index into pools */
+	bool fragments;
+	bool tracking;
+	enum icmp_echo icmp_echo;
+	enum affinity affinity;
+	struct position position;
+};
+
+struct configuration {
+	uint64_t hash_seed;
+	struct address source_ipv4; /* zero: the address that the interface's route prefers */
+	struct address source_ipv6;
+	struct interface_configuration *interfaces; /* in the order of the file */
+	uint32_t interface_count;
+	enum slow_path slow_path;
+	struct {
+		uint32_t capacity; /* flows per worker, 1024 to 2^28, default 1048576 */
+		uint64_t tcp_idle_ns;
+		uint64_t udp_idle_ns;
+	} connections;
+	struct {
+		uint32_t frames;     /* per worker, a power of two, 1024 to 2^20, default 8192 */
+		uint32_t frame_size; /* 2048 or 4096 bytes */
+	} umem;
+	struct {
+		char *textfile; /* NULL: none */
+		uint64_t interval_ns;
+	} metrics;
+	char *control; /* path of the control socket; NULL: none */
+	struct pool_configuration *pools;
+	uint32_t pool_count;
+	struct vip_configuration *vips;
+	uint32_t vip_count;
+};
+
+/* One finding about a file. Warnings do not make it invalid. */
+struct finding {
+	bool is_warning;
+	struct position position; /* line 0: about the file as a whole */
+	char *message;
+};
+
+/*
+ * What was found, sorted by position, with the file's name and text so that it can be printed with
+ * source lines. Freed with findings_release.
+ */
+struct findings {
+	char *file;
+	char *text; /* NULL when the file could not be read */
+	struct finding *entries;
+	uint32_t count;
+	uint32_t error_count; /* those that are no warnings */
+};
+
+/*
+ * Reads and validates FILE. *findings is always filled in (release it), *configuration only on
+ * success (release it). Thread: control; blocks on file reads, allocates.
+ * Returns 0; -EINVAL when findings holds errors (an unreadable file is one, with line 0); -ENOMEM.
+ */
+int configuration_read(const char *file, struct configuration **configuration,
+		       struct findings *findings);
+
+/*
+ * Checks the interfaces of a valid configuration against this host: the interface exists, its
+ * queues and the CPUs exist, its MTU holds the outer header and still 576 bytes of inner packet
+ * (RFC 791 section 3.1); says the largest inner packet when the MTU does not fit a frame. Adds to
+ * findings. Thread: control; makes system calls. Returns 0, or -EINVAL when errors were added.
+ */
+int configuration_check_host(const struct configuration *configuration, struct findings *findings);
+
+/*
+ * Reads "IF[:QUEUES[@CPUS]]" of the command line, such as "eth0:0-3,6@2-5". Thread: start-up.
+ * Returns 0, or -EINVAL with a message for the user in *error (static or to be kept, not freed).
+ * interface_configuration_release frees the lists that it points to.
+ */
+int interface_configuration_parse(const char *text, struct interface_configuration *interface,
+				  const char **error);
+void interface_configuration_release(struct interface_configuration *interface);
+
+/* "auto", "zerocopy", "copy" or "skb" to the mode and back. Returns 0 or -EINVAL. Thread: any. */
+int xdp_mode_parse(const char *text, enum xdp_mode *mode);
+const char *xdp_mode_name(enum xdp_mode mode);
+const char *encapsulation_name(enum encapsulation encapsulation);
+
+void configuration_release(struct configuration *configuration);
+
+/* Appends a finding; the message is formatted and copied. Thread: control. 0 or -ENOMEM. */
+int findings_add(struct findings *findings, bool is_warning, struct position position,
+		 const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/*
+ * Prints each finding as "FILE:LINE:COLUMN: message" ("FILE: message" for line 0; warnings with
+ * "warning: " before the message), below it the source line and a caret. Thread: any.
+ */
+void findings_print(const struct findings *findings, FILE *stream);
+void findings_release(struct findings *findings);
+
+#endif
