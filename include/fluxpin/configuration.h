@@ -21,7 +21,8 @@
 
 #include <fluxpin/address.h>
 
-/* Limits, also named in the messages. Backend and VIP indexes are 16 bits wide on the packet path. */
+/* Limits, also named in the messages. Backend and VIP indexes are 16 bits wide on the packet path.
+ */
 #define CONFIGURATION_MAX_BACKENDS 65535 /* over all pools */
 #define CONFIGURATION_MAX_VIPS	   65535
 #define CONFIGURATION_MAX_WEIGHT   65535
@@ -74,9 +75,9 @@ struct position {
 
 struct interface_configuration {
 	char name[IF_NAMESIZE];
-	uint16_t *queues;    /* queue_count of them, ascending; NULL: every queue of the NIC */
-	uint16_t *cpus;	     /* cpu_count of them, worker i takes cpus[i % cpu_count]; NULL: spread
-			      * over the CPUs that the process may use */
+	uint16_t *queues; /* queue_count of them, ascending; NULL: every queue of the NIC */
+	uint16_t *cpus;	  /* cpu_count of them, worker i takes cpus[i % cpu_count]; NULL: spread
+			   * over the CPUs that the process may use */
 	uint32_t queue_count;
 	uint32_t cpu_count;
 	enum xdp_mode mode;
@@ -134,8 +135,8 @@ struct configuration {
 	uint32_t interface_count;
 	enum slow_path slow_path;
 	struct {
-		uint32_t capacity; /* flows per worker, 1024 to 2^28, default 1048576 */
-		uint64_t tcp_idle_ns;
+		uint32_t capacity;    /* flows per worker, 1024 to 2^23, default 1048576 */
+		uint64_t tcp_idle_ns; /* 1 s to 9 h (CONNECTION_MAX_IDLE), whole seconds */
 		uint64_t udp_idle_ns;
 	} connections;
 	struct {

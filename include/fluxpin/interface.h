@@ -17,7 +17,7 @@ struct interface {
 	int index;
 	uint32_t mtu; /* bytes of IP packet */
 	uint8_t mac[6];
-	bool is_up;	    /* administratively */
+	bool is_up; /* administratively */
 	bool has_carrier;
 	uint32_t queue_count; /* receive queues: combined + rx channels; without ethtool channels,
 			       * the rx-N folders in sysfs, or 1 */
@@ -40,8 +40,8 @@ int interface_set_alias(int index, const char *alias);
 int interface_disable_ipv6(int index);
 
 /*
- * Redirects every frame that arrives on `from` to the ingress of `to`: a clsact qdisc on `from` with a
- * u32 filter that matches everything and a mirred redirect. mirred marks the packet, so that
+ * Redirects every frame that arrives on `from` to the ingress of `to`: a clsact qdisc on `from`
+ * with a u32 filter that matches everything and a mirred redirect. mirred marks the packet, so that
  * generic XDP on `to` leaves it alone (bpf_redirect would loop). Both are interface indexes.
  * Returns 0 or the kernel's negative errno. Goes away with `from`.
  */

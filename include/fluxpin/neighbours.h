@@ -31,18 +31,18 @@ struct neighbours;
 
 enum next_hop_state {
 	NEXT_HOP_RESOLVED,
-	NEXT_HOP_NO_ROUTE,	/* no route, or one that is blackhole/unreachable/prohibit */
-	NEXT_HOP_LOCAL,		/* the destination is an address of this host, or broadcast/multicast */
+	NEXT_HOP_NO_ROUTE, /* no route, or one that is blackhole/unreachable/prohibit */
+	NEXT_HOP_LOCAL,	   /* the destination is an address of this host, or broadcast/multicast */
 	NEXT_HOP_OTHER_INTERFACE, /* the route leaves by another interface */
-	NEXT_HOP_NO_NEIGHBOUR,	/* ARP or ND has not (yet, or no longer) an answer */
+	NEXT_HOP_NO_NEIGHBOUR,	  /* ARP or ND has not (yet, or no longer) an answer */
 };
 
 struct next_hop {
 	enum next_hop_state state;
-	struct address gateway;	  /* whose MAC it is: a router, or the destination itself */
-	struct address source;	  /* the preferred source address towards it; zero when unknown */
-	uint8_t mac[6];		  /* valid when resolved */
-	uint32_t mtu;		  /* of the route (RTAX_MTU); 0: the interface's */
+	struct address gateway; /* whose MAC it is: a router, or the destination itself */
+	struct address source;	/* the preferred source address towards it; zero when unknown */
+	uint8_t mac[6];		/* valid when resolved */
+	uint32_t mtu;		/* of the route (RTAX_MTU); 0: the interface's */
 };
 
 /* Opens both sockets. Returns 0, or negative errno after logging. */
@@ -53,17 +53,17 @@ int neighbours_descriptor(const struct neighbours *neighbours);
 
 /*
  * Reads what the kernel reported. *changed tells whether any of it may alter a next hop (also when
- * messages were lost, ENOBUFS). Refreshes of a neighbour that keep its MAC and stay valid do not count. Never waits.
- * Returns 0 or negative errno.
+ * messages were lost, ENOBUFS). Refreshes of a neighbour that keep its MAC and stay valid do not
+ * count. Never waits. Returns 0 or negative errno.
  */
 int neighbours_drain(struct neighbours *neighbours, bool *changed);
 
 /*
  * The next hop towards `destination` for a frame that leaves by interface `index`. Where the
  * neighbour is not known, the kernel is asked to resolve it and keep it (managed), and
- * NEXT_HOP_NO_NEIGHBOUR is given until a change is reported. A neighbour that is STALE, DELAY or PROBE is still
- * resolved; INCOMPLETE and FAILED are not.
- * Returns 0 with *next_hop filled in, or negative errno (untouched).
+ * NEXT_HOP_NO_NEIGHBOUR is given until a change is reported. A neighbour that is STALE, DELAY or
+ * PROBE is still resolved; INCOMPLETE and FAILED are not. Returns 0 with *next_hop filled in, or
+ * negative errno (untouched).
  */
 int next_hop_resolve(struct neighbours *neighbours, const struct address *destination, int index,
 		     struct next_hop *next_hop);
@@ -72,7 +72,8 @@ int next_hop_resolve(struct neighbours *neighbours, const struct address *destin
  * Brackets a round of next_hop_resolve calls for everything that is still needed: managed entries
  * that fluxpin holds and that no call between begin and end asked for are removed. The first round
  * also finds those that a killed fluxpin left (by protocol number), and takes over or removes them.
- * With several fluxpins in one network namespace, an entry that another one needs comes back at its next round.
+ * With several fluxpins in one network namespace, an entry that another one needs comes back at its
+ * next round.
  */
 void neighbours_begin_round(struct neighbours *neighbours);
 void neighbours_end_round(struct neighbours *neighbours);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The flow hash: XXH3-64 of the canonical 5-tuple with the cluster's seed. Every fluxpin with the
+ * same hash_seed computes the same value, whatever its host, byte order or version.
+ *
+ * The canonical IPv4 5-tuple is 16 bytes: source address, destination address, source port,
+ * destination port, all in network order, the protocol, and three zero bytes.
+ *
+ * Uses of the 64 bits: Maglev slot from the upper 32, connection bucket from the lower ones, and
+ * all of them as the connection's signature.
+ */
+#ifndef FLUXPIN_FLOW_H
+#define FLUXPIN_FLOW_H
+
+#include <stdint.h>
+
+/* Thread: any. */
+uint64_t flow_hash_ipv4(uint32_t source_be, uint32_t destination_be, uint16_t source_port_be,
+			uint16_t destination_port_be, uint8_t protocol, uint64_t seed);
+
+#endif

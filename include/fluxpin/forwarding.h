@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The forwarding state: everything that a worker needs to decide on a packet, in one immutable
+ * snapshot. The control thread builds it, publishes it with one rcu_assign_pointer, and frees the
+ * old one after a grace period; workers read the pointer once per batch.
+ *
+ * Backends are named by 16-bit indexes that stay theirs over reloads. An index that is given to
+ * another backend gets another generation, so that a connection of the old one never hits the new
+ * one.
+ */
+#ifndef FLUXPIN_FORWARDING_H
+#define FLUXPIN_FORWARDING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <fluxpin/encapsulation.h>
+#include <fluxpin/vip_table.h>
+
+struct forwarding_pool {
+	const uint16_t *slots; /* Maglev table: backend indexes or MAGLEV_NO_BACKEND */
+	uint32_t size;	       /* M */
+};
+
+/* What the workers of one NIC need; they know it by its ordinal. */
+struct forwarding_interface {
+	const struct destination *destinations; /* by backend index, destination_count of them */
+	uint8_t mac[6];				/* of the NIC, as on the wire */
+	bool any_mac;				/* take frames to every unicast address (replay) */
+};
+
+struct forwarding {
+	uint64_t generation;
+	uint64_t hash_seed;
+	const struct vip_table *vips;
+	const struct forwarding_pool *pools;
+	const struct forwarding_interface *interfaces;
+	uint32_t pool_count;
+	uint32_t interface_count;
+	uint32_t destination_count;
+};
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The port: where a pipeline's frames come from and go to. An AF_XDP socket, a pcap file and the
+ * benchmark's memory are ports; the pipeline is the same on all of them.
+ *
+ *            receive                    send (taken)
+ *     port ------------> pipeline ----------------------> port
+ *       ^                   |  deliver (borrowed: slow path, the frame stays with the pipeline)
+ *       +-------------------+
+ *              recycle
+ *
+ * Ownership: a frame belongs to the pipeline from receive until send has taken it or recycle has
+ * given it back. Every received frame goes back by exactly one of the two, within the same batch.
+ *
+ * Thread: all calls come from the one worker that owns the port.
+ */
+#ifndef FLUXPIN_PORT_H
+#define FLUXPIN_PORT_H
+
+#include <stdint.h>
+
+/* The most frames in one batch; also the number of bits in deliver's answer. */
+#define PORT_BATCH 64
+
+/* One Ethernet frame in the port's memory. */
+struct frame {
+	uint8_t *data;	   /* first byte of the Ethernet header */
+	uint64_t address;  /* the port's own handle; the pipeline moves it along with data */
+	uint32_t length;   /* bytes from data */
+	uint32_t headroom; /* bytes in front of data that may be written */
+};
+
+struct port;
+
+struct port_operations {
+	/*
+	 * Takes up to capacity (at most PORT_BATCH) frames that arrived, and does the port's
+	 * housekeeping (reclaims sent frames, refills rings). Never waits. Returns the number.
+	 */
+	uint32_t (*receive)(struct port *port, struct frame *frames, uint32_t capacity);
+
+	/*
+	 * Queues frames for transmission, in order. Never waits. Returns how many were taken, from
+	 * the front; the others stay with the caller.
+	 */
+	uint32_t (*send)(struct port *port, const struct frame *frames, uint32_t count);
+
+	/*
+	 * Hands copies of frames, bit for bit, to the kernel. Never waits. Returns a mask: bit i is
+	 * set when frame i was accepted. The frames stay with the caller.
+	 */
+	uint64_t (*deliver)(struct port *port, const struct frame *frames, uint32_t count);
+
+	/* Gives frames back, unsent. Never fails. */
+	void (*recycle)(struct port *port, const struct frame *frames, uint32_t count);
+};
+
+/* The head of every port; the port's own state follows it. */
+struct port {
+	const struct port_operations *operations;
+};
+
+#endif

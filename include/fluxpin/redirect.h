@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The redirect program on one NIC: attached with libxdp, with a socket map that has a place per
+ * queue. Also the lock that lets one fluxpin alone serve a NIC.
+ *
+ * Thread: control. All functions make system calls and may allocate.
+ */
+#ifndef FLUXPIN_REDIRECT_H
+#define FLUXPIN_REDIRECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <fluxpin/address.h>
+#include <fluxpin/interface.h>
+
+struct redirect; /* owned by the control thread */
+
+/*
+ * Attaches the program to the NIC: natively, or generic when `generic` is set. First it takes the
+ * NIC's lock and removes what a killed fluxpin left attached; programs of others are left alone.
+ * only_vips: frames that are for no VIP address (redirect_set_vips) are passed to the kernel by
+ * the program itself.
+ * Returns 0, or negative errno after logging the reason: -EBUSY when another fluxpin or another
+ * XDP program has the NIC, -EOPNOTSUPP when the driver has no native XDP (logged at debug level
+ * only: the caller may go down the ladder).
+ */
+int redirect_attach(const struct interface *nic, uint32_t queue_count, bool generic, bool only_vips,
+		    struct redirect **redirect);
+
+/* Gives queue's frames to an AF_XDP socket; remove: to the kernel again. 0 or negative errno. */
+int redirect_set_socket(struct redirect *redirect, uint32_t queue, int socket);
+int redirect_remove_socket(struct redirect *redirect, uint32_t queue);
+
+/*
+ * Replaces the VIP prefixes: adds the new ones first, then removes those that are gone, so no VIP
+ * is without service in between. Returns 0 or negative errno (the old ones then stay as well).
+ */
+int redirect_set_vips(struct redirect *redirect, const struct prefix *prefixes, uint32_t count);
+
+/* Read back from the kernel: whether the attached program is ours and native. */
+bool redirect_is_native(const struct redirect *redirect);
+
+/* Detaches our program, and only ours; releases the lock. NULL is allowed. */
+void redirect_detach(struct redirect *redirect);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What became of a packet. Every frame that a pipeline receives ends in exactly one verdict, and
+ * every drop has exactly one reason; the reason's name is the value of the metric label
+ * fluxpin_worker_dropped_packets_total{reason}.
+ */
+#ifndef FLUXPIN_VERDICT_H
+#define FLUXPIN_VERDICT_H
+
+/* X(identifier, label, explanation for the manual) */
+#define DROP_REASONS(X)                                                                           \
+	X(ETHERNET_TRUNCATED, "ethernet_truncated", "the frame is shorter than its link header")  \
+	X(IPV4_TRUNCATED, "ipv4_truncated", "the frame ends inside the IPv4 header")              \
+	X(IPV4_HEADER, "ipv4_header", "the version is not 4 or the header length is below 20")    \
+	X(IPV4_LENGTH, "ipv4_length", "the total length is below the header or beyond the frame") \
+	X(IPV4_CHECKSUM, "ipv4_checksum", "the IPv4 header checksum is wrong")                    \
+	X(TCP_HEADER, "tcp_header", "to a VIP: the TCP header is cut off or its offset is wrong") \
+	X(UDP_HEADER, "udp_header", "to a VIP: the UDP header is cut off or its length is wrong") \
+	X(FRAGMENT, "fragment", "to a VIP: a fragment, whose flow cannot be told")                \
+	X(NO_BACKEND, "no_backend", "the VIP's pool has no backend that serves")                  \
+	X(NO_NEXT_HOP, "no_next_hop", "the backend's route or neighbour is not resolved")         \
+	X(EXCEEDS_MTU, "exceeds_mtu", "the encapsulated packet exceeds the egress MTU")           \
+	X(NO_HEADROOM, "no_headroom", "no room in front of the packet for the outer header")      \
+	X(TX_RING_FULL, "tx_ring_full", "the transmit ring had no room")                          \
+	X(SLOW_PATH_REFUSED, "slow_path_refused", "the kernel did not take the frame from the TAP")
+
+enum drop_reason {
+#define X(identifier, label, explanation) DROP_##identifier,
+	DROP_REASONS(X)
+#undef X
+	DROP_REASON_COUNT
+};
+
+enum verdict {
+	VERDICT_FORWARD,   /* encapsulated and sent to a backend */
+	VERDICT_SLOW_PATH, /* handed to the kernel, unchanged */
+	VERDICT_ANSWER,	   /* answered by fluxpin itself, in place */
+	VERDICT_DROP,
+};
+
+/* The label of a reason; never NULL for a valid one. Thread: any. */
+const char *drop_reason_label(enum drop_reason reason);
+const char *drop_reason_explanation(enum drop_reason reason);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The VIP table: which VIP, if any, a packet's destination belongs to. Where several match, the
+ * longest prefix wins, then an exact port over port 0, then a protocol over any.
+ *
+ * Immutable once built, in one block of memory: for each prefix length in use a hash table of
+ * addresses (one probe tells that an address is no VIP), and behind it one of services.
+ */
+#ifndef FLUXPIN_VIP_TABLE_H
+#define FLUXPIN_VIP_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <fluxpin/address.h>
+
+/* What the packet path needs to know of a VIP. */
+struct vip {
+	struct prefix prefix;
+	uint16_t port;	  /* host order; 0: every port */
+	uint8_t protocol; /* IPPROTO_*; 0: any */
+	bool tracking;	  /* false: by consistent hash alone */
+	uint16_t index;	  /* for counters: stable over reloads */
+	uint16_t pool;	  /* index into the forwarding's pools */
+};
+
+struct vip_table;
+
+enum vip_match {
+	VIP_MATCH_NONE,	   /* no VIP has this address */
+	VIP_MATCH_ADDRESS, /* a VIP has it, but not this protocol and port */
+	VIP_MATCH_SERVICE,
+};
+
+/*
+ * Builds the table of copies of count VIPs (at most 65535), no two of which have the same prefix,
+ * protocol and port. Thread: control; allocates. Returns 0 or -ENOMEM.
+ */
+int vip_table_build(const struct vip *vips, uint32_t count, struct vip_table **table);
+void vip_table_release(struct vip_table *table);
+
+/*
+ * Looks up a destination; *vip is set on VIP_MATCH_SERVICE and lives as long as the table.
+ * protocol 0 stands for "no ports known" and finds VIP_MATCH_ADDRESS or NONE, or a VIP for every
+ * port and protocol. Thread: worker; no system call, no allocation.
+ */
+enum vip_match vip_table_find(const struct vip_table *table, const struct address *destination,
+			      uint8_t protocol, uint16_t port, const struct vip **vip);
+
+#endif

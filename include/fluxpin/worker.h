@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A worker: one pinned thread for one (interface, queue), with its own AF_XDP port, connection
+ * table, counters and TAP queue. Workers share nothing that is written, but the RCU pointer to the
+ * forwarding state, which they read once per batch.
+ *
+ * Thread: all calls are the control thread's. The worker's own loop is private.
+ */
+#ifndef FLUXPIN_WORKER_H
+#define FLUXPIN_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <fluxpin/connection_table.h>
+#include <fluxpin/counters.h>
+#include <fluxpin/forwarding.h>
+#include <fluxpin/xsk_port.h>
+
+struct worker;
+
+struct worker_options {
+	struct xsk_port_options port;
+	uint32_t interface; /* ordinal into forwarding.interfaces */
+	int cpu;	    /* to pin to; -1: none */
+	uint32_t connection_capacity;
+	uint32_t tcp_idle_seconds;
+	uint32_t udp_idle_seconds;
+	/* Where the control thread publishes (rcu_assign_pointer); not NULL when the worker starts.
+	 */
+	const struct forwarding *const *forwarding;
+};
+
+/* What a worker tells of itself, read at any time. */
+struct worker_report {
+	struct xsk_ledger ledger; /* all of one moment, at most about a second old */
+	uint64_t connections;
+	uint64_t connection_evictions;
+	uint64_t connection_untracked;
+};
+
+/*
+ * Allocates everything and opens the port; no thread yet. Returns 0 or negative errno, that of
+ * xsk_port_open or -ENOMEM; nothing is logged.
+ */
+int worker_open(const struct worker_options *options, struct worker **worker);
+
+/* Starts the thread. Returns 0 or negative errno after logging. */
+int worker_start(struct worker *worker);
+
+/*
+ * Ends the thread: it takes what is still in the RX ring and waits up to 100 ms for what it sent,
+ * so the socket map's entry is to be removed before. Counters stay readable until worker_close.
+ */
+void worker_stop(struct worker *worker);
+void worker_close(struct worker *worker);
+
+const char *worker_interface(const struct worker *worker);
+uint32_t worker_queue(const struct worker *worker);
+int worker_cpu(const struct worker *worker);
+struct xsk_port *worker_port(const struct worker *worker);
+const struct counters *worker_counters(const struct worker *worker);
+
+/* By VIP or backend index, 65536 of each. */
+const struct traffic_counter *worker_vips(const struct worker *worker);
+const struct traffic_counter *worker_backends(const struct worker *worker);
+
+/* Zeroes an index's counters. Only after a grace period in which no forwarding state had the index.
+ */
+void worker_reset_vip(struct worker *worker, uint16_t index);
+void worker_reset_backend(struct worker *worker, uint16_t index);
+
+void worker_read_report(const struct worker *worker, struct worker_report *report);
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <fluxpin/log.h>
+
+#include "daemon_internal.h"
+
+#define NANOSECONDS_PER_SECOND UINT64_C(1000000000)
+
+/* The queues with a worker: those of the configuration, or all. */
+static int choose_queues(struct device *device, const struct interface *nic)
+{
+	const struct interface_configuration *configuration = device->configuration;
+
+	device->queue_count =
+		configuration->queues != NULL ? configuration->queue_count : nic->queue_count;
+	device->queues = calloc(device->queue_count, sizeof(*device->queues));
+	if (device->queues == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < device->queue_count; i++)
+		device->queues[i] =
+			configuration->queues != NULL ? configuration->queues[i] : (uint16_t)i;
+	return 0;
+}
+
+static bool is_served(const struct device *device, uint32_t queue)
+{
+	for (uint32_t i = 0; i < device->queue_count; i++)
+		if (device->queues[i] == queue)
+			return true;
+	return false;
+}
+
+static void warn_unserved(const struct device *device, const struct interface *nic)
+{
+	char list[256] = "";
+	size_t length = 0;
+
+	for (uint32_t queue = 0; queue < nic->queue_count && length + 8 < sizeof(list); queue++)
+		if (!is_served(device, queue))
+			length += (size_t)snprintf(list + length, sizeof(list) - length, "%s%u",
+						   length > 0 ? ", " : "", queue);
+	if (length > 0)
+		log_warning("%s: no worker serves queue %s of %u: what arrives there bypasses the "
+			    "load balancer",
+			    nic->name, list, nic->queue_count);
+}
+
+static void warn_offloads(const struct interface *nic)
+{
+	char list[256];
+
+	if (interface_harmful_offloads(nic->name, list, sizeof(list)) == 0 && list[0] != '\0')
+		log_warning("%s: these offloads merge packets or hide VLAN tags from XDP: %s "
+			    "(ethtool -K %s NAME off)",
+			    nic->name, list, nic->name);
+}
+
+static void log_refusal(const struct device *device, const struct interface *nic, uint32_t queue,
+			const char *what, int error)
+{
+	if (error == -EBUSY)
+		log_error("%s queue %u (driver %s): another process has this queue", nic->name,
+			  queue, nic->driver);
+	else
+		log_error("%s queue %u (driver %s): mode %s: %s refused: %s", nic->name, queue,
+			  nic->driver, xdp_mode_name(device->mode), what, strerror(-error));
+}
+
+/* Native XDP if it may be, else generic. */
+static int attach_program(struct daemon *daemon, struct device *device, const struct interface *nic)
+{
+	bool only_vips = daemon->configuration->slow_path == SLOW_PATH_PASS;
+	int error;
+
+	if (device->mode != XDP_MODE_GENERIC) {
+		error = redirect_attach(nic, nic->queue_count, false, only_vips, &device->redirect);
+		if (error == 0 || error == -EBUSY)
+			return error;
+		if (device->mode != XDP_MODE_AUTO || error == -EPERM) {
+			log_refusal(device, nic, device->queues[0], "native XDP", error);
+			return error;
+		}
+		log_info("%s (driver %s): native XDP refused: %s; using generic XDP", nic->name,
+			 nic->driver, strerror(-error));
+	}
+	device->generic = true;
+	error = redirect_attach(nic, nic->queue_count, true, only_vips, &device->redirect);
+	if (error != 0 && error != -EBUSY)
+		log_refusal(device, nic, device->queues[0], "generic XDP", error);
+	return error;
+}
+
+static int open_device(struct daemon *daemon, struct device *device, const struct interface *nic)
+{
+	int error = choose_queues(device, nic);
+
+	if (error != 0)
+		return error;
+	if (!nic->is_up)
+		log_warning("%s is down (ip link set dev %s up)", nic->name, nic->name);
+	warn_unserved(device, nic);
+	warn_offloads(nic);
+	error = attach_program(daemon, device, nic);
+	if (error != 0 || daemon->configuration->slow_path != SLOW_PATH_TAP)
+		return error;
+	return tap_open(nic, device->queue_count, &device->tap);
+}
+
+/* CPU of worker i of the device: from its list, else the n-th that the process may use. */
+static int choose_cpu(const struct device *device, uint32_t i, uint32_t n)
+{
+	cpu_set_t allowed;
+	uint32_t count;
+
+	if (device->configuration->cpus != NULL)
+		return device->configuration->cpus[i % device->configuration->cpu_count];
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
+		return -1;
+	count = (uint32_t)CPU_COUNT(&allowed);
+	n %= count;
+	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &allowed) && n-- == 0)
+			return (int)cpu;
+	return -1;
+}
+
+static void log_worker(const struct device *device, const struct interface *nic,
+		       struct worker *worker, const struct worker_options *options)
+{
+	struct xsk_port *port = worker_port(worker);
+	const char *got = xsk_port_is_zero_copy(port)		 ? "zero-copy"
+			  : redirect_is_native(device->redirect) ? "copy (native XDP)"
+								 : "copy (generic XDP)";
+
+	log_info("%s queue %u: %s, driver %s, CPU %d, %u frames of %u bytes on %s pages", nic->name,
+		 options->port.queue, got, nic->driver, options->cpu, options->port.frames,
+		 options->port.frame_size, xsk_port_has_huge_pages(port) ? "2 MB" : "4 KB");
+}
+
+static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
+{
+	const struct configuration *configuration = daemon->configuration;
+	struct device *device = &daemon->devices[ordinal];
+	const struct interface *nic = &daemon->nics[ordinal];
+	struct worker_options options = {
+		.port = {
+			.queue = device->queues[i],
+			.frames = configuration->umem.frames,
+			.frame_size = configuration->umem.frame_size,
+			.zero_copy = !device->generic && device->mode != XDP_MODE_COPY,
+			.generic = device->generic,
+			.tap = device->tap != NULL ? tap_queue(device->tap, i) : -1,
+		},
+		.interface = ordinal,
+		.cpu = choose_cpu(device, i, daemon->worker_count),
+		.connection_capacity = configuration->connections.capacity,
+		.tcp_idle_seconds =
+			(uint32_t)(configuration->connections.tcp_idle_ns / NANOSECONDS_PER_SECOND),
+		.udp_idle_seconds =
+			(uint32_t)(configuration->connections.udp_idle_ns / NANOSECONDS_PER_SECOND),
+		.forwarding = &daemon->published,
+	};
+	struct worker *worker;
+	int error;
+
+	snprintf(options.port.interface, sizeof(options.port.interface), "%s", nic->name);
+	error = worker_open(&options, &worker);
+	if (error != 0 && error != -EBUSY && options.port.zero_copy &&
+	    device->mode == XDP_MODE_AUTO) {
+		log_debug("%s queue %u: zero-copy refused: %s", nic->name, options.port.queue,
+			  strerror(-error));
+		options.port.zero_copy = false;
+		error = worker_open(&options, &worker);
+	}
+	if (error != 0) {
+		log_refusal(device, nic, options.port.queue,
+			    options.port.zero_copy ? "zero-copy" : "the AF_XDP socket", error);
+		return error;
+	}
+	daemon->workers[daemon->worker_count++] = worker;
+	log_worker(device, nic, worker, &options);
+	return 0;
+}
+
+int daemon_open_devices(struct daemon *daemon)
+{
+	const struct configuration *configuration = daemon->configuration;
+	uint32_t worker_count = 0;
+	int error;
+
+	daemon->devices = calloc(configuration->interface_count, sizeof(*daemon->devices));
+	daemon->nics = calloc(configuration->interface_count, sizeof(*daemon->nics));
+	if (daemon->devices == NULL || daemon->nics == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < configuration->interface_count; i++) {
+		struct device *device = &daemon->devices[i];
+
+		device->configuration = &configuration->interfaces[i];
+		device->mode = daemon->options->mode != NULL ? *daemon->options->mode
+							     : device->configuration->mode;
+		error = interface_query(device->configuration->name, &daemon->nics[i]);
+		if (error != 0) {
+			log_error("%s: %s", device->configuration->name, strerror(-error));
+			return error;
+		}
+		daemon->device_count++;
+		error = open_device(daemon, device, &daemon->nics[i]);
+		if (error != 0)
+			return error;
+		worker_count += device->queue_count;
+	}
+	daemon->workers = calloc(worker_count, sizeof(struct worker *));
+	if (daemon->workers == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < daemon->device_count; i++)
+		for (uint32_t j = 0; j < daemon->devices[i].queue_count; j++) {
+			error = open_worker(daemon, i, j);
+			if (error != 0)
+				return error;
+		}
+	return 0;
+}
+
+/* The device that a worker serves. */
+static struct device *device_of(struct daemon *daemon, const struct worker *worker)
+{
+	for (uint32_t i = 0; i < daemon->device_count; i++)
+		if (strcmp(daemon->nics[i].name, worker_interface(worker)) == 0)
+			return &daemon->devices[i];
+	return NULL;
+}
+
+int daemon_start_workers(struct daemon *daemon)
+{
+	for (uint32_t i = 0; i < daemon->worker_count; i++) {
+		struct worker *worker = daemon->workers[i];
+		struct device *device = device_of(daemon, worker);
+		int error = worker_start(worker);
+
+		if (error != 0)
+			return error;
+		error = redirect_set_socket(device->redirect, worker_queue(worker),
+					    xsk_port_descriptor(worker_port(worker)));
+		if (error != 0) {
+			log_refusal(device, &daemon->nics[device - daemon->devices],
+				    worker_queue(worker), "the socket map", error);
+			return error;
+		}
+	}
+	return 0;
+}
+
+void daemon_stop_workers(struct daemon *daemon)
+{
+	/* All map entries first: from here on the kernel gets every frame. */
+	for (uint32_t i = 0; i < daemon->worker_count; i++) {
+		struct device *device = device_of(daemon, daemon->workers[i]);
+
+		if (device->redirect != NULL)
+			redirect_remove_socket(device->redirect, worker_queue(daemon->workers[i]));
+	}
+	for (uint32_t i = 0; i < daemon->worker_count; i++)
+		worker_stop(daemon->workers[i]);
+}
+
+void daemon_close_devices(struct daemon *daemon)
+{
+	for (uint32_t i = 0; i < daemon->worker_count; i++)
+		worker_close(daemon->workers[i]);
+	for (uint32_t i = 0; i < daemon->device_count; i++) {
+		redirect_detach(daemon->devices[i].redirect);
+		tap_close(daemon->devices[i].tap);
+		free(daemon->devices[i].queues);
+	}
+	free(daemon->workers);
+	free(daemon->nics);
+	free(daemon->devices);
+}
+
+int daemon_refresh_devices(struct daemon *daemon)
+{
+	for (uint32_t i = 0; i < daemon->device_count; i++) {
+		struct device *device = &daemon->devices[i];
+		struct interface *nic = &daemon->nics[i];
+		struct interface now;
+		int error = interface_query(nic->name, &now);
+
+		if (error == -ENODEV || (error == 0 && now.index != nic->index)) {
+			log_error("%s is gone", nic->name);
+			return -ENODEV;
+		}
+		if (error != 0)
+			return error;
+		if (device->tap != NULL &&
+		    (now.mtu != nic->mtu || memcmp(now.mac, nic->mac, sizeof(now.mac)) != 0))
+			tap_follow(device->tap, &now);
+		*nic = now;
+	}
+	return 0;
+}

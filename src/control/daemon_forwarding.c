@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <urcu-qsbr.h>
+
+#include <fluxpin/log.h>
+
+#include "daemon_internal.h"
+
+/* How long a new backend's neighbour is waited for before it gets traffic all the same. */
+#define RESOLVE_NS	UINT64_C(1000000000)
+#define RESOLVE_POLL_MS 50
+
+/* Next hops that only lack an answer of the neighbour. */
+static uint32_t count_waiting(const struct daemon *daemon, const struct forwarding_state *state)
+{
+	uint32_t waiting = 0;
+
+	if (state == NULL)
+		return 0;
+	for (uint32_t i = 0; i < daemon->device_count * state->tables->backend_count; i++)
+		waiting += state->next_hops[i] == NEXT_HOP_NO_NEIGHBOUR;
+	return waiting;
+}
+
+static int build_state(struct daemon *daemon, const struct configuration *configuration,
+		       const struct forwarding_tables *tables, struct forwarding_state **state)
+{
+	return forwarding_state_build(configuration, tables, daemon->neighbours, daemon->nics,
+				      daemon->device_count, daemon->metrics.generation, state);
+}
+
+/*
+ * Builds a state, and again while neighbours answer: a backend that is new must not lose its first
+ * packets to an ARP request. Those that were silent before are not waited for.
+ */
+static int build_settled_state(struct daemon *daemon, const struct configuration *configuration,
+			       const struct forwarding_tables *tables,
+			       struct forwarding_state **result)
+{
+	uint32_t silent = count_waiting(daemon, daemon->state);
+	uint64_t deadline = daemon_clock() + RESOLVE_NS;
+	struct forwarding_state *state;
+	int error = build_state(daemon, configuration, tables, &state);
+
+	while (error == 0 && count_waiting(daemon, state) > silent && daemon_clock() < deadline) {
+		struct pollfd descriptor = { .fd = neighbours_descriptor(daemon->neighbours),
+					     .events = POLLIN };
+		bool changed = false;
+
+		if (poll(&descriptor, 1, RESOLVE_POLL_MS) > 0)
+			neighbours_drain(daemon->neighbours, &changed);
+		if (!changed)
+			continue;
+		forwarding_state_release(state);
+		error = build_state(daemon, configuration, tables, &state);
+	}
+	if (error == 0)
+		*result = state;
+	return error;
+}
+
+/* Makes the state the workers' and frees the old one when none of them uses it any more. */
+static void publish(struct daemon *daemon, struct forwarding_state *state)
+{
+	struct forwarding_state *old = daemon->state;
+
+	daemon->state = state;
+	daemon->metrics.state = state;
+	/* Partner: rcu_dereference in the worker's run_batch. */
+	rcu_assign_pointer(daemon->published, &state->forwarding);
+	synchronize_rcu();
+	forwarding_state_release(old);
+}
+
+static void update_vip_filter(struct daemon *daemon)
+{
+	for (uint32_t i = 0; i < daemon->device_count; i++) {
+		int error = redirect_set_vips(daemon->devices[i].redirect, daemon->tables->prefixes,
+					      daemon->tables->vip_count);
+
+		if (error != 0)
+			log_error("%s: telling the XDP program the VIPs: %s", daemon->nics[i].name,
+				  strerror(-error));
+	}
+}
+
+int daemon_first_forwarding(struct daemon *daemon)
+{
+	struct forwarding_state *state;
+	int error;
+
+	registry_begin(daemon->backend_indexes);
+	registry_begin(daemon->vip_indexes);
+	error = forwarding_tables_build(daemon->configuration, daemon->backend_indexes,
+					daemon->vip_indexes, &daemon->tables);
+	if (error == 0)
+		error = build_settled_state(daemon, daemon->configuration, daemon->tables, &state);
+	if (error != 0) {
+		log_error("building the forwarding state: %s", strerror(-error));
+		return error;
+	}
+	publish(daemon, state);
+	update_vip_filter(daemon);
+	return 0;
+}
+
+int daemon_follow_next_hops(struct daemon *daemon)
+{
+	struct forwarding_state *state;
+	int error = build_state(daemon, daemon->configuration, daemon->tables, &state);
+
+	if (error != 0) {
+		log_warning("reading routes and neighbours: %s", strerror(-error));
+		return error;
+	}
+	if (forwarding_state_equal(state, daemon->state)) {
+		forwarding_state_release(state);
+		return 0;
+	}
+	log_debug("next hops changed: %u not resolved", state->unresolved);
+	publish(daemon, state);
+	return 0;
+}
+
+static void reset_backend(void *context, uint16_t index)
+{
+	struct daemon *daemon = context;
+
+	daemon->warned[index] = 0;
+	for (uint32_t i = 0; i < daemon->worker_count; i++)
+		worker_reset_backend(daemon->workers[i], index);
+}
+
+static void reset_vip(void *context, uint16_t index)
+{
+	struct daemon *daemon = context;
+
+	for (uint32_t i = 0; i < daemon->worker_count; i++)
+		worker_reset_vip(daemon->workers[i], index);
+}
+
+static bool same_list(const uint16_t *a, uint32_t a_count, const uint16_t *b, uint32_t b_count)
+{
+	return a_count == b_count && (a == NULL) == (b == NULL) &&
+	       (a == NULL || memcmp(a, b, a_count * sizeof(*a)) == 0);
+}
+
+static bool same_interfaces(const struct configuration *a, const struct configuration *b)
+{
+	if (a->interface_count != b->interface_count)
+		return false;
+	for (uint32_t i = 0; i < a->interface_count; i++) {
+		const struct interface_configuration *x = &a->interfaces[i], *y = &b->interfaces[i];
+
+		if (strcmp(x->name, y->name) != 0 || x->mode != y->mode ||
+		    !same_list(x->queues, x->queue_count, y->queues, y->queue_count) ||
+		    !same_list(x->cpus, x->cpu_count, y->cpus, y->cpu_count))
+			return false;
+	}
+	return true;
+}
+
+static void warn_restart(const struct daemon *daemon, const struct configuration *new)
+{
+	const struct configuration *start = daemon->start;
+
+	if (daemon->options->interface_count == 0 && !same_interfaces(start, new))
+		log_warning("reload: interfaces changed; that takes a restart");
+	if (start->slow_path != new->slow_path)
+		log_warning("reload: slow_path changed; that takes a restart");
+	if (memcmp(&start->connections, &new->connections, sizeof(new->connections)) != 0)
+		log_warning("reload: connections changed; that takes a restart");
+	if (memcmp(&start->umem, &new->umem, sizeof(new->umem)) != 0)
+		log_warning("reload: umem changed; that takes a restart");
+	if (daemon->configuration->hash_seed != new->hash_seed)
+		log_warning("reload: hash_seed changed; open connections lose their backend");
+}
+
+/* Replaces the active configuration; nothing is changed on failure. */
+static int activate(struct daemon *daemon, struct configuration *new)
+{
+	struct forwarding_tables *tables = NULL, *old_tables = daemon->tables;
+	struct configuration *old = daemon->configuration;
+	struct forwarding_state *state;
+	int error;
+
+	registry_begin(daemon->backend_indexes);
+	registry_begin(daemon->vip_indexes);
+	daemon->metrics.generation++;
+	error = forwarding_tables_build(new, daemon->backend_indexes, daemon->vip_indexes, &tables);
+	if (error == 0)
+		error = build_settled_state(daemon, new, tables, &state);
+	if (error != 0) {
+		log_error("reload: building the forwarding state: %s", strerror(-error));
+		daemon->metrics.generation--;
+		forwarding_tables_release(tables);
+		registry_abort(daemon->backend_indexes);
+		registry_abort(daemon->vip_indexes);
+		return error;
+	}
+	publish(daemon, state);
+	daemon->configuration = new;
+	daemon->metrics.configuration = new;
+	daemon->tables = tables;
+	update_vip_filter(daemon);
+	registry_commit(daemon->backend_indexes, reset_backend, daemon);
+	registry_commit(daemon->vip_indexes, reset_vip, daemon);
+	forwarding_tables_release(old_tables);
+	if (old != daemon->start)
+		configuration_release(old);
+	return 0;
+}
+
+static int read_configuration(struct daemon *daemon, struct configuration **new)
+{
+	struct findings findings = { 0 };
+	int error = configuration_read(daemon->options->configuration_file, new, &findings);
+
+	/* With interfaces on the command line, those of the file are not in use. */
+	if (error == 0 && daemon->options->interface_count == 0) {
+		error = configuration_check_host(*new, &findings);
+		if (error != 0)
+			configuration_release(*new);
+	}
+	findings_print(&findings, stderr);
+	findings_release(&findings);
+	return error;
+}
+
+int daemon_reload(struct daemon *daemon)
+{
+	struct metrics_source *metrics = &daemon->metrics;
+	struct configuration *new;
+	int error;
+
+	log_info("reload: reading %s", daemon->options->configuration_file);
+	error = read_configuration(daemon, &new);
+	if (error == 0) {
+		warn_restart(daemon, new);
+		error = activate(daemon, new);
+		if (error != 0)
+			configuration_release(new);
+	}
+	metrics->last_reload_successful = error == 0;
+	if (error != 0) {
+		metrics->reloads_failed++;
+		log_error("reload refused: configuration generation %llu stays active",
+			  (unsigned long long)metrics->generation);
+		return error;
+	}
+	metrics->reloads_succeeded++;
+	metrics->last_success_seconds = time(NULL);
+	log_info("configuration generation %llu active: %u VIPs, %u pools, %u backends",
+		 (unsigned long long)metrics->generation, daemon->configuration->vip_count,
+		 daemon->configuration->pool_count, daemon->tables->backend_count);
+	return 0;
+}
+
+static void warn_next_hop(struct daemon *daemon, uint32_t i)
+{
+	const struct forwarding_backend *backend = &daemon->tables->backends[i];
+	const struct pool_configuration *pool = &daemon->configuration->pools[backend->pool];
+	const struct backend_configuration *configuration = &pool->backends[backend->backend];
+	const char *interface = NULL, *problem = NULL;
+	char address[ADDRESS_TEXT_SIZE];
+
+	for (uint32_t nic = 0; nic < daemon->device_count && problem == NULL; nic++) {
+		enum next_hop_state state =
+			daemon->state->next_hops[nic * daemon->tables->backend_count + i];
+
+		if (state == NEXT_HOP_RESOLVED)
+			continue;
+		interface = daemon->nics[nic].name;
+		problem = next_hop_state_name(state);
+	}
+	if (problem != NULL && !daemon->warned[backend->index])
+		log_warning("backend %s/%s (%s) gets no traffic by %s: %s", pool->name,
+			    configuration->name, address_format(&configuration->address, address),
+			    interface, problem);
+	else if (problem == NULL && daemon->warned[backend->index])
+		log_info("backend %s/%s (%s): next hop resolved", pool->name, configuration->name,
+			 address_format(&configuration->address, address));
+	daemon->warned[backend->index] = problem != NULL;
+}
+
+void daemon_warn_next_hops(struct daemon *daemon)
+{
+	for (uint32_t i = 0; i < daemon->tables->backend_count; i++)
+		warn_next_hop(daemon, i);
+}
+
+void daemon_release_forwarding(struct daemon *daemon)
+{
+	forwarding_state_release(daemon->state);
+	forwarding_tables_release(daemon->tables);
+	if (daemon->configuration != daemon->start)
+		configuration_release(daemon->configuration);
+	configuration_release(daemon->start);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <fluxpin/forwarding_builder.h>
+
+/* The outer source address: the operator's, else the one that the route prefers. */
+static uint32_t source_of(const struct configuration *configuration,
+			  const struct next_hop *next_hop, const struct interface *nic)
+{
+	uint32_t source_be = 0;
+
+	if (!address_is_zero(&configuration->source_ipv4))
+		return configuration->source_ipv4.words_be[3];
+	if (!address_is_zero(&next_hop->source))
+		return next_hop->source.words_be[3];
+	interface_source_ipv4(nic->index, &source_be);
+	return source_be;
+}
+
+static void prepare(const struct configuration *configuration, const struct next_hop *next_hop,
+		    const struct interface *nic, const struct address *address,
+		    struct destination *destination)
+{
+	uint32_t mtu = nic->mtu;
+
+	if (next_hop->mtu != 0 && next_hop->mtu < mtu)
+		mtu = next_hop->mtu;
+	encapsulation_prepare_gre_ipv4(destination, nic->mac, next_hop->mac,
+				       source_of(configuration, next_hop, nic),
+				       address->words_be[3], mtu);
+}
+
+static int resolve_interface(const struct configuration *configuration,
+			     struct neighbours *neighbours, const struct interface *nic,
+			     uint32_t ordinal, struct forwarding_state *state)
+{
+	const struct forwarding_tables *tables = state->tables;
+	struct destination *destinations = state->destinations + ordinal * tables->index_limit;
+	uint8_t *next_hops = state->next_hops + ordinal * tables->backend_count;
+
+	for (uint32_t i = 0; i < tables->backend_count; i++) {
+		const struct forwarding_backend *backend = &tables->backends[i];
+		const struct address *address =
+			&configuration->pools[backend->pool].backends[backend->backend].address;
+		struct destination *destination = &destinations[backend->index];
+		struct next_hop next_hop = { 0 };
+		int error = next_hop_resolve(neighbours, address, nic->index, &next_hop);
+
+		if (error != 0)
+			return error;
+		destination->generation = backend->generation;
+		destination->pool = (uint16_t)backend->pool;
+		destination->state = DESTINATION_UNRESOLVED;
+		next_hops[i] = (uint8_t)next_hop.state;
+		if (next_hop.state == NEXT_HOP_RESOLVED)
+			prepare(configuration, &next_hop, nic, address, destination);
+		else
+			state->unresolved++;
+	}
+	state->interfaces[ordinal].destinations = destinations;
+	memcpy(state->interfaces[ordinal].mac, nic->mac, sizeof(nic->mac));
+	return 0;
+}
+
+static struct forwarding_state *allocate(const struct forwarding_tables *tables, uint32_t nic_count)
+{
+	struct forwarding_state *state = calloc(1, sizeof(*state));
+	size_t size = (size_t)nic_count * tables->index_limit * sizeof(struct destination);
+
+	if (state == NULL)
+		return NULL;
+	state->tables = tables;
+	state->interfaces = calloc(nic_count, sizeof(*state->interfaces));
+	state->next_hops = calloc((size_t)nic_count * tables->backend_count + 1, 1);
+	state->destinations = aligned_alloc(64, size + sizeof(struct destination));
+	if (state->interfaces == NULL || state->next_hops == NULL || state->destinations == NULL) {
+		forwarding_state_release(state);
+		return NULL;
+	}
+	memset(state->destinations, 0, size);
+	return state;
+}
+
+int forwarding_state_build(const struct configuration *configuration,
+			   const struct forwarding_tables *tables, struct neighbours *neighbours,
+			   const struct interface *nics, uint32_t nic_count, uint64_t generation,
+			   struct forwarding_state **result)
+{
+	struct forwarding_state *state = allocate(tables, nic_count);
+	int error = 0;
+
+	if (state == NULL)
+		return -ENOMEM;
+	neighbours_begin_round(neighbours);
+	for (uint32_t i = 0; i < nic_count && error == 0; i++)
+		error = resolve_interface(configuration, neighbours, &nics[i], i, state);
+	neighbours_end_round(neighbours);
+	if (error != 0) {
+		forwarding_state_release(state);
+		return error;
+	}
+	state->forwarding = (struct forwarding){
+		.generation = generation,
+		.hash_seed = configuration->hash_seed,
+		.vips = tables->vips,
+		.pools = tables->pools,
+		.interfaces = state->interfaces,
+		.pool_count = tables->pool_count,
+		.interface_count = nic_count,
+		.destination_count = tables->index_limit,
+	};
+	*result = state;
+	return 0;
+}
+
+bool forwarding_state_equal(const struct forwarding_state *a, const struct forwarding_state *b)
+{
+	uint32_t nics = a->forwarding.interface_count;
+	size_t size = (size_t)nics * a->tables->index_limit * sizeof(struct destination);
+
+	if (a->tables != b->tables || nics != b->forwarding.interface_count)
+		return false;
+	for (uint32_t i = 0; i < nics; i++)
+		if (memcmp(a->interfaces[i].mac, b->interfaces[i].mac, 6) != 0)
+			return false;
+	/* Both are zeroed before they are filled in, padding included. */
+	return memcmp(a->destinations, b->destinations, size) == 0 &&
+	       memcmp(a->next_hops, b->next_hops, (size_t)nics * a->tables->backend_count) == 0;
+}
+
+void forwarding_state_release(struct forwarding_state *state)
+{
+	if (state == NULL)
+		return;
+	free(state->destinations);
+	free(state->next_hops);
+	free(state->interfaces);
+	free(state);
+}

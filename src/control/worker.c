@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+#include <urcu-qsbr.h>
+
+#include <fluxpin/log.h>
+#include <fluxpin/memory.h>
+#include <fluxpin/pipeline.h>
+#include <fluxpin/worker.h>
+
+/* Rounds without a frame before the worker sleeps: enough to bridge the gap between two frames of
+ * a busy queue, too few to show on an idle one. */
+#define ROUNDS_BEFORE_SLEEP 32
+
+/* How often an idle worker looks at its timers. */
+#define SLEEP_MS 1000
+
+/* Bounds on what a stopping worker still does. */
+#define STOP_BATCHES  1024
+#define STOP_WAITS_MS 100
+
+#define INDEX_COUNT 65536
+
+struct worker {
+	struct worker_options options;
+	struct pipeline pipeline;
+	struct connection_table connections;
+	struct xsk_port *port;
+	struct memory connection_memory;
+	struct memory vip_memory;
+	struct memory backend_memory;
+	pthread_t thread;
+	bool is_running;
+	bool stop; /* control thread sets it, with release; read by the worker with acquire */
+	int wake;  /* eventfd: readable once stop is set */
+	uint32_t version; /* of ledger: odd while the worker writes it */
+	struct xsk_ledger ledger;
+	struct counters counters;
+};
+
+_Static_assert(sizeof(struct xsk_ledger) % sizeof(uint32_t) == 0, "the ledger is copied by words");
+#define LEDGER_WORDS (sizeof(struct xsk_ledger) / sizeof(uint32_t))
+
+/* A sequence lock with this worker as its only writer; partner: worker_read_report. */
+static void publish_ledger(struct worker *worker)
+{
+	uint32_t words[LEDGER_WORDS];
+	struct xsk_ledger ledger;
+	uint32_t *shared = (uint32_t *)&worker->ledger;
+
+	xsk_port_read_ledger(worker->port, &ledger);
+	memcpy(words, &ledger, sizeof(words));
+	__atomic_store_n(&worker->version, worker->version + 1, __ATOMIC_RELAXED);
+	/* The odd version is seen before any of the new words (release stores of the words). */
+	for (uint32_t i = 0; i < LEDGER_WORDS; i++)
+		__atomic_store_n(&shared[i], words[i], __ATOMIC_RELEASE);
+	__atomic_store_n(&worker->version, worker->version + 1, __ATOMIC_RELEASE);
+}
+
+void worker_read_report(const struct worker *worker, struct worker_report *report)
+{
+	const uint32_t *shared = (const uint32_t *)&worker->ledger;
+	uint32_t words[LEDGER_WORDS];
+	uint32_t before, after;
+
+	do {
+		before = __atomic_load_n(&worker->version, __ATOMIC_ACQUIRE);
+		for (uint32_t i = 0; i < LEDGER_WORDS; i++)
+			words[i] = __atomic_load_n(&shared[i], __ATOMIC_ACQUIRE);
+		after = __atomic_load_n(&worker->version, __ATOMIC_RELAXED);
+	} while (before != after || (before & 1) != 0);
+	memcpy(&report->ledger, words, sizeof(words));
+	report->connections = counter_read(&worker->connections.count);
+	report->connection_evictions = counter_read(&worker->connections.evictions);
+	report->connection_untracked = counter_read(&worker->connections.untracked);
+}
+
+/* Of the coarse clock: read from the vDSO, no system call; its few milliseconds of grain are well
+ * below the second that the connection table counts in. */
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static uint32_t run_batch(struct worker *worker, uint64_t now)
+{
+	const struct forwarding *forwarding = rcu_dereference(*worker->options.forwarding);
+	uint32_t count = pipeline_run(&worker->pipeline, forwarding, now);
+
+	/* Nothing of the old state is used beyond this point; partner: synchronize_rcu after
+	 * rcu_assign_pointer in the control thread. */
+	rcu_quiescent_state();
+	return count;
+}
+
+static void finish(struct worker *worker)
+{
+	for (int i = 0; i < STOP_BATCHES && run_batch(worker, now_ns()) > 0; i++)
+		;
+	for (int i = 0; i < STOP_WAITS_MS && xsk_port_unsent(worker->port) > 0; i++) {
+		struct timespec millisecond = { .tv_nsec = 1000000 };
+
+		nanosleep(&millisecond, NULL);
+		run_batch(worker, now_ns());
+	}
+	publish_ledger(worker);
+}
+
+static void *run(void *argument)
+{
+	struct worker *worker = argument;
+	uint32_t idle_rounds = 0;
+	uint64_t published = 0;
+
+	rcu_register_thread();
+	while (!__atomic_load_n(&worker->stop, __ATOMIC_ACQUIRE)) {
+		uint64_t now = now_ns();
+
+		if (run_batch(worker, now) > 0)
+			idle_rounds = 0;
+		else
+			idle_rounds++;
+		if (now - published > UINT64_C(500000000)) {
+			publish_ledger(worker);
+			published = now;
+		}
+		if (idle_rounds > ROUNDS_BEFORE_SLEEP) {
+			publish_ledger(worker);
+			/* A sleeping worker must not hold up a reload. */
+			rcu_thread_offline();
+			xsk_port_sleep(worker->port, worker->wake, SLEEP_MS);
+			rcu_thread_online();
+			idle_rounds = 0;
+		}
+	}
+	finish(worker);
+	rcu_unregister_thread();
+	return NULL;
+}
+
+static int allocate(struct worker *worker)
+{
+	const struct worker_options *options = &worker->options;
+	int error = memory_map(connection_table_size(options->connection_capacity),
+			       &worker->connection_memory);
+
+	if (error == 0)
+		error = memory_map_lazy(INDEX_COUNT * sizeof(struct traffic_counter),
+					&worker->vip_memory);
+	if (error == 0)
+		error = memory_map_lazy(INDEX_COUNT * sizeof(struct traffic_counter),
+					&worker->backend_memory);
+	if (error != 0)
+		return error;
+	connection_table_initialise(&worker->connections, worker->connection_memory.base,
+				    options->connection_capacity, options->tcp_idle_seconds,
+				    options->udp_idle_seconds);
+	return 0;
+}
+
+int worker_open(const struct worker_options *options, struct worker **result)
+{
+	struct worker *worker = aligned_alloc(64, sizeof(*worker));
+	int error;
+
+	if (worker == NULL)
+		return -ENOMEM;
+	memset(worker, 0, sizeof(*worker));
+	worker->options = *options;
+	worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	error = worker->wake < 0 ? -errno : allocate(worker);
+	if (error == 0)
+		error = xsk_port_open(&options->port, &worker->port);
+	if (error != 0) {
+		worker_close(worker);
+		return error;
+	}
+	worker->pipeline = (struct pipeline){
+		.port = xsk_port_port(worker->port),
+		.connections = &worker->connections,
+		.counters = &worker->counters,
+		.vips = worker->vip_memory.base,
+		.backends = worker->backend_memory.base,
+		.interface = options->interface,
+	};
+	publish_ledger(worker);
+	*result = worker;
+	return 0;
+}
+
+static int set_attributes(const struct worker *worker, pthread_attr_t *attributes)
+{
+	cpu_set_t cpus;
+
+	if (worker->options.cpu < 0)
+		return 0;
+	CPU_ZERO(&cpus);
+	CPU_SET((size_t)worker->options.cpu, &cpus);
+	return -pthread_attr_setaffinity_np(attributes, sizeof(cpus), &cpus);
+}
+
+int worker_start(struct worker *worker)
+{
+	pthread_attr_t attributes;
+	char name[16];
+	int error;
+
+	pthread_attr_init(&attributes);
+	error = set_attributes(worker, &attributes);
+	if (error == 0)
+		error = -pthread_create(&worker->thread, &attributes, run, worker);
+	pthread_attr_destroy(&attributes);
+	if (error != 0) {
+		log_error("%s queue %u: starting the worker on CPU %d: %s",
+			  worker_interface(worker), worker_queue(worker), worker->options.cpu,
+			  strerror(-error));
+		return error;
+	}
+	worker->is_running = true;
+	/* The last characters of the interface's name tell more than the first. */
+	snprintf(name, sizeof(name), "w/%.8s:%u", worker_interface(worker),
+		 worker_queue(worker) % 10000);
+	pthread_setname_np(worker->thread, name);
+	return 0;
+}
+
+void worker_stop(struct worker *worker)
+{
+	uint64_t one = 1;
+
+	if (!worker->is_running)
+		return;
+	__atomic_store_n(&worker->stop, true, __ATOMIC_RELEASE);
+	/* Cannot fail: the counter is far from its limit. */
+	if (write(worker->wake, &one, sizeof(one)) < 0)
+		log_error("waking a worker: %s", strerror(errno));
+	pthread_join(worker->thread, NULL);
+	worker->is_running = false;
+}
+
+void worker_close(struct worker *worker)
+{
+	if (worker == NULL)
+		return;
+	xsk_port_close(worker->port);
+	memory_unmap(&worker->backend_memory);
+	memory_unmap(&worker->vip_memory);
+	memory_unmap(&worker->connection_memory);
+	if (worker->wake >= 0)
+		close(worker->wake);
+	free(worker);
+}
+
+const char *worker_interface(const struct worker *worker)
+{
+	return worker->options.port.interface;
+}
+
+uint32_t worker_queue(const struct worker *worker)
+{
+	return worker->options.port.queue;
+}
+
+int worker_cpu(const struct worker *worker)
+{
+	return worker->options.cpu;
+}
+
+struct xsk_port *worker_port(const struct worker *worker)
+{
+	return worker->port;
+}
+
+const struct counters *worker_counters(const struct worker *worker)
+{
+	return &worker->counters;
+}
+
+const struct traffic_counter *worker_vips(const struct worker *worker)
+{
+	return worker->vip_memory.base;
+}
+
+const struct traffic_counter *worker_backends(const struct worker *worker)
+{
+	return worker->backend_memory.base;
+}
+
+static void reset(struct traffic_counter *counter)
+{
+	__atomic_store_n(&counter->packets, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&counter->bytes, 0, __ATOMIC_RELAXED);
+}
+
+void worker_reset_vip(struct worker *worker, uint16_t index)
+{
+	reset(&((struct traffic_counter *)worker->vip_memory.base)[index]);
+}
+
+void worker_reset_backend(struct worker *worker, uint16_t index)
+{
+	reset(&((struct traffic_counter *)worker->backend_memory.base)[index]);
+}

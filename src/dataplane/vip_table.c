@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <fluxpin/vip_table.h>
+
+#define NO_ENTRY UINT32_MAX
+
+/* A prefix that at least one VIP has. */
+struct address_slot {
+	struct address address;
+	uint32_t group; /* number of the prefix; NO_ENTRY: the slot is free */
+	uint8_t length;
+};
+
+/* A protocol and port of such a prefix. */
+struct service_slot {
+	uint32_t group;
+	uint32_t vip; /* NO_ENTRY: the slot is free */
+	uint16_t port;
+	uint8_t protocol;
+};
+
+struct vip_table {
+	struct vip *vips;
+	struct address_slot *addresses;
+	struct service_slot *services;
+	uint32_t address_mask; /* slots - 1; at most half of them are in use */
+	uint32_t service_mask;
+	uint32_t group_count;
+	uint32_t length_count;
+	uint8_t lengths[129]; /* the prefix lengths in use, longest first */
+};
+
+static uint32_t mix(uint64_t value)
+{
+	/* Fibonacci hashing: 2^64 divided by the golden ratio. */
+	return (uint32_t)((value * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
+}
+
+static uint32_t hash_address(const struct address *address, uint8_t length)
+{
+	return mix(address->halves[0] ^ (address->halves[1] << 1 | address->halves[1] >> 63) ^
+		   length);
+}
+
+static uint32_t hash_service(uint32_t group, uint8_t protocol, uint16_t port)
+{
+	return mix((uint64_t)group << 32 ^ (uint64_t)protocol << 16 ^ port);
+}
+
+/* The prefix's slot, or the free slot where it belongs. */
+static struct address_slot *find_address(const struct vip_table *table,
+					 const struct address *address, uint8_t length)
+{
+	for (uint32_t i = hash_address(address, length);; i++) {
+		struct address_slot *slot = &table->addresses[i & table->address_mask];
+
+		if (slot->group == NO_ENTRY ||
+		    (slot->length == length && address_equal(&slot->address, address)))
+			return slot;
+	}
+}
+
+static struct service_slot *find_service(const struct vip_table *table, uint32_t group,
+					 uint8_t protocol, uint16_t port)
+{
+	for (uint32_t i = hash_service(group, protocol, port);; i++) {
+		struct service_slot *slot = &table->services[i & table->service_mask];
+
+		if (slot->vip == NO_ENTRY ||
+		    (slot->group == group && slot->port == port && slot->protocol == protocol))
+			return slot;
+	}
+}
+
+static void add_vip(struct vip_table *table, uint32_t number)
+{
+	const struct vip *vip = &table->vips[number];
+	struct address_slot *address =
+		find_address(table, &vip->prefix.address, vip->prefix.length);
+	struct service_slot *service;
+
+	if (address->group == NO_ENTRY) {
+		address->address = vip->prefix.address;
+		address->length = vip->prefix.length;
+		address->group = table->group_count++;
+	}
+	service = find_service(table, address->group, vip->protocol, vip->port);
+	service->group = address->group;
+	service->port = vip->port;
+	service->protocol = vip->protocol;
+	service->vip = number;
+}
+
+static void collect_lengths(struct vip_table *table, uint32_t count)
+{
+	bool used[129] = { false };
+
+	for (uint32_t i = 0; i < count; i++)
+		used[table->vips[i].prefix.length] = true;
+	for (int length = 128; length >= 0; length--)
+		if (used[length])
+			table->lengths[table->length_count++] = (uint8_t)length;
+}
+
+int vip_table_build(const struct vip *vips, uint32_t count, struct vip_table **result)
+{
+	struct vip_table *table = calloc(1, sizeof(*table));
+	uint32_t slots = 2;
+
+	if (table == NULL)
+		return -ENOMEM;
+	while (slots < 2 * count)
+		slots *= 2;
+	table->vips = calloc(count + 1, sizeof(*table->vips));
+	table->addresses = calloc(slots, sizeof(*table->addresses));
+	table->services = calloc(slots, sizeof(*table->services));
+	if (table->vips == NULL || table->addresses == NULL || table->services == NULL) {
+		vip_table_release(table);
+		return -ENOMEM;
+	}
+	table->address_mask = slots - 1;
+	table->service_mask = slots - 1;
+	for (uint32_t i = 0; i < slots; i++) {
+		table->addresses[i].group = NO_ENTRY;
+		table->services[i].vip = NO_ENTRY;
+	}
+	if (count > 0)
+		memcpy(table->vips, vips, count * sizeof(*vips));
+	collect_lengths(table, count);
+	for (uint32_t i = 0; i < count; i++)
+		add_vip(table, i);
+	*result = table;
+	return 0;
+}
+
+void vip_table_release(struct vip_table *table)
+{
+	if (table == NULL)
+		return;
+	free(table->services);
+	free(table->addresses);
+	free(table->vips);
+	free(table);
+}
+
+/* Exact port and protocol, exact port, exact protocol, neither: the contract's order. */
+static uint32_t find_vip(const struct vip_table *table, uint32_t group, uint8_t protocol,
+			 uint16_t port)
+{
+	uint32_t vip = find_service(table, group, protocol, port)->vip;
+
+	if (vip == NO_ENTRY)
+		vip = find_service(table, group, 0, port)->vip;
+	if (vip == NO_ENTRY)
+		vip = find_service(table, group, protocol, 0)->vip;
+	if (vip == NO_ENTRY)
+		vip = find_service(table, group, 0, 0)->vip;
+	return vip;
+}
+
+enum vip_match vip_table_find(const struct vip_table *table, const struct address *destination,
+			      uint8_t protocol, uint16_t port, const struct vip **vip)
+{
+	enum vip_match match = VIP_MATCH_NONE;
+
+	for (uint32_t i = 0; i < table->length_count; i++) {
+		uint8_t length = table->lengths[i];
+		struct address masked =
+			length == 128 ? *destination : address_mask(destination, length);
+		uint32_t group = find_address(table, &masked, length)->group;
+		uint32_t number;
+
+		if (group == NO_ENTRY)
+			continue;
+		match = VIP_MATCH_ADDRESS;
+		number = find_vip(table, group, protocol, port);
+		if (number != NO_ENTRY) {
+			*vip = &table->vips[number];
+			return VIP_MATCH_SERVICE;
+		}
+	}
+	return match;
+}

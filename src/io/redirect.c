@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <xdp/libxdp.h>
+
+#include <fluxpin/log.h>
+#include <fluxpin/redirect.h>
+
+#include "../../bpf/redirect.h"
+#include "redirect.skel.h"
+
+#define DISPATCHER_NAME "xdp_dispatcher"
+
+struct redirect {
+	struct interface nic;
+	struct redirect_bpf *skeleton;
+	struct xdp_program *program;
+	enum xdp_attach_mode mode;
+	int lock;
+	bool attached;
+	bool only_vips;
+	struct prefix *vips; /* what the trie holds */
+	uint32_t vip_count;
+};
+
+/*
+ * One fluxpin per NIC: an abstract Unix socket (unix(7)) belongs to the network namespace, as the
+ * NIC does, and goes away with the process however that ends.
+ */
+static int lock_interface(const struct interface *nic, int *lock)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	int length = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "fluxpin/interface/%d",
+			      nic->index);
+	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int error;
+
+	if (descriptor < 0)
+		return -errno;
+	if (bind(descriptor, (struct sockaddr *)&name,
+		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) == 0) {
+		*lock = descriptor;
+		return 0;
+	}
+	error = errno;
+	close(descriptor);
+	if (error != EADDRINUSE)
+		return -error;
+	log_error("%s: another fluxpin serves this interface", nic->name);
+	return -EBUSY;
+}
+
+static bool is_ours(struct xdp_program *program)
+{
+	return strcmp(xdp_program__name(program), REDIRECT_PROGRAM_NAME) == 0;
+}
+
+/* A dispatcher that outlived the bpffs in which its parts were pinned serves nobody. */
+static int remove_orphaned_dispatcher(const struct interface *nic)
+{
+	struct bpf_prog_info info = { 0 };
+	struct bpf_xdp_query_opts query = { .sz = sizeof(query) };
+	uint32_t size = sizeof(info);
+	int error = bpf_xdp_query(nic->index, 0, &query);
+	int descriptor;
+
+	if (error != 0 || query.prog_id == 0)
+		return error;
+	descriptor = bpf_prog_get_fd_by_id(query.prog_id);
+	if (descriptor < 0)
+		return descriptor;
+	error = bpf_obj_get_info_by_fd(descriptor, &info, &size);
+	close(descriptor);
+	if (error != 0 || strcmp(info.name, DISPATCHER_NAME) != 0)
+		return error;
+	log_warning("%s: removing an XDP dispatcher whose programs are gone", nic->name);
+	return bpf_xdp_detach(nic->index,
+			      query.attach_mode == XDP_ATTACHED_SKB ? XDP_FLAGS_SKB_MODE
+								    : XDP_FLAGS_DRV_MODE,
+			      NULL);
+}
+
+/* Removes what a killed fluxpin left attached. We hold the lock, so no live one has the NIC. */
+static int remove_leftover(const struct interface *nic)
+{
+	struct xdp_multiprog *attached = xdp_multiprog__get_from_ifindex(nic->index);
+	struct xdp_program *program = NULL;
+	int error = 0;
+
+	if (libxdp_get_error(attached) != 0)
+		return remove_orphaned_dispatcher(nic);
+	if (xdp_multiprog__is_legacy(attached)) {
+		program = xdp_multiprog__main_prog(attached);
+		if (program != NULL && is_ours(program)) {
+			log_info("%s: removing the XDP program that an earlier fluxpin left",
+				 nic->name);
+			error = xdp_multiprog__detach(attached);
+		} else if (program != NULL) {
+			log_error("%s: the XDP program \"%s\" is attached; detach it first (ip "
+				  "link set "
+				  "dev %s xdp off)",
+				  nic->name, xdp_program__name(program), nic->name);
+			error = -EBUSY;
+		}
+		goto out;
+	}
+	while ((program = xdp_multiprog__next_prog(program, attached)) != NULL) {
+		if (!is_ours(program))
+			continue;
+		log_info("%s: removing the XDP program that an earlier fluxpin left", nic->name);
+		error = xdp_program__detach(program, nic->index,
+					    xdp_multiprog__attach_mode(attached), 0);
+		break;
+	}
+out:
+	xdp_multiprog__close(attached);
+	return error;
+}
+
+static int open_program(struct redirect *redirect, uint32_t queue_count)
+{
+	int error;
+
+	redirect->skeleton = redirect_bpf__open();
+	if (redirect->skeleton == NULL)
+		return -errno;
+	redirect->skeleton->rodata->only_vips = redirect->only_vips;
+	error = bpf_map__set_max_entries(redirect->skeleton->maps.sockets, queue_count);
+	if (error != 0)
+		return error;
+	redirect->program = xdp_program__from_bpf_obj(redirect->skeleton->obj, "xdp");
+	error = (int)libxdp_get_error(redirect->program);
+	if (error != 0)
+		redirect->program = NULL;
+	return error;
+}
+
+int redirect_attach(const struct interface *nic, uint32_t queue_count, bool generic, bool only_vips,
+		    struct redirect **result)
+{
+	struct redirect *redirect = calloc(1, sizeof(*redirect));
+	int error;
+
+	if (redirect == NULL)
+		return -ENOMEM;
+	redirect->nic = *nic;
+	redirect->mode = generic ? XDP_MODE_SKB : XDP_MODE_NATIVE;
+	redirect->only_vips = only_vips;
+	redirect->lock = -1;
+	error = lock_interface(nic, &redirect->lock);
+	if (error == 0)
+		error = remove_leftover(nic);
+	if (error == 0)
+		error = open_program(redirect, queue_count);
+	if (error != 0)
+		goto fail;
+	error = xdp_program__attach(redirect->program, nic->index, redirect->mode, 0);
+	if (error != 0) {
+		log_debug("%s: %s XDP: %s", nic->name, generic ? "generic" : "native",
+			  strerror(-error));
+		goto fail;
+	}
+	redirect->attached = true;
+	*result = redirect;
+	return 0;
+fail:
+	redirect_detach(redirect);
+	return error;
+}
+
+int redirect_set_socket(struct redirect *redirect, uint32_t queue, int socket)
+{
+	int map = bpf_map__fd(redirect->skeleton->maps.sockets);
+
+	return bpf_map_update_elem(map, &queue, &socket, BPF_ANY);
+}
+
+int redirect_remove_socket(struct redirect *redirect, uint32_t queue)
+{
+	return bpf_map_delete_elem(bpf_map__fd(redirect->skeleton->maps.sockets), &queue);
+}
+
+static struct redirect_prefix trie_key(const struct prefix *prefix)
+{
+	struct redirect_prefix key = { .length = prefix->length };
+
+	memcpy(key.address, prefix->address.bytes, sizeof(key.address));
+	return key;
+}
+
+static int compare_prefixes(const void *a, const void *b)
+{
+	const struct prefix *left = a, *right = b;
+	int order = memcmp(left->address.bytes, right->address.bytes, sizeof(left->address.bytes));
+
+	return order != 0 ? order : left->length - right->length;
+}
+
+int redirect_set_vips(struct redirect *redirect, const struct prefix *prefixes, uint32_t count)
+{
+	int map = bpf_map__fd(redirect->skeleton->maps.vips);
+	struct prefix *copy;
+	uint8_t present = 1;
+
+	if (!redirect->only_vips)
+		return 0;
+	copy = calloc(count + 1, sizeof(*copy));
+	if (copy == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++) {
+		struct redirect_prefix key = trie_key(&prefixes[i]);
+
+		copy[i] = prefixes[i];
+		if (bpf_map_update_elem(map, &key, &present, BPF_ANY) != 0) {
+			int error = -errno;
+
+			free(copy);
+			return error;
+		}
+	}
+	qsort(copy, count, sizeof(*copy), compare_prefixes);
+	for (uint32_t i = 0; i < redirect->vip_count; i++) {
+		struct redirect_prefix key = trie_key(&redirect->vips[i]);
+
+		if (bsearch(&redirect->vips[i], copy, count, sizeof(*copy), compare_prefixes) ==
+		    NULL)
+			bpf_map_delete_elem(map, &key);
+	}
+	free(redirect->vips);
+	redirect->vips = copy;
+	redirect->vip_count = count;
+	return 0;
+}
+
+bool redirect_is_native(const struct redirect *redirect)
+{
+	return xdp_program__is_attached(redirect->program, redirect->nic.index) == XDP_MODE_NATIVE;
+}
+
+void redirect_detach(struct redirect *redirect)
+{
+	int error;
+
+	if (redirect == NULL)
+		return;
+	if (redirect->attached) {
+		error = xdp_program__detach(redirect->program, redirect->nic.index, redirect->mode,
+					    0);
+		/* The NIC may be gone, or the operator may have been quicker. */
+		if (error != 0 && error != -ENODEV && error != -ENOENT)
+			log_warning("%s: detaching the XDP program: %s", redirect->nic.name,
+				    strerror(-error));
+	}
+	if (redirect->program != NULL)
+		xdp_program__close(redirect->program);
+	redirect_bpf__destroy(redirect->skeleton);
+	if (redirect->lock >= 0)
+		close(redirect->lock);
+	free(redirect->vips);
+	free(redirect);
+}
