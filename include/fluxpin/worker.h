@@ -26,9 +26,9 @@ struct worker_options {
 	uint32_t connection_capacity;
 	uint32_t tcp_idle_seconds;
 	uint32_t udp_idle_seconds;
-	/* Where the control thread publishes (rcu_assign_pointer); not NULL when the worker starts.
+	/* Where the control thread publishes (RCU); not NULL when the worker starts.
 	 */
-	const struct forwarding *const *forwarding;
+	struct forwarding *const *forwarding;
 };
 
 /* What a worker tells of itself, read at any time. */

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <urcu-qsbr.h>
 
 #include <fluxpin/log.h>
 
 #include "daemon_internal.h"
+#include "rcu.h"
 
 /* How long a new backend's neighbour is waited for before it gets traffic all the same. */
 #define RESOLVE_NS	UINT64_C(1000000000)
@@ -70,9 +70,9 @@ static void publish(struct daemon *daemon, struct forwarding_state *state)
 
 	daemon->state = state;
 	daemon->metrics.state = state;
-	/* Partner: rcu_dereference in the worker's run_batch. */
-	rcu_assign_pointer(daemon->published, &state->forwarding);
-	synchronize_rcu();
+	/* Partner: run_batch of the worker. */
+	rcu_publish(&daemon->published, &state->forwarding);
+	rcu_wait_for_readers(&daemon->published);
 	forwarding_state_release(old);
 }
 

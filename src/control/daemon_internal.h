@@ -36,7 +36,7 @@ struct daemon {
 	struct configuration *start;	     /* the one of the start, for what is not reloaded */
 	struct forwarding_tables *tables;
 	struct forwarding_state *state;
-	const struct forwarding *published; /* &state->forwarding, through RCU */
+	struct forwarding *published; /* &state->forwarding, through RCU */
 	struct registry *backend_indexes;
 	struct registry *vip_indexes;
 	struct neighbours *neighbours;

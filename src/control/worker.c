@@ -8,12 +8,13 @@
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
-#include <urcu-qsbr.h>
 
 #include <fluxpin/log.h>
 #include <fluxpin/memory.h>
 #include <fluxpin/pipeline.h>
 #include <fluxpin/worker.h>
+
+#include "rcu.h"
 
 /* Rounds without a frame before the worker sleeps: enough to bridge the gap between two frames of
  * a busy queue, too few to show on an idle one. */
@@ -94,12 +95,11 @@ static uint64_t now_ns(void)
 
 static uint32_t run_batch(struct worker *worker, uint64_t now)
 {
-	const struct forwarding *forwarding = rcu_dereference(*worker->options.forwarding);
+	const struct forwarding *forwarding = rcu_read(worker->options.forwarding);
 	uint32_t count = pipeline_run(&worker->pipeline, forwarding, now);
 
-	/* Nothing of the old state is used beyond this point; partner: synchronize_rcu after
-	 * rcu_assign_pointer in the control thread. */
-	rcu_quiescent_state();
+	/* Nothing of this state is used beyond here; partner: publish in the control thread. */
+	rcu_quiesce(worker->options.forwarding);
 	return count;
 }
 
