@@ -8,7 +8,7 @@
 
 #define SMALLEST_WINDOW 1024
 
-struct entry {
+struct registered {
 	char *name; /* NULL: free */
 	uint16_t index;
 	uint16_t generation;
@@ -21,12 +21,12 @@ struct registry {
 	uint32_t cursor; /* where the search for a free index goes on */
 	uint32_t limit;
 	uint32_t count; /* in use */
-	struct entry entries[REGISTRY_SIZE];
+	struct registered entries[REGISTRY_SIZE];
 };
 
 static int compare_entries(const void *a, const void *b)
 {
-	const struct entry *left = a, *right = b;
+	const struct registered *left = a, *right = b;
 
 	return strcmp(left->name, right->name);
 }
@@ -43,7 +43,7 @@ int registry_open(struct registry **result)
 	return 0;
 }
 
-static void release_entry(struct registry *registry, struct entry *entry)
+static void release_entry(struct registry *registry, struct registered *entry)
 {
 	tdelete(entry, &registry->tree, compare_entries);
 	free(entry->name);
@@ -75,7 +75,7 @@ void registry_begin(struct registry *registry)
  * Walks round a window of twice the indexes in use: an index is reused late, so that generations
  * wrap later than any connection lives, and yet the tables by index stay small.
  */
-static struct entry *find_free(struct registry *registry)
+static struct registered *find_free(struct registry *registry)
 {
 	uint32_t window = 2 * registry->count;
 
@@ -84,7 +84,7 @@ static struct entry *find_free(struct registry *registry)
 	if (window > REGISTRY_SIZE)
 		window = REGISTRY_SIZE;
 	for (uint32_t i = 0; i < window; i++) {
-		struct entry *entry = &registry->entries[registry->cursor % window];
+		struct registered *entry = &registry->entries[registry->cursor % window];
 
 		registry->cursor = (registry->cursor + 1) % window;
 		if (entry->name == NULL)
@@ -96,9 +96,9 @@ static struct entry *find_free(struct registry *registry)
 int registry_acquire(struct registry *registry, const char *name, uint16_t *index,
 		     uint16_t *generation)
 {
-	struct entry key = { .name = (char *)name };
-	struct entry *const *found = tfind(&key, &registry->tree, compare_entries);
-	struct entry *entry;
+	struct registered key = { .name = (char *)name };
+	struct registered *const *found = tfind(&key, &registry->tree, compare_entries);
+	struct registered *entry;
 
 	if (found != NULL) {
 		entry = *found;
@@ -137,7 +137,7 @@ void registry_commit(struct registry *registry, void (*released)(void *context, 
 		     void *context)
 {
 	for (uint32_t i = registry->limit; i > 0; i--) {
-		struct entry *entry = &registry->entries[i - 1];
+		struct registered *entry = &registry->entries[i - 1];
 
 		if (entry->name == NULL)
 			continue;
