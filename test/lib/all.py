@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Runs the steps of test/all and adds up what passed, failed and was skipped.
+
+Every step prints one line when it is done, and the output of what failed. The last line is
+`N passed, N failed, N skipped` over everything that ran; the exit status is 1 if anything failed.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PYTHON = "/usr/bin/python3"
+SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "LSAN_OPTIONS": "print_suppressions=0",
+    "TSAN_OPTIONS": f"halt_on_error=0:exitcode=66:suppressions={ROOT}/test/tsan.supp",
+}
+
+
+class Result:
+    """What a step found: counts, the reasons of skips, and the text of failures."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+        self.skips = []
+        self.output = ""
+
+    def check(self, ok, output=""):
+        """Counts one check; keeps the output of a failed one."""
+        if ok:
+            self.passed += 1
+        else:
+            self.failed += 1
+            self.output += output
+
+
+def run(command, **environment):
+    """Runs a command in the project's folder; returns its status and what it printed."""
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **SANITIZER_OPTIONS, **environment},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace", check=False)
+    return done.returncode, done.stdout
+
+
+def step_format(result):
+    """Every C file is formatted as .clang-format says."""
+    files = subprocess.run(["git", "ls-files", "*.c", "*.h"], cwd=ROOT, capture_output=True,
+                           text=True, check=True).stdout.split()
+    status, output = run(["clang-format", "--dry-run", "-Werror", *files])
+    result.check(status == 0, output)
+
+
+def build(result, preset, folder, *options):
+    """Configures and builds with warnings as errors."""
+    for command in (["cmake", "--preset", preset, "-B", folder, *options],
+                    ["ninja", "-C", folder]):
+        status, output = run(command)
+        if status != 0:
+            result.check(False, output)
+            return
+    result.check(True)
+
+
+def step_build(result):
+    """gcc: the development and release presets; clang: development."""
+    build(result, "dev", "build/dev")
+    build(result, "release", "build/release")
+    build(result, "dev", "build/clang", "-DCMAKE_C_COMPILER=clang")
+
+
+def step_build_sanitizers(result):
+    """gcc with AddressSanitizer and UndefinedBehaviorSanitizer, and with ThreadSanitizer."""
+    build(result, "asan", "build/asan")
+    build(result, "tsan", "build/tsan")
+
+
+def count_tap(result, name, status, output):
+    """Adds up a cmocka program's TAP output; a crash is a failure of its own."""
+    passed = len(re.findall(r"^ok \d+(?!.*# SKIP)", output, re.M))
+    failed = len(re.findall(r"^not ok \d+", output, re.M))
+    skipped = re.findall(r"^ok \d+ - (\S+).*# SKIP", output, re.M)
+    reasons = re.findall(r"^# (\S+): (.*)$", output, re.M)
+    result.passed += passed
+    result.failed += failed
+    for test in skipped:
+        reason = dict(reasons).get(test, "needs root")
+        result.skips.append(f"{name}: {test}: {reason}")
+    if status != 0 and failed == 0 or passed + failed + len(skipped) == 0:
+        result.failed += 1
+        failed = 1
+    if failed:
+        result.output += f"--- {name} (status {status})\n{output}\n"
+
+
+def unit(result, preset):
+    """Every cmocka program of a build."""
+    programs = sorted((ROOT / "build" / preset / "test" / "unit").glob("test_*"))
+    programs = [program for program in programs if os.access(program, os.X_OK)]
+    for program in programs:
+        if program.is_file():
+            status, output = run([str(program)], CMOCKA_MESSAGE_OUTPUT="TAP")
+            count_tap(result, f"{preset}/{program.name}", status, output)
+    if not programs:
+        result.check(False, f"no unit tests in build/{preset}\n")
+
+
+def step_unit(result):
+    """Unit tests, and the rule that the dataplane makes no system calls."""
+    unit(result, "dev")
+    status, output = run(["ctest", "--test-dir", "build/release", "-R", "dataplane_symbols",
+                          "--no-tests=error", "--output-on-failure"])
+    result.check(status == 0, output)
+
+
+def step_unit_sanitizers(result):
+    """The unit tests under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    unit(result, "asan")
+
+
+def pytest(result, preset, *arguments):
+    """Runs pytest with the fluxpin of a build and adds up its JUnit report."""
+    with tempfile.NamedTemporaryFile(suffix=".xml") as report:
+        status, output = run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+                              f"--junitxml={report.name}", *arguments],
+                             FLUXPIN=str(ROOT / "build" / preset / "src/cli/fluxpin"))
+        try:
+            suites = xml.etree.ElementTree.parse(report.name).getroot()
+        except xml.etree.ElementTree.ParseError:
+            result.check(False, output)
+            return
+    for case in suites.iter("testcase"):
+        skipped = case.find("skipped")
+        if skipped is not None:
+            result.skips.append(f"{case.get('name')}: {skipped.get('message')}")
+        else:
+            result.check(case.find("failure") is None and case.find("error") is None)
+    if status not in (0, 1) or result.failed:
+        result.output += output
+    if status not in (0, 1):
+        result.failed += 1
+
+
+def step_configuration(result):
+    """Bad configurations: each with its messages and positions."""
+    pytest(result, "dev", "test/configuration")
+
+
+def step_lab(result):
+    """Real packets: the network lab."""
+    pytest(result, "dev", "test/lab", "-m", "not sanitizer")
+
+
+def step_lab_tsan(result):
+    """The reload test under ThreadSanitizer."""
+    pytest(result, "tsan", "test/lab", "-m", "sanitizer")
+
+
+def step_lab_asan(result):
+    """The reload test under AddressSanitizer."""
+    pytest(result, "asan", "test/lab", "-m", "sanitizer")
+
+
+STEPS = {
+    "format": step_format,
+    "build": step_build,
+    "build-sanitizers": step_build_sanitizers,
+    "unit": step_unit,
+    "unit-sanitizers": step_unit_sanitizers,
+    "configuration": step_configuration,
+    "lab": step_lab,
+    "lab-tsan": step_lab_tsan,
+    "lab-asan": step_lab_asan,
+}
+
+
+def main(names):
+    """Runs the named steps, or all."""
+    if "--list" in names:
+        for name, step in STEPS.items():
+            print(f"{name:18} {step.__doc__}")
+        return 0
+    unknown = [name for name in names if name not in STEPS]
+    if unknown:
+        print(f"test/all: no such step: {' '.join(unknown)} (see test/all --list)",
+              file=sys.stderr)
+        return 2
+    passed = failed = 0
+    skips = []
+    for name in names or STEPS:
+        started = time.monotonic()
+        result = Result()
+        STEPS[name](result)
+        print(f"{name:18} {result.passed:5} passed {result.failed:3} failed "
+              f"{len(result.skips):3} skipped  {time.monotonic() - started:6.1f} s", flush=True)
+        if result.output:
+            print(result.output, flush=True)
+        passed += result.passed
+        failed += result.failed
+        skips += result.skips
+    for skip in skips:
+        print(f"skipped: {skip}")
+    print(f"{passed} passed, {failed} failed, {len(skips)} skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
