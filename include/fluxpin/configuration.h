@@ -25,9 +25,11 @@
  */
 #define CONFIGURATION_MAX_BACKENDS 65535 /* over all pools */
 #define CONFIGURATION_MAX_VIPS	   65535
+#define CONFIGURATION_MAX_POOLS	   65535
 #define CONFIGURATION_MAX_WEIGHT   65535
 #define CONFIGURATION_MAX_QUEUES   1024 /* of one interface */
 #define CONFIGURATION_NAME_LENGTH  63	/* letters, digits, "-", "_", ".", ":" */
+#define FINDINGS_MAX		   10000 /* those after are only counted */
 
 enum slow_path {
 	SLOW_PATH_TAP,
@@ -89,7 +91,7 @@ struct interface_configuration {
 struct health_check_configuration {
 	enum health_check_type type;
 	uint16_t port; /* host order */
-	char *path;
+	char *path; /* NULL without a check */
 	char *host; /* NULL: the backend's address */
 	uint64_t interval_ns;
 	uint64_t timeout_ns;
@@ -115,7 +117,8 @@ struct pool_configuration {
 };
 
 struct vip_configuration {
-	char *name; /* unique; "ADDRESS:PORT/PROTOCOL" when the file gives none */
+	char *name; /* unique; "ADDRESS:PORT/PROTOCOL" ("[ADDRESS]:PORT/PROTOCOL" for IPv6) when
+		     * the file gives none */
 	struct prefix prefix;
 	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP, or 0 for any */
 	uint16_t port;	  /* host order; 0: every port */

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The subcommands of fluxpin, one file each. A command gets the arguments from its own name on and
+ * returns an exit status; only main exits.
+ */
+#ifndef FLUXPIN_COMMANDS_H
+#define FLUXPIN_COMMANDS_H
+
+enum exit_status {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,      /* the operation failed: bad configuration, device refused */
+	EXIT_USAGE = 2,	      /* called wrongly */
+	EXIT_UNREACHABLE = 3, /* the daemon cannot be reached */
+};
+
+int command_run(int argc, char **argv);
+int command_check(int argc, char **argv);
+int command_endpoint(int argc, char **argv);
+int command_version(int argc, char **argv);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <fluxpin/log.h>
+#include <fluxpin/suggestion.h>
+
+#include "commands.h"
+
+static const struct command {
+	const char *name;
+	int (*function)(int argc, char **argv);
+	const char *summary;
+} commands[] = {
+	{ "run", command_run, "balance the traffic of one or more interfaces" },
+	{ "check", command_check, "check a configuration file" },
+	{ "endpoint", command_endpoint, "decapsulate on a backend" },
+	{ "version", command_version, "print the version" },
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static void print_usage(FILE *stream)
+{
+	fputs("usage: fluxpin COMMAND [OPTION]...\n\ncommands:\n", stream);
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		fprintf(stream, "  %-12s%s\n", commands[i].name, commands[i].summary);
+	fputs("\n\"fluxpin COMMAND --help\" lists the options of a command.\n", stream);
+}
+
+static int report_unknown(const char *name)
+{
+	const char *nearest =
+		suggestion_find(name, &commands[0].name, COMMAND_COUNT, sizeof(commands[0]));
+
+	fprintf(stderr, "fluxpin: unknown command \"%s\"", name);
+	if (nearest)
+		fprintf(stderr, "; did you mean \"%s\"?", nearest);
+	fputs("\n\n", stderr);
+	print_usage(stderr);
+	return EXIT_USAGE;
+}
+
+static int dispatch(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : NULL;
+
+	if (!name) {
+		print_usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+		print_usage(stdout);
+		return EXIT_DONE;
+	}
+	if (strcmp(name, "--version") == 0)
+		name = "version";
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		if (strcmp(name, commands[i].name) == 0)
+			return commands[i].function(argc - 1, argv + 1);
+	}
+	return report_unknown(name);
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	log_initialise();
+	status = dispatch(argc, argv);
+	/* Data that did not reach its reader is a failure, whatever the command thought. */
+	if (fflush(stdout) != 0 && status == EXIT_DONE) {
+		fprintf(stderr, "fluxpin: standard output: %s\n", strerror(errno));
+		status = EXIT_FAILED;
+	}
+	return status;
+}

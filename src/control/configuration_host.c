@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <fluxpin/interface.h>
+
+#include "configuration_internal.h"
+
+enum {
+	INNER_PACKET_MIN = 576, /* RFC 791 section 3.1 */
+	XDP_HEADROOM = 256,	/* XDP_PACKET_HEADROOM of the kernel */
+	ETHERNET_HEADER = 14,
+	VLAN_TAG = 4,
+	LIST_TEXT_SIZE = 256,
+};
+
+/* The CPUs of this process, by number. */
+struct cpus {
+	bool is_allowed[CPU_NUMBER_MAX + 1];
+	bool is_online[CPU_NUMBER_MAX + 1];
+	char allowed[LIST_TEXT_SIZE];
+	char online[LIST_TEXT_SIZE];
+};
+
+static int read_allowed_cpus(struct cpus *cpus)
+{
+	size_t size = CPU_ALLOC_SIZE(CPU_NUMBER_MAX + 1);
+	cpu_set_t *set = CPU_ALLOC(CPU_NUMBER_MAX + 1);
+	uint16_t *list = calloc(CPU_NUMBER_MAX + 1, sizeof(*list));
+	uint32_t count = 0;
+	int status = -ENOMEM;
+
+	if (!set || !list)
+		goto out;
+	status = sched_getaffinity(0, size, set) == 0 ? 0 : -errno;
+	for (uint32_t cpu = 0; status == 0 && cpu <= CPU_NUMBER_MAX; cpu++) {
+		cpus->is_allowed[cpu] = CPU_ISSET_S(cpu, size, set);
+		if (cpus->is_allowed[cpu])
+			list[count++] = (uint16_t)cpu;
+	}
+	number_list_format(list, count, cpus->allowed, sizeof(cpus->allowed));
+out:
+	free(list);
+	CPU_FREE(set);
+	return status;
+}
+
+/* Without sysfs the CPUs of the process are the only ones known to be there. */
+static void read_online_cpus(struct cpus *cpus)
+{
+	char text[4096] = "", error[NUMBER_LIST_ERROR_SIZE];
+	FILE *file = fopen("/sys/devices/system/cpu/online", "re");
+	uint16_t *list = NULL;
+	uint32_t count = 0;
+
+	memcpy(cpus->is_online, cpus->is_allowed, sizeof(cpus->is_online));
+	memcpy(cpus->online, cpus->allowed, sizeof(cpus->online));
+	if (!file)
+		return;
+	if (fgets(text, sizeof(text), file)) {
+		text[strcspn(text, "\n")] = '\0';
+		if (number_list_parse(text, CPU_NUMBER_MAX, true, &list, &count, error) == 0)
+			number_list_format(list, count, cpus->online, sizeof(cpus->online));
+	}
+	for (uint32_t i = 0; i < count; i++)
+		cpus->is_online[list[i]] = true;
+	free(list);
+	fclose(file);
+}
+
+/* "CPU 7 does" or "CPUs 4-7 do", to begin a message with. */
+static const char *begin_message(const char *noun, const char *verb, const char *verb_plural,
+				 const uint16_t *numbers, uint32_t count,
+				 char buffer[static 2 * LIST_TEXT_SIZE])
+{
+	char list[LIST_TEXT_SIZE];
+
+	snprintf(buffer, 2 * LIST_TEXT_SIZE, "%s%s %s %s", noun, count == 1 ? "" : "s",
+		 number_list_format(numbers, count, list, sizeof(list)),
+		 count == 1 ? verb : verb_plural);
+	return buffer;
+}
+
+static int check_cpus(const struct interface_configuration *wanted, const struct cpus *cpus,
+		      struct findings *findings)
+{
+	uint16_t *offline = calloc(wanted->cpu_count + 1, sizeof(*offline));
+	uint16_t *forbidden = calloc(wanted->cpu_count + 1, sizeof(*forbidden));
+	uint32_t offline_count = 0, forbidden_count = 0;
+	char begin[2 * LIST_TEXT_SIZE];
+	int status = -ENOMEM;
+
+	if (!offline || !forbidden)
+		goto out;
+	status = 0;
+	for (uint32_t i = 0; i < wanted->cpu_count; i++) {
+		uint16_t cpu = wanted->cpus[i];
+
+		if (!cpus->is_online[cpu])
+			offline[offline_count++] = cpu;
+		else if (!cpus->is_allowed[cpu])
+			forbidden[forbidden_count++] = cpu;
+	}
+	if (offline_count > 0)
+		status = findings_add(
+			findings, false, wanted->cpus_position,
+			"%s not online: this host has CPUs %s",
+			begin_message("CPU", "is", "are", offline, offline_count, begin),
+			cpus->online);
+	if (forbidden_count > 0 && status == 0)
+		status = findings_add(
+			findings, false, wanted->cpus_position,
+			"%s not be used by this process, only %s",
+			begin_message("CPU", "may", "may", forbidden, forbidden_count, begin),
+			cpus->allowed);
+out:
+	free(offline);
+	free(forbidden);
+	return status;
+}
+
+static int check_queues(const struct interface_configuration *wanted,
+			const struct interface *interface, struct findings *findings)
+{
+	uint32_t total = interface->queue_count, served = 0;
+	char range[32] = "0", list[LIST_TEXT_SIZE], begin[2 * LIST_TEXT_SIZE];
+	int status = 0;
+
+	if (wanted->queue_count == 0)
+		return 0;
+	if (total > 1)
+		snprintf(range, sizeof(range), "0-%u", total - 1);
+	/* The list is sorted: those that do not exist are at its end. */
+	while (served < wanted->queue_count && wanted->queues[served] < total)
+		served++;
+	if (served < wanted->queue_count)
+		status = findings_add(findings, false, wanted->queues_position,
+				      "%s not exist: %s has %u queue%s (%s)",
+				      begin_message("queue", "does", "do", wanted->queues + served,
+						    wanted->queue_count - served, begin),
+				      wanted->name, total, total == 1 ? "" : "s", range);
+	else if (served < total)
+		status = findings_add(findings, true, wanted->queues_position,
+				      "%s has %u queues (%s) and only %s will be served: packets "
+				      "that arrive on the others bypass fluxpin",
+				      wanted->name, total, range,
+				      number_list_format(wanted->queues, wanted->queue_count, list,
+							 sizeof(list)));
+	return status;
+}
+
+/* The bytes that the outer headers of a pool's backends take at most. */
+static uint32_t outer_header_size(const struct pool_configuration *pool)
+{
+	static const uint32_t inside[] = {
+		[ENCAPSULATION_GRE] = 4,  /* RFC 2784 without options */
+		[ENCAPSULATION_IPIP] = 0, /* RFC 2003, RFC 2473 */
+		[ENCAPSULATION_GUE] = 12, /* UDP, and a GUE header without options */
+	};
+	uint32_t outer = 0;
+
+	if (pool->encapsulation == ENCAPSULATION_L2)
+		return 0;
+	for (uint32_t i = 0; i < pool->backend_count; i++) {
+		uint32_t ip = address_is_ipv4(&pool->backends[i].address) ? 20 : 40;
+
+		if (ip > outer)
+			outer = ip;
+	}
+	return outer > 0 ? outer + inside[pool->encapsulation] : 0;
+}
+
+static int check_mtu(const struct configuration *configuration,
+		     const struct interface_configuration *wanted, uint32_t mtu,
+		     struct findings *findings)
+{
+	uint32_t frame_size = configuration->umem.frame_size, outer = 0, room;
+
+	for (uint32_t i = 0; i < configuration->pool_count; i++) {
+		uint32_t size = outer_header_size(&configuration->pools[i]);
+
+		if (size > outer)
+			outer = size;
+	}
+	if (mtu < INNER_PACKET_MIN + outer)
+		return findings_add(findings, false, wanted->position,
+				    "the MTU of %s, %u, is too small: %d bytes of inner packet and "
+				    "%u of outer headers need %u",
+				    wanted->name, mtu, INNER_PACKET_MIN, outer,
+				    INNER_PACKET_MIN + outer);
+	/* XDP keeps its headroom in front of every packet; a VLAN tag may be in it, too. */
+	room = frame_size - XDP_HEADROOM - ETHERNET_HEADER - VLAN_TAG;
+	if (mtu > room)
+		return findings_add(
+			findings, true, wanted->position,
+			"the MTU of %s, %u, does not fit a frame of %u bytes: packets of more than "
+			"%u bytes are dropped%s",
+			wanted->name, mtu, frame_size, room < mtu - outer ? room : mtu - outer,
+			frame_size == 2048 ? " (umem.frame_size = 4096 makes room for more)" : "");
+	return 0;
+}
+
+static int check_interface(const struct configuration *configuration,
+			   const struct interface_configuration *wanted, const struct cpus *cpus,
+			   struct findings *findings)
+{
+	struct interface interface;
+	int status = check_cpus(wanted, cpus, findings);
+
+	if (status != 0)
+		return status;
+	status = interface_query(wanted->name, &interface);
+	if (status == -ENODEV)
+		return findings_add(findings, false, wanted->position,
+				    "interface %s does not exist", wanted->name);
+	if (status != 0)
+		return findings_add(findings, false, wanted->position,
+				    "interface %s cannot be looked up: %s", wanted->name,
+				    strerror(-status));
+	status = check_queues(wanted, &interface, findings);
+	if (status != 0)
+		return status;
+	return check_mtu(configuration, wanted, interface.mtu, findings);
+}
+
+int configuration_check_host(const struct configuration *configuration, struct findings *findings)
+{
+	uint32_t errors = findings->error_count;
+	struct cpus *cpus = calloc(1, sizeof(*cpus));
+	int status = -ENOMEM;
+
+	if (!cpus)
+		return status;
+	status = read_allowed_cpus(cpus);
+	if (status == 0)
+		read_online_cpus(cpus);
+	else if (status != -ENOMEM)
+		status = findings_add(findings, false, (struct position){ 0, 0 },
+				      "the CPUs of this process cannot be read: %s",
+				      strerror(-status));
+	for (uint32_t i = 0; i < configuration->interface_count && status == 0; i++)
+		status = check_interface(configuration, &configuration->interfaces[i], cpus,
+					 findings);
+	free(cpus);
+	findings_sort(findings);
+	if (status == 0 && findings->error_count > errors)
+		status = -EINVAL;
+	return status;
+}

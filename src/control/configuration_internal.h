@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the parts of the configuration module share.
+ *
+ * A file is read in three passes. The lexer and the tree (configuration_lexer.c,
+ * configuration_tree.c) go over the text first: they record where each name and value stands, and
+ * refuse what libconfig 1.5 would misread without a word. What they refuse they report and blank
+ * out in a copy of the text, so that the later passes still run and every error is listed.
+ * libconfig then reads the values from the copy. Last, the readers (configuration_read.c and one
+ * file per section) walk libconfig's tree and ours side by side and fill in the structures.
+ */
+#ifndef FLUXPIN_CONFIGURATION_INTERNAL_H
+#define FLUXPIN_CONFIGURATION_INTERNAL_H
+
+#include <libconfig.h>
+
+#include <fluxpin/configuration.h>
+
+#define FILE_SIZE_MAX  (16u << 20)
+#define NESTING_MAX    16      /* a valid file needs 5 */
+#define SETTINGS_MAX   100     /* of one group: libconfig searches them one by one */
+#define NODES_MAX      2000000 /* twice what 65535 backends and VIPs with every key take */
+#define TABLE_SIZE_MAX (1u << 24)
+#define CPU_NUMBER_MAX 8191 /* the kernel's largest NR_CPUS */
+
+/* ---- findings.c ---- */
+
+/* Replaces control characters and bytes that are no UTF-8 by "?", so that text from a file can do
+ * nothing to a terminal and is valid in JSON. */
+void text_make_printable(char *text);
+
+void findings_sort(struct findings *findings);
+
+/* ---- configuration_lexer.c ---- */
+
+enum token_kind {
+	TOKEN_END,
+	TOKEN_NAME,
+	TOKEN_STRING,
+	TOKEN_INTEGER,
+	TOKEN_FLOAT,
+	TOKEN_BOOLEAN,
+	TOKEN_PUNCTUATION, /* one of = : ; , ( ) [ ] { }; "symbol" says which */
+};
+
+struct token {
+	enum token_kind kind;
+	char symbol;
+	bool is_bad; /* reported, and replaced by a value of the same kind in the copy */
+	uint32_t start;
+	uint32_t length;
+	struct position position;
+};
+
+struct lexer {
+	const char *text; /* the file, followed by a zero */
+	char *copy;	  /* what libconfig is given; the same length */
+	uint32_t length;
+	uint32_t offset;
+	struct position position;
+	struct token token; /* the next one, not yet consumed */
+	struct findings *findings;
+	bool is_broken; /* a syntax error whose consequences nobody can tell */
+	int status;	/* -ENOMEM once memory ran out */
+};
+
+void lexer_start(struct lexer *lexer, const char *text, uint32_t length, char *copy,
+		 struct findings *findings);
+void lexer_advance(struct lexer *lexer);
+bool lexer_at(const struct lexer *lexer, char symbol);
+
+/* Ends the text here: the rest cannot be understood, or not within the limits. */
+void lexer_stop(struct lexer *lexer);
+void lexer_error(struct lexer *lexer, struct position position, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Spaces over a part of the copy, line ends kept. */
+void lexer_blank(struct lexer *lexer, uint32_t start, uint32_t end);
+
+/* Writes `value` at the start of a part of the copy that is at least as long, spaces behind it. */
+void lexer_replace(struct lexer *lexer, uint32_t start, uint32_t end, const char *value);
+
+/* The token in words for a message: "the string", "\";\"", "the end of the file". */
+const char *token_describe(const struct token *token);
+
+/* ---- configuration_tree.c ---- */
+
+enum node_kind {
+	NODE_GROUP,
+	NODE_LIST,
+	NODE_ARRAY,
+	NODE_STRING,
+	NODE_INTEGER,
+	NODE_FLOAT,
+	NODE_BOOLEAN,
+};
+
+/* A setting or a list's element; the children are in the order of the file, as in libconfig. */
+struct node {
+	enum node_kind kind;
+	bool is_bad; /* refused already: there is no value, and nothing more to say about it */
+	uint32_t name_start;
+	uint32_t name_length; /* 0: an element of a list */
+	uint32_t value_start;
+	uint32_t value_length;
+	struct position name_position;
+	struct position value_position;
+	uint32_t child_count;
+	uint32_t first_child; /* indexes into the tree's nodes; 0, the root, stands for none */
+	uint32_t last_child;
+	uint32_t next;
+};
+
+struct tree {
+	struct node *nodes; /* the first is the root, a group */
+	uint32_t count;
+	uint32_t capacity;
+	char *copy;
+	bool is_broken;
+};
+
+/*
+ * Builds the tree of a file. Errors become findings; is_broken says that they leave the rest
+ * without meaning. Returns 0 or -ENOMEM; tree_release in both cases.
+ */
+int tree_build(const char *text, struct findings *findings, struct tree *tree);
+void tree_release(struct tree *tree);
+const char *node_kind_name(enum node_kind kind);
+
+/* ---- configuration_values.c ---- */
+
+struct reader {
+	struct configuration *configuration;
+	struct findings *findings;
+	const struct tree *tree;
+	const char *text;
+	int status; /* -ENOMEM once memory ran out */
+};
+
+/* What a key of a group must hold. */
+enum key_kind {
+	KEY_STRING,
+	KEY_DURATION,
+	KEY_INTEGER,
+	KEY_BOOLEAN,
+	KEY_GROUP,
+	KEY_LIST,
+};
+
+struct key {
+	const char *name;
+	enum key_kind kind;
+	bool is_required;
+};
+
+/* A setting as both trees have it. */
+struct value {
+	const char *key;	   /* the name, for messages */
+	const struct node *node;   /* NULL: not in the file */
+	config_setting_t *setting; /* NULL: not in the file, or refused already */
+};
+
+#define COUNT_OF(array) ((uint32_t)(sizeof(array) / sizeof((array)[0])))
+
+void reader_error(struct reader *reader, struct position position, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void reader_warn(struct reader *reader, struct position position, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Memory for the configuration: NULL also sets the reader's status. A count of 0 gives NULL. */
+void *reader_allocate(struct reader *reader, uint32_t count, size_t size);
+char *reader_copy(struct reader *reader, const char *text);
+
+/*
+ * Sorts a group's settings into values[], one for each key, and reports keys that are unknown or
+ * missing and values of the wrong kind. `noun` is the group in messages: "a pool".
+ */
+void value_read_group(struct reader *reader, const struct value *group, const char *noun,
+		      const struct key *keys, uint32_t key_count, struct value *values);
+
+/* An element of a list, the node of which is given; refused unless it is a group. */
+struct value value_element(struct reader *reader, const struct value *list, const struct node *node,
+			   uint32_t index, const char *noun);
+
+/*
+ * Each of these returns true and writes the result when the setting is there and valid; otherwise
+ * it reports what is wrong, if anything, and leaves the result as it was.
+ */
+bool value_string(const struct value *value, const char **text);
+bool value_integer(struct reader *reader, const struct value *value, int64_t low, int64_t high,
+		   uint32_t *number);
+bool value_boolean(const struct value *value, bool *flag);
+bool value_duration(struct reader *reader, const struct value *value, uint64_t low_ns,
+		    uint64_t high_ns, uint64_t *nanoseconds);
+bool value_choice(struct reader *reader, const struct value *value, const char *const *names,
+		  uint32_t count, uint32_t *choice);
+bool value_name(struct reader *reader, const struct value *value, const char **name);
+bool value_path(struct reader *reader, const struct value *value, size_t size, char **path);
+
+/* An address that a host can have: not unspecified, loopback, multicast or broadcast. */
+bool value_address(struct reader *reader, const struct value *value, struct address *address);
+
+/* Why nothing can be sent to this address ("a loopback address"), or NULL. */
+const char *address_objection(const struct address *address);
+
+/* ---- configuration_durations.c ---- */
+
+#define NANOSECONDS_PER_MILLISECOND UINT64_C(1000000)
+#define NANOSECONDS_PER_SECOND	    UINT64_C(1000000000)
+
+/* Reads "10s" and the like: digits and one of us, ms, s, m, h. Returns 0, -EINVAL, or -ERANGE when
+ * the result does not fit. */
+int duration_parse(const char *text, uint64_t *nanoseconds);
+const char *duration_format(uint64_t nanoseconds, char buffer[static 32]);
+
+/* ---- configuration_names.c ---- */
+
+/* The words of the file in the order of their enums. */
+extern const char *const xdp_mode_names[4];
+extern const char *const encapsulation_names[4];
+extern const char *const slow_path_names[2];
+extern const char *const health_check_names[4];
+extern const char *const icmp_echo_names[3];
+extern const char *const affinity_names[2];
+
+/* Names that must be unique, sorted so that they can be found and doubles seen. */
+struct name_entry {
+	const char *name;
+	struct position position;
+	uint32_t index;
+};
+
+void names_sort(struct name_entry *entries, uint32_t count);
+
+/* Sorts the entries and reports every name that comes again: `duplicate NOUN name "web"`. */
+void names_check_unique(struct reader *reader, struct name_entry *entries, uint32_t count,
+			const char *noun);
+
+/* The first entry of this name in sorted entries, or NULL. */
+const struct name_entry *names_find(const struct name_entry *entries, uint32_t count,
+				    const char *name);
+
+/* ---- number_list.c ---- */
+
+#define NUMBER_LIST_ERROR_SIZE 128
+
+/*
+ * Reads "0-3,6" into a list of its own, in the order of the text or sorted. Returns 0; -EINVAL
+ * with the reason in `error`, worded to follow what the list is for: `holds 3 twice`; -ENOMEM.
+ */
+int number_list_parse(const char *text, uint32_t limit, bool sort, uint16_t **numbers,
+		      uint32_t *count, char error[static NUMBER_LIST_ERROR_SIZE]);
+
+/* The other way round, ranges joined; cut short with "..." when the buffer is too small. */
+const char *number_list_format(const uint16_t *numbers, uint32_t count, char *buffer, size_t size);
+
+/* ---- interface_configuration.c, and one file per section ---- */
+
+bool interface_name_is_valid(const char *name);
+
+void configuration_read_interfaces(struct reader *reader, const struct value *list);
+void configuration_read_source_address(struct reader *reader, const struct value *group);
+void configuration_read_connections(struct reader *reader, const struct value *group);
+void configuration_read_umem(struct reader *reader, const struct value *group);
+void configuration_read_metrics(struct reader *reader, const struct value *group);
+void configuration_read_pools(struct reader *reader, const struct value *list);
+void configuration_read_health_check(struct reader *reader, const struct value *group,
+				     struct health_check_configuration *check);
+
+/* `pools` is the list of pools, read before. */
+void configuration_read_vips(struct reader *reader, const struct value *list,
+			     const struct value *pools);
+
+/* Settings that are read and checked but that this version does not act on. */
+void configuration_check_supported(struct reader *reader);
+
+/* The setting of this name in a group, or NULL. */
+const struct node *node_find(const struct reader *reader, const struct node *group,
+			     const char *name);
+bool node_is_named(const struct reader *reader, const struct node *node, const char *name);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the configuration may say but this version does not do yet, in one place: errors where it
+ * would forward nothing or wrongly, warnings where it works, but not as asked.
+ */
+#include "configuration_internal.h"
+
+static struct position value_position(const struct reader *reader, const struct node *group,
+				      const char *name)
+{
+	const struct node *node = node_find(reader, group, name);
+
+	return node ? node->value_position : group->value_position;
+}
+
+static void check_pool(struct reader *reader, const struct pool_configuration *pool,
+		       const struct node *node)
+{
+	const struct node *nodes = reader->tree->nodes;
+	const struct node *check = node_find(reader, node, "health_check");
+	const struct node *backends = node_find(reader, node, "backends");
+	uint32_t i = 0;
+
+	if (pool->encapsulation != ENCAPSULATION_GRE)
+		reader_error(
+			reader, value_position(reader, node, "encapsulation"),
+			"encapsulation \"%s\" is not supported by this version yet, only \"gre\"",
+			encapsulation_name(pool->encapsulation));
+	if (check && pool->health_check.type != HEALTH_CHECK_NONE)
+		reader_warn(reader, value_position(reader, check, "type"),
+			    "health checks are not run by this version yet: every backend counts "
+			    "as healthy");
+	if (!backends || pool->backend_count != backends->child_count)
+		return;
+	for (uint32_t child = backends->first_child; child != 0; child = nodes[child].next, i++) {
+		const struct address *address = &pool->backends[i].address;
+
+		if (!address_is_zero(address) && !address_is_ipv4(address))
+			reader_error(reader, value_position(reader, &nodes[child], "address"),
+				     "IPv6 backends are not supported by this version yet");
+	}
+}
+
+static void check_vip(struct reader *reader, const struct vip_configuration *vip,
+		      const struct node *node)
+{
+	if (!address_is_ipv4(&vip->prefix.address))
+		reader_error(reader, value_position(reader, node, "address"),
+			     "IPv6 VIPs are not supported by this version yet");
+	if (!vip->fragments)
+		reader_warn(reader, value_position(reader, node, "fragments"),
+			    "\"fragments\" has no effect in this version yet");
+	if (vip->icmp_echo != ICMP_ECHO_REPLY)
+		reader_warn(reader, value_position(reader, node, "icmp_echo"),
+			    "\"icmp_echo\" has no effect in this version yet");
+	if (vip->affinity != AFFINITY_5TUPLE)
+		reader_warn(reader, value_position(reader, node, "affinity"),
+			    "\"affinity\" has no effect in this version yet");
+}
+
+void configuration_check_supported(struct reader *reader)
+{
+	const struct configuration *configuration = reader->configuration;
+	const struct node *nodes = reader->tree->nodes;
+	const struct node *pools = node_find(reader, &nodes[0], "pools");
+	const struct node *vips = node_find(reader, &nodes[0], "vips");
+	uint32_t i = 0;
+
+	/* Elements that are no groups have a node without children and an empty structure. */
+	if (pools && configuration->pool_count == pools->child_count) {
+		for (uint32_t child = pools->first_child; child != 0; child = nodes[child].next)
+			check_pool(reader, &configuration->pools[i++], &nodes[child]);
+	}
+	i = 0;
+	if (vips && configuration->vip_count == vips->child_count) {
+		for (uint32_t child = vips->first_child; child != 0; child = nodes[child].next) {
+			if (configuration->vips[i].name)
+				check_vip(reader, &configuration->vips[i], &nodes[child]);
+			i++;
+		}
+	}
+}
