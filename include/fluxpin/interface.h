@@ -36,6 +36,9 @@ int interface_set_up(int index, bool up);
 int interface_set_queue_length(int index, uint32_t packets);
 int interface_set_alias(int index, const char *alias);
 
+/* Off: the interface neither asks nor answers ARP and ND (IFF_NOARP). */
+int interface_set_arp(int index, bool on);
+
 /* No IPv6 addresses made by the kernel: addrgenmode none (IFLA_INET6_ADDR_GEN_MODE). */
 int interface_disable_ipv6(int index);
 

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Between the files of the interface module: what only ethtool's ioctls tell. */
+#ifndef FLUXPIN_INTERFACE_INTERNAL_H
+#define FLUXPIN_INTERFACE_INTERNAL_H
+
+#include <stdint.h>
+
+#include <fluxpin/interface.h>
+
+/* Writes the driver's name, or "" when the device does not say. */
+void interface_ethtool_driver(const char *name, char driver[static 32]);
+
+/* The number of channels that receive (combined + rx), or 0 when the device does not say. */
+uint32_t interface_ethtool_queues(const char *name);
+
+#endif
