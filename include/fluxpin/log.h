@@ -24,7 +24,7 @@ int log_parse_level(const char *text, enum log_level *level);
 
 /*
  * Detects the journal (JOURNAL_STREAM, systemd.exec(5)) and routes the messages of libbpf and
- * libxdp into ours: their warnings and details become debug messages, since every failure that
+ * libxdp into ours: their warnings become debug messages, since every failure that
  * matters is reported by the caller in our own words. Thread: start-up only.
  */
 void log_initialise(void);

@@ -27,29 +27,6 @@ static int choose_queues(struct device *device, const struct interface *nic)
 	return 0;
 }
 
-static bool is_served(const struct device *device, uint32_t queue)
-{
-	for (uint32_t i = 0; i < device->queue_count; i++)
-		if (device->queues[i] == queue)
-			return true;
-	return false;
-}
-
-static void warn_unserved(const struct device *device, const struct interface *nic)
-{
-	char list[256] = "";
-	size_t length = 0;
-
-	for (uint32_t queue = 0; queue < nic->queue_count && length + 8 < sizeof(list); queue++)
-		if (!is_served(device, queue))
-			length += (size_t)snprintf(list + length, sizeof(list) - length, "%s%u",
-						   length > 0 ? ", " : "", queue);
-	if (length > 0)
-		log_warning("%s: no worker serves queue %s of %u: what arrives there bypasses the "
-			    "load balancer",
-			    nic->name, list, nic->queue_count);
-}
-
 static void warn_offloads(const struct interface *nic)
 {
 	char list[256];
@@ -103,7 +80,6 @@ static int open_device(struct daemon *daemon, struct device *device, const struc
 		return error;
 	if (!nic->is_up)
 		log_warning("%s is down (ip link set dev %s up)", nic->name, nic->name);
-	warn_unserved(device, nic);
 	warn_offloads(nic);
 	error = attach_program(daemon, device, nic);
 	if (error != 0 || daemon->configuration->slow_path != SLOW_PATH_TAP)

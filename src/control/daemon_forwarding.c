@@ -215,19 +215,32 @@ static int activate(struct daemon *daemon, struct configuration *new)
 	return 0;
 }
 
+/* Whether this host has what the interfaces ask for. What is only worth a warning was said at the
+ * start. */
+static int check_host(const struct configuration *configuration)
+{
+	struct findings findings = { 0 };
+	int error = configuration_check_host(configuration, &findings);
+
+	if (error != 0)
+		findings_print(&findings, stderr);
+	findings_release(&findings);
+	return error;
+}
+
 static int read_configuration(struct daemon *daemon, struct configuration **new)
 {
 	struct findings findings = { 0 };
 	int error = configuration_read(daemon->options->configuration_file, new, &findings);
 
+	findings_print(&findings, stderr);
+	findings_release(&findings);
 	/* With interfaces on the command line, those of the file are not in use. */
 	if (error == 0 && daemon->options->interface_count == 0) {
-		error = configuration_check_host(*new, &findings);
+		error = check_host(*new);
 		if (error != 0)
 			configuration_release(*new);
 	}
-	findings_print(&findings, stderr);
-	findings_release(&findings);
 	return error;
 }
 

@@ -104,8 +104,8 @@ void log_message(enum log_level level, const char *format, ...)
 static int __attribute__((format(printf, 2, 0)))
 print_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
 {
-	(void)level;
-	if (highest >= LOG_LEVEL_DEBUG)
+	/* Their own debug messages are hundreds of lines per program. */
+	if (level != LIBBPF_DEBUG && highest >= LOG_LEVEL_DEBUG)
 		write_message(LOG_LEVEL_DEBUG, format, arguments);
 	return 0;
 }
@@ -113,8 +113,7 @@ print_libbpf(enum libbpf_print_level level, const char *format, va_list argument
 static int __attribute__((format(printf, 2, 0)))
 print_libxdp(enum libxdp_print_level level, const char *format, va_list arguments)
 {
-	(void)level;
-	if (highest >= LOG_LEVEL_DEBUG)
+	if (level != LIBXDP_DEBUG && highest >= LOG_LEVEL_DEBUG)
 		write_message(LOG_LEVEL_DEBUG, format, arguments);
 	return 0;
 }
