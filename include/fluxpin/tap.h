@@ -18,9 +18,9 @@
 struct tap; /* one device with its queues; owned by the control thread */
 
 /*
- * Creates "fluxpin-IFINDEX" for the NIC with queue_count queues: the NIC's MAC and MTU, IPv6 off, no ARP, up,
- * redirected to the NIC. Thread: control; makes system calls, allocates.
- * Returns 0, or negative errno after logging what failed; -EBUSY when a device of that name exists.
+ * Creates "fluxpin-IFINDEX" for the NIC with queue_count queues: the NIC's MAC and MTU, IPv6 off,
+ * no ARP, up, redirected to the NIC. Thread: control; makes system calls, allocates. Returns 0, or
+ * negative errno after logging what failed; -EBUSY when a device of that name exists.
  */
 int tap_open(const struct interface *nic, uint32_t queue_count, struct tap **tap);
 
@@ -38,10 +38,10 @@ int tap_index(const struct tap *tap);
 int tap_follow(struct tap *tap, const struct interface *nic);
 
 /*
- * Writes one Ethernet frame, unchanged, to a queue's descriptor. Thread: worker. One write(2), never waits.
- * Returns true when the kernel took the whole frame; false with errno EIO when the TAP is down, EINVAL
- * when the frame is shorter than an Ethernet header. The write delivers the frame there and then, so
- * there is no queue that could be full.
+ * Writes one Ethernet frame, unchanged, to a queue's descriptor. Thread: worker. One write(2),
+ * never waits. Returns true when the kernel took the whole frame; false with errno EIO when the TAP
+ * is down, EINVAL when the frame is shorter than an Ethernet header. The write delivers the frame
+ * there and then, so there is no queue that could be full.
  */
 bool tap_write(int queue, const uint8_t *frame, uint32_t length);
 
