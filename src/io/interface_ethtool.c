@@ -66,22 +66,23 @@ uint32_t interface_ethtool_queues(const char *name)
 
 static int count_features(int control, const char *name, uint32_t *count)
 {
-	struct {
-		struct ethtool_sset_info header;
-		uint32_t length;
-	} request = {
-		.header = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES },
-	};
-	int error = ethtool(control, name, &request);
+	/* The answer, one number, stands behind the structure. */
+	_Alignas(struct ethtool_sset_info)
+		uint8_t request[sizeof(struct ethtool_sset_info) + sizeof(uint32_t)] = { 0 };
+	struct ethtool_sset_info *information = (struct ethtool_sset_info *)request;
+	int error;
 
+	information->cmd = ETHTOOL_GSSET_INFO;
+	information->sset_mask = 1ULL << ETH_SS_FEATURES;
+	error = ethtool(control, name, information);
 	if (error != 0)
 		return error;
 	/* The kernel clears the bit of a set that it does not have. */
-	if (request.header.sset_mask == 0 || request.length == 0)
+	if (information->sset_mask == 0 || information->data[0] == 0)
 		return -EOPNOTSUPP;
-	if (request.length > FEATURE_LIMIT)
+	if (information->data[0] > FEATURE_LIMIT)
 		return -E2BIG;
-	*count = request.length;
+	*count = information->data[0];
 	return 0;
 }
 

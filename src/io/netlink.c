@@ -41,6 +41,7 @@ static int open_socket(struct netlink *netlink, int flags)
 {
 	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, flags | SOCK_CLOEXEC);
 
+	*netlink = (struct netlink){ 0 };
 	if (socket == NULL)
 		return -errno;
 	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0) {

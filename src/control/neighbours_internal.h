@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Between the files of the neighbours module: what was asked for, and what the answer was, so that
+ * the kernel's reports can be told apart into those that alter an answer and all others.
+ */
+#ifndef FLUXPIN_NEIGHBOURS_INTERNAL_H
+#define FLUXPIN_NEIGHBOURS_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <fluxpin/address.h>
+#include <fluxpin/neighbours.h>
+#include <fluxpin/netlink.h>
+
+#include "neighbour_entry.h"
+
+enum asked_kind {
+	ASKED_DESTINATION, /* a route was looked up for it */
+	ASKED_NEIGHBOUR,   /* its neighbour entry was looked at */
+};
+
+struct asked {
+	/* The key, compared as bytes. */
+	struct address address;
+	int index;
+	enum asked_kind kind;
+
+	bool is_in_round; /* asked for since neighbours_begin_round */
+	struct asked *next;
+
+	/* The last answer, of a neighbour. */
+	bool is_managed; /* the entry is ours: remove it when nobody asks any more */
+	bool is_valid;
+	uint8_t mac[6];
+};
+
+/* What of an interface decides over routes and frames. */
+struct link {
+	int index;
+	uint32_t flags;
+	uint32_t mtu;
+	uint8_t mac[6];
+	bool is_asked; /* next hops are looked up over it */
+};
+
+struct neighbours {
+	struct netlink requests;
+	struct netlink events;
+	void *tree;	     /* of struct asked, for tsearch(3) */
+	struct asked *first; /* all of them */
+	struct link *links;
+	uint32_t link_count;
+	uint32_t link_room;
+	bool is_managing_refused;    /* Linux before 5.16 */
+	bool are_leftovers_searched; /* for entries of a killed process */
+};
+
+/* The record of a key, marked as asked for in this round; made when missing. NULL: no memory. */
+struct asked *asked_obtain(struct neighbours *neighbours, enum asked_kind kind,
+			   const struct address *address, int index);
+/* The record of a key or NULL. */
+struct asked *asked_find(const struct neighbours *neighbours, enum asked_kind kind,
+			 const struct address *address, int index);
+/* Whether an entry gives what was last answered for it, so that nobody has to ask again. */
+bool asked_is_answered_by(const struct asked *asked, const struct neighbour_entry *entry);
+/* Takes a record out and frees it; *link is the pointer that leads to it in the list. */
+void asked_remove(struct neighbours *neighbours, struct asked **link);
+
+/* Reads all interfaces, to compare later reports with. Returns 0 or negative errno. */
+int links_read(struct neighbours *neighbours);
+/* The interface or NULL. */
+struct link *link_find(const struct neighbours *neighbours, int index);
+
+#endif
