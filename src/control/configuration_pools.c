@@ -89,6 +89,7 @@ static void read_backend(struct reader *reader, const struct value *element,
 	const char *name = NULL;
 
 	backend->position = element->node->value_position;
+	backend->weight = WEIGHT_DEFAULT;
 	if (!element->setting)
 		return;
 	value_read_group(reader, element, "a backend", keys, COUNT_OF(keys), values);

@@ -105,6 +105,8 @@ static bool check_kind(struct reader *reader, const struct node *node, const str
 		[KEY_INTEGER] = NODE_INTEGER, [KEY_BOOLEAN] = NODE_BOOLEAN,
 		[KEY_GROUP] = NODE_GROUP,     [KEY_LIST] = NODE_LIST,
 	};
+	/* Without the suffix L, which a unit cannot follow. */
+	const char *text = reader->text + node->value_start;
 
 	if (node->is_bad)
 		return false;
@@ -115,7 +117,7 @@ static bool check_kind(struct reader *reader, const struct node *node, const str
 			reader, node->value_position,
 			"\"%s\" must be a string with a unit (us, ms, s, m, h): write \"%.*ss\" "
 			"if seconds are meant",
-			key->name, (int)node->value_length, reader->text + node->value_start);
+			key->name, (int)strspn(text, "0123456789"), text);
 	else
 		reader_error(reader, node->value_position, "\"%s\" must be %s, found %s", key->name,
 			     node_kind_name(wanted[key->kind]), node_kind_name(node->kind));

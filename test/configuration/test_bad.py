@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""fluxpin check against bad configurations: every error, in its place, and nothing else."""
+import json
+import os
+import pathlib
+import subprocess
+import uuid
+
+import pytest
+
+import cases
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FLUXPIN = os.environ.get("FLUXPIN", str(ROOT / "build/dev/src/cli/fluxpin"))
+
+
+def check(path, *options, namespace=None):
+    command = [FLUXPIN, "check", "-c", str(path), *options]
+    if namespace:
+        command = ["ip", "netns", "exec", namespace, *command]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def errors_of(result, path):
+    return [p.finding for p in cases.parse_findings(result.stderr, path)]
+
+
+def test_table_is_large():
+    assert len(cases.BAD) >= 50
+
+
+@pytest.mark.parametrize("path", cases.BAD, ids=lambda path: path.stem)
+def test_bad(path):
+    expected = cases.read_expectations(path)
+    assert any(not finding.is_warning for finding in expected), "the file expects no error"
+    result = check(path, "--offline")
+    printed = cases.parse_findings(result.stderr, path)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert sorted(p.finding for p in printed) == expected
+    positions = [(p.finding.line, p.finding.column) for p in printed]
+    assert positions == sorted(positions)
+    for one in printed:
+        cases.check_caret(one, path)
+
+
+@pytest.mark.parametrize("path", cases.BAD, ids=lambda path: path.stem)
+def test_bad_json(path):
+    result = check(path, "--offline", "--json")
+    document = json.loads(result.stdout)
+    assert result.returncode == 1
+    assert result.stderr == ""
+    assert sorted(document) == ["errors", "file", "valid", "warnings"]
+    assert document["file"] == str(path)
+    assert document["valid"] is False
+    found = [
+        cases.Finding(one["line"], one["column"], one["message"], kind == "warnings")
+        for kind in ("errors", "warnings")
+        for one in document[kind]
+    ]
+    assert sorted(found) == cases.read_expectations(path)
+
+
+@pytest.mark.parametrize("path", cases.GOOD, ids=lambda path: path.stem)
+def test_good(path):
+    result = check(path, "--offline")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"{path}: valid: ")
+    assert result.stdout.count("\n") == 1
+    found = sorted(errors_of(result, path))
+    assert found == cases.read_expectations(path)
+    document = json.loads(check(path, "--offline", "--json").stdout)
+    assert document["valid"] is True
+    assert document["errors"] == []
+
+
+def test_summary():
+    path = ROOT / "conf/fluxpin.conf"
+    result = check(path, "--offline")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"{path}: valid: 3 VIPs, 2 pools, 5 backends\n"
+
+
+def test_summary_of_one(tmp_path):
+    path = tmp_path / "one.conf"
+    path.write_text(
+        'hash_seed = "1"; pools = ( { name = "a"; backends = ( { address = "10.0.0.1"; } ); } );'
+        'vips = ( { address = "192.0.2.1"; protocol = "any"; pool = "a"; } );'
+    )
+    assert check(path).stdout == f"{path}: valid: 1 VIP, 1 pool, 1 backend\n"
+
+
+def test_unreadable_files(tmp_path):
+    def message_of(path):
+        result = check(path)
+        assert (result.returncode, result.stdout) == (1, "")
+        return result.stderr
+
+    assert message_of(tmp_path) == f"{tmp_path}: cannot be read: Is a directory\n"
+    missing = tmp_path / "missing.conf"
+    assert message_of(missing) == f"{missing}: cannot be read: No such file or directory\n"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert message_of(pipe) == f"{pipe}: not a regular file\n"
+    large = tmp_path / "large.conf"
+    large.write_bytes(b"#" * ((16 << 20) + 1))
+    assert message_of(large) == f"{large}: larger than 16 MiB\n"
+
+
+def test_largest_file_is_read(tmp_path):
+    path = tmp_path / "large.conf"
+    path.write_bytes(b"#" * (16 << 20))
+    result = check(path)
+    assert result.returncode == 0, result.stderr
+
+
+def test_limits(tmp_path):
+    """As many backends and VIPs as there may be are read in time, one more is refused."""
+    path = tmp_path / "limits.conf"
+
+    def write(backends, vips):
+        with path.open("w") as file:
+            file.write('hash_seed = "1";\npools = ( { name = "p"; table_size = 655373; backends = (\n')
+            file.write(",\n".join(
+                f'{{ address = "10.{i >> 16}.{i >> 8 & 255}.{i & 255}"; }}'
+                for i in range(1, backends + 1)))
+            file.write("\n); } );\nvips = (\n")
+            file.write(",\n".join(
+                f'{{ address = "198.18.0.1"; protocol = "tcp"; port = {i}; pool = "p"; }}'
+                for i in range(1, vips + 1)))
+            file.write("\n);\n")
+
+    write(65535, 65535)
+    result = check(path)
+    assert result.returncode == 0, result.stderr[:1000]
+    assert result.stdout == f"{path}: valid: 65535 VIPs, 1 pool, 65535 backends\n"
+    write(65536, 0)
+    errors = [finding for finding in errors_of(check(path), path) if not finding.is_warning]
+    assert errors == [cases.Finding(
+        2, 57, "too many backends: 65536 with those of the pools before, at most 65535")]
+    write(1, 1)
+    text = path.read_text()
+    one = '{ address = "198.18.0.1"; protocol = "tcp"; port = 1; pool = "p"; }'
+    path.write_text(text.replace(one, ",\n".join([one] * 65536)))
+    errors = errors_of(check(path), path)
+    assert errors == [cases.Finding(5, 8, "too many VIPs: 65536, at most 65535")]
+
+
+def test_findings_are_capped(tmp_path):
+    path = tmp_path / "many.conf"
+    path.write_text('hash_seed = "1";\nvips = (' + ",\n".join(["1"] * 20000) + ");\n")
+    result = check(path)
+    assert result.returncode == 1
+    assert result.stderr.count("a VIP must be a group") == 10000
+    assert result.stderr.endswith(f"{path}: 10000 more errors\n")
+
+
+USAGE = [
+    ((), 2, "stderr"),
+    (("--help",), 0, "stdout"),
+    (("-h",), 0, "stdout"),
+    (("help",), 0, "stdout"),
+    (("chekc",), 2, "stderr"),
+    (("check",), 2, "stderr"),
+    (("check", "-c"), 2, "stderr"),
+    (("check", "--help"), 0, "stdout"),
+    (("check", "-c", "x", "y"), 2, "stderr"),
+    (("check", "-c", "x", "--nonsense"), 2, "stderr"),
+    (("version", "x"), 2, "stderr"),
+]
+
+
+@pytest.mark.parametrize("arguments, status, stream", USAGE, ids=lambda value: str(value))
+def test_usage(arguments, status, stream):
+    result = subprocess.run(
+        [FLUXPIN, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    other = "stderr" if stream == "stdout" else "stdout"
+    assert result.returncode == status
+    assert getattr(result, stream) != ""
+    assert getattr(result, other) == ""
+
+
+def test_unknown_command_gets_a_suggestion():
+    result = subprocess.run([FLUXPIN, "chekc"], capture_output=True, text=True, check=False)
+    assert result.stderr.startswith('fluxpin: unknown command "chekc"; did you mean "check"?\n')
+
+
+@pytest.mark.parametrize("argument", ["version", "--version"])
+def test_version(argument):
+    result = subprocess.run([FLUXPIN, argument], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "fluxpin 0.1.0\n", "")
+
+
+def test_full_standard_output_is_a_failure():
+    with open("/dev/full", "w", encoding="ascii") as full:
+        result = subprocess.run([FLUXPIN, "version"], stdout=full, stderr=subprocess.PIPE,
+                                text=True, check=False)
+    assert result.returncode == 1
+    assert "No space left on device" in result.stderr
+
+
+@pytest.fixture(name="namespace", scope="module")
+def make_namespace():
+    """A network namespace with lb0, a veth of two queues."""
+    name = f"fluxpin-check-{uuid.uuid4().hex[:8]}"
+    if os.geteuid() != 0:
+        pytest.skip("needs root: makes a network namespace")
+
+    def ip(*arguments):
+        subprocess.run(["ip", *arguments], check=True, timeout=60)
+
+    ip("netns", "add", name)
+    try:
+        ip("-n", name, "link", "add", "lb0", "numrxqueues", "2", "numtxqueues", "2", "type",
+           "veth", "peer", "name", "peer0")
+        ip("-n", name, "link", "add", "lb1", "type", "veth", "peer", "name", "peer1")
+        yield name
+    finally:
+        ip("netns", "del", name)
+
+
+HOST = """hash_seed = "1";
+interfaces = ( { %s } );
+umem = { frame_size = %d; };
+pools = ( { name = "web"; backends = ( { address = "10.0.0.1"; } ); } );
+vips = ( { address = "192.0.2.1"; protocol = "tcp"; port = 80; pool = "web"; } );
+"""
+NAME_COLUMN = len('interfaces = ( { name = "')
+ONLINE = pathlib.Path("/sys/devices/system/cpu/online").read_text(encoding="ascii").strip()
+
+
+def host_findings(tmp_path, namespace, interface, frame_size=2048):
+    path = tmp_path / "host.conf"
+    path.write_text(HOST % (interface, frame_size))
+    result = check(path, namespace=namespace)
+    printed = cases.parse_findings(result.stderr, path)
+    findings = [p.finding for p in printed]
+    for one in printed:
+        cases.check_caret(one, path)
+    has_errors = any(not finding.is_warning for finding in findings)
+    assert result.returncode == (1 if has_errors else 0)
+    assert (result.stdout == "") == has_errors
+    # What the file asks of the host is not asked offline.
+    assert check(path, "--offline").returncode == 0
+    return findings
+
+
+def set_mtu(namespace, name, mtu):
+    subprocess.run(["ip", "-n", namespace, "link", "set", name, "mtu", str(mtu)], check=True)
+
+
+def test_host_is_as_configured(tmp_path, namespace):
+    assert host_findings(tmp_path, namespace, 'name = "lb0"; queues = "0-1";') == []
+    assert host_findings(tmp_path, namespace, 'name = "lb0"; cpus = "0";') == []
+
+
+def test_host_interface_does_not_exist(tmp_path, namespace):
+    assert host_findings(tmp_path, namespace, 'name = "lb9";') == [
+        cases.Finding(2, NAME_COLUMN, "interface lb9 does not exist")]
+
+
+def test_host_queue_does_not_exist(tmp_path, namespace):
+    assert host_findings(tmp_path, namespace, 'name = "lb1"; queues = "1";') == [
+        cases.Finding(2, NAME_COLUMN + 16, "queue 1 does not exist: lb1 has 1 queue (0)")]
+    assert host_findings(tmp_path, namespace, 'name = "lb0"; queues = "0-3";') == [
+        cases.Finding(2, NAME_COLUMN + 16, "queues 2-3 do not exist: lb0 has 2 queues (0-1)")]
+
+
+def test_host_queue_is_not_served(tmp_path, namespace):
+    assert host_findings(tmp_path, namespace, 'name = "lb0"; queues = "1";') == [
+        cases.Finding(2, NAME_COLUMN + 16,
+                      "lb0 has 2 queues (0-1) and only 1 will be served: packets that arrive on "
+                      "the others bypass fluxpin", True)]
+
+
+def test_host_cpu_does_not_exist(tmp_path, namespace):
+    assert host_findings(tmp_path, namespace, 'name = "lb0"; cpus = "8000,8002-8003";') == [
+        cases.Finding(2, NAME_COLUMN + 14,
+                      f"CPUs 8000,8002-8003 are not online: this host has CPUs {ONLINE}")]
+
+
+def test_host_cpu_is_not_allowed(tmp_path, namespace):
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        pytest.skip("needs two CPUs")
+    first, second = sorted(allowed)[:2]
+    try:
+        os.sched_setaffinity(0, {first})
+        found = host_findings(tmp_path, namespace, f'name = "lb0"; cpus = "{second}";')
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert found == [cases.Finding(
+        2, NAME_COLUMN + 14, f"CPU {second} may not be used by this process, only {first}")]
+
+
+def test_host_mtu(tmp_path, namespace):
+    try:
+        set_mtu(namespace, "lb1", 599)
+        assert host_findings(tmp_path, namespace, 'name = "lb1";') == [
+            cases.Finding(2, NAME_COLUMN,
+                          "the MTU of lb1, 599, is too small: 576 bytes of inner packet and 24 of "
+                          "outer headers need 600")]
+        set_mtu(namespace, "lb1", 600)
+        assert host_findings(tmp_path, namespace, 'name = "lb1";') == []
+        set_mtu(namespace, "lb1", 1774)
+        assert host_findings(tmp_path, namespace, 'name = "lb1";') == []
+        set_mtu(namespace, "lb1", 9000)
+        assert host_findings(tmp_path, namespace, 'name = "lb1";') == [
+            cases.Finding(2, NAME_COLUMN,
+                          "the MTU of lb1, 9000, does not fit a frame of 2048 bytes: packets of "
+                          "more than 1774 bytes are dropped (umem.frame_size = 4096 makes room "
+                          "for more)", True)]
+        assert host_findings(tmp_path, namespace, 'name = "lb1";', 4096) == [
+            cases.Finding(2, NAME_COLUMN,
+                          "the MTU of lb1, 9000, does not fit a frame of 4096 bytes: packets of "
+                          "more than 3822 bytes are dropped", True)]
+    finally:
+        set_mtu(namespace, "lb1", 1500)
