@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * The program on the load balancer's NIC: each frame goes to the AF_XDP socket of the queue that
- * it arrived on. A queue without a socket (no worker, or a daemon that died) passes its frames to the
- * kernel, so a dead daemon never leaves a dead NIC.
+ * it arrived on. A queue without a socket (no worker, or a daemon that died) passes its frames to
+ * the kernel, so a dead daemon never leaves a dead NIC.
  *
  * With slow_path = "pass", only frames to the address of a VIP are redirected, and the kernel sees
  * the others at once.

@@ -27,8 +27,8 @@
 #define CONFIGURATION_MAX_VIPS	   65535
 #define CONFIGURATION_MAX_POOLS	   65535
 #define CONFIGURATION_MAX_WEIGHT   65535
-#define CONFIGURATION_MAX_QUEUES   1024 /* of one interface */
-#define CONFIGURATION_NAME_LENGTH  63	/* letters, digits, "-", "_", ".", ":" */
+#define CONFIGURATION_MAX_QUEUES   1024	 /* of one interface */
+#define CONFIGURATION_NAME_LENGTH  63	 /* letters, digits, "-", "_", ".", ":" */
 #define FINDINGS_MAX		   10000 /* those after are only counted */
 
 enum slow_path {
@@ -91,8 +91,8 @@ struct interface_configuration {
 struct health_check_configuration {
 	enum health_check_type type;
 	uint16_t port; /* host order */
-	char *path; /* NULL without a check */
-	char *host; /* NULL: the backend's address */
+	char *path;    /* NULL without a check */
+	char *host;    /* NULL: the backend's address */
 	uint64_t interval_ns;
 	uint64_t timeout_ns;
 	uint32_t rise;
