@@ -22,3 +22,10 @@ def lab():
     """The usual lab, shared by the tests of a module."""
     with Lab() as built:
         yield built
+
+
+@pytest.fixture
+def own_lab():
+    """A lab for one test alone: what it leaves in the air disturbs no other one."""
+    with Lab() as built:
+        yield built

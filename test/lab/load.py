@@ -46,7 +46,7 @@ class Outcome:
         self.ok += 1
         self.by_backend[backend] += 1
 
-    def failure(self, error, backend=None):
+    def failure(self, error, backend=None, port=None):
         self.failed += 1
         if len(self.failures) < FAILURES_LISTED:
             entry = {
@@ -55,6 +55,8 @@ class Outcome:
             }
             if backend:
                 entry["backend"] = backend
+            if port:
+                entry["port"] = port
             self.failures.append(entry)
 
     def report(self, **more):
@@ -154,7 +156,7 @@ async def run_http(options):
             outcome.success(connection.backend)
             ports[connection.local_port] = connection.backend
         except ERRORS as error:
-            outcome.failure(error, connection.backend)
+            outcome.failure(error, connection.backend, connection.local_port)
         finally:
             connection.close()
 
@@ -234,7 +236,7 @@ async def run_download(options):
                 raise Failed(f"more than {length} bytes")
             outcome.success(connection.backend)
         except ERRORS as error:
-            outcome.failure(error, connection.backend)
+            outcome.failure(error, connection.backend, connection.local_port)
         finally:
             connection.close()
 
@@ -262,7 +264,7 @@ async def run_upload(options):
                 raise Failed(f"body {body[:60]!r} from {connection.backend}")
             outcome.success(connection.backend)
         except ERRORS as error:
-            outcome.failure(error, connection.backend)
+            outcome.failure(error, connection.backend, connection.local_port)
         finally:
             connection.close()
 

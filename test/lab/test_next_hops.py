@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Next hops follow the kernel's routes and neighbours."""
+
+from fluxpin import Fluxpin, configuration, pool, vips
+from namespaces import wait_until
+
+
+def no_next_hop(metrics):
+    return metrics.sum("fluxpin_worker_dropped_packets_total", reason="no_next_hop")
+
+
+def test_a_backend_without_neighbour_is_its_own_drop_reason_and_warned_about_once(lab):
+    silent = {"name": "silent", "address": "10.0.0.99"}  # on the LB's own link, and not there
+    backends = [{"name": each.name_in_pool, "address": each.address} for each in lab.backends]
+    text = configuration([pool(lab, backends=backends + [silent])], vips(lab))
+    with Fluxpin(lab, text) as fluxpin:
+        lab.load("udp", lab.dns_vip, "--source-ports", 100, "--timeout", 1).result()
+        fluxpin.wait_for_log(r"backend web/silent \(10\.0\.0\.99\) gets no traffic by eth0")
+        lab.load("udp", lab.dns_vip, "--source-ports", 100, "--timeout", 1).result()
+        metrics = fluxpin.assert_balanced()
+        assert no_next_hop(metrics) > 10
+        assert no_next_hop(metrics) == metrics.sum("fluxpin_worker_dropped_packets_total")
+        # It appears: an address of the router will do to resolve it.
+        lab.router.ip("addr add 10.0.0.99/32 dev lb")
+        try:
+            fluxpin.wait_for_log(r"backend web/silent .*next hop resolved", 30)
+        finally:
+            lab.router.ip("addr del 10.0.0.99/32 dev lb")
+        assert fluxpin.log().count("backend web/silent (10.0.0.99) gets no traffic") == 1
+
+
+def test_a_gateway_that_moves_to_another_mac_is_followed(lab):
+    lab.router.sysctl(net__ipv4__conf__lb__arp_notify=1)
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        assert lab.load("http", lab.http_vip, "--requests", 20).result()["failed_count"] == 0
+        old = lab.router.ip_json("link show lb")[0]["address"]
+        lab.router.ip("link set lb address 02:11:22:33:44:55")
+        wait_until(
+            lambda: lab.load("http", lab.http_vip, "--requests", 5, "--timeout", 1)
+            .result()["failed_count"] == 0,
+            30, "service by the new MAC address")
+        assert lab.load("http", lab.http_vip, "--requests", 50).result()["failed_count"] == 0
+        lab.router.ip(f"link set lb address {old}")
+        wait_until(
+            lambda: lab.load("http", lab.http_vip, "--requests", 5, "--timeout", 1)
+            .result()["failed_count"] == 0,
+            30, "service by the old MAC address")
+        fluxpin.assert_balanced()
+
+
+def test_a_route_that_goes_and_comes_back_is_followed(lab):
+    address = lab.backends[0].address
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        lab.lb.ip(f"route add unreachable {address}/32")
+        fluxpin.wait_for_log(r"backend web/web-1 .* gets no traffic")
+        before = no_next_hop(fluxpin.wait_for_metrics())
+        result = lab.load("udp", lab.dns_vip, "--source-ports", 60, "--timeout", 1).result()
+        assert "web-1" not in result["by_backend"]
+        assert no_next_hop(fluxpin.assert_balanced()) > before
+        lab.lb.ip(f"route del unreachable {address}/32")
+        fluxpin.wait_for_log(r"backend web/web-1 .*next hop resolved", 15)
+        result = lab.load("udp", lab.dns_vip, "--source-ports", 60).result()
+        assert result["failed_count"] == 0 and result["by_backend"]["web-1"] > 0, result
+
+
+def test_link_down_and_up(lab):
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        assert lab.load("http", lab.http_vip, "--requests", 20).result()["failed_count"] == 0
+        for _ in range(3):
+            lab.lb.ip("link set eth0 down", "link set eth0 up", "route replace default via 10.0.0.1")
+        wait_until(
+            lambda: lab.load("http", lab.http_vip, "--requests", 5, "--timeout", 1)
+            .result()["failed_count"] == 0,
+            30, "service after the link was down")
+        assert lab.load("http", lab.http_vip, "--requests", 100).result()["failed_count"] == 0
+        fluxpin.assert_balanced()

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Reloads under traffic: no failed request, no flow that moves without a reason."""
+
+import random
+import time
+
+import pytest
+from capture import Capture
+from fluxpin import Fluxpin, configuration, pool, vips
+
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
+
+
+class Timeline:
+    """Which backends were active when: a reload takes effect somewhere between its two times."""
+
+    def __init__(self, addresses):
+        self.changes = [(0.0, 0.0, frozenset(addresses))]
+
+    def add(self, start, end, addresses):
+        self.changes.append((start, end, frozenset(addresses)))
+
+    def possible(self, start, end):
+        """The sets that may have been active at some time from start to end."""
+        found = []
+        for i, (begins, _, addresses) in enumerate(self.changes):
+            ends = self.changes[i + 1][1] if i + 1 < len(self.changes) else float("inf")
+            if begins <= end and ends >= start:
+                found.append(addresses)
+        return found
+
+
+class Flows:
+    """The flows of forwarded packets, and what became of them.
+
+    A flow stays with its backend from its SYN on, until that backend is removed; then it is `lost`.
+    A FIN or RST of a lost flow is sent by hash and not recorded, so it may move again.
+    """
+
+    def __init__(self, packets, timeline):
+        self.lost = set()  # source ports that lost their backend, at any time
+        self.problems = []  # sentences about packets that moved without a cause
+        last, dead = {}, set()
+        for packet in packets:
+            if not any(packet.backend in each for each in timeline.possible(packet.time, packet.time)):
+                self.problems.append(f"{packet}: not a backend at that time")
+            flow = packet.protocol, packet.source, packet.source_port, packet.destination
+            before, last[flow] = last.get(flow), packet
+            if packet.flags & (SYN | ACK) == SYN:
+                dead.discard(flow)
+            elif before is not None and before.backend != packet.backend:
+                active = timeline.possible(before.time, packet.time)
+                if not all(before.backend in each for each in active):
+                    dead.add(flow)
+                    self.lost.add(packet.source_port)
+                elif flow not in dead or not packet.flags & (FIN | RST):
+                    self.problems.append(f"{before} -> {packet}")
+
+
+def variations(lab, count, seed):
+    """Lists of backends: one removed, one added, weights changed; two always stay."""
+    generator = random.Random(seed)
+    stay = [
+        {"name": each.name_in_pool, "address": each.address} for each in lab.backends[:2]
+    ]
+    extra = {"name": lab.backends[2].name_in_pool, "address": lab.backends[2].address}
+    for number in range(count):
+        weights = [generator.choice([1, 50, 100, 1000]) for _ in range(3)]
+        backends = [
+            {**each, "weight": weight} for each, weight in zip(stay + [extra], weights)
+        ]
+        if number % 4 == 1:
+            backends.pop()  # removed: its flows are lost at once
+        elif number % 4 == 3:
+            backends[2]["weight"] = 0  # drained: it keeps its flows
+        generator.shuffle(backends)
+        yield backends
+
+
+@pytest.mark.sanitizer
+def test_requests_survive_200_reloads(own_lab):
+    """2,000 requests in 20 streams, 200 reloads: failures only where the backend was removed."""
+    lab = own_lab
+    text = configuration([pool(lab)], vips(lab))
+    timeline = Timeline(each.address for each in lab.backends)
+    with Fluxpin(lab, text) as fluxpin, Capture(lab.router, "lb", 128) as capture:
+        load = lab.load("http", lab.http_vip, "--parallel", 20, "--hold", "--rate", 60, "--ports")
+        load.wait_for_line()
+        for backends in variations(lab, 200, seed=1):
+            start = time.time()
+            assert fluxpin.reload(configuration([pool(lab, backends=backends)], vips(lab)))
+            timeline.add(start, time.time(), (each["address"] for each in backends))
+        load.go_on()
+        first = load.result(120)
+        rest = lab.load("http", lab.http_vip, "--parallel", 20, "--requests",
+                        max(1, 2000 - first["requests"])).result(120)
+        metrics = fluxpin.assert_balanced()
+        capture.stop()
+    packets = capture.forwarded()
+    flows = Flows(packets, timeline)
+    assert not flows.problems, f"{len(flows.problems)} of {len(packets)}:\n" + "\n".join(
+        flows.problems[:20])
+    assert first["requests"] + rest["requests"] >= 2000
+    assert rest["failed_count"] == 0, rest["failed"]
+    assert len(first["failed"]) == first["failed_count"]
+    for failure in first["failed"]:
+        assert failure["port"] in flows.lost, (failure, sorted(flows.lost))
+    assert len(packets) == metrics.sum("fluxpin_worker_forwarded_packets_total")
+
+
+def backend_of(capture, port):
+    """The address that packets for this port of a VIP are forwarded to."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        found = {each.backend for each in capture.forwarded() if each.destination_port == port}
+        if found:
+            assert len(found) == 1, found
+            return found.pop()
+        time.sleep(0.05)
+    raise TimeoutError(f"nothing forwarded to port {port}")
+
+
+def test_long_connections_survive_50_reloads_of_other_backends(lab):
+    """A download of 100 MB and an idle connection, while every other backend comes and goes."""
+    text = configuration([pool(lab)], vips(lab))
+    with Fluxpin(lab, text) as fluxpin:
+        with Capture(lab.router, "lb", 128) as capture:
+            idle = lab.load("keepalive", lab.http_vip, "--parallel", 1)
+            assert idle.wait_for_line() == "holding"
+            used = {backend_of(capture, 80)}
+        with Capture(lab.router, "lb", 128) as capture:
+            download = lab.load("download", lab.http_vip, "--rate", 8e6, "--timeout", 10)
+            used.add(backend_of(capture, 80))
+        keep = [each for each in lab.backends if each.address in used]
+        others = [each for each in lab.backends if each.address not in used]
+        for number in range(50):
+            changed = [] if number % 2 else [
+                {"name": each.name_in_pool, "address": each.address, "weight": 7 * number}
+                for each in others
+            ]
+            changed += [
+                {"name": each.name_in_pool, "address": each.address, "weight": 1 + number}
+                for each in keep
+            ]
+            assert fluxpin.reload(configuration([pool(lab, backends=changed)], vips(lab)))
+        assert download.process.poll() is None, download.result()
+        result = download.result(60)
+        assert result["ok"] == 1 and result["bytes"] == 100_000_000, result
+        result = idle.result(30)
+        assert result["failed_count"] == 0 and result["moved"] == 0, result
+        fluxpin.assert_balanced()
+
+
+def test_draining_backend_keeps_its_flows_and_gets_no_new_ones(lab):
+    everyone = [
+        {"name": each.name_in_pool, "address": each.address} for each in lab.backends
+    ]
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        load = lab.load("keepalive", lab.http_vip, "--parallel", 60)
+        assert load.wait_for_line() == "holding"
+        drained = [{**everyone[0], "weight": 0}] + everyone[1:]
+        assert fluxpin.reload(configuration([pool(lab, backends=drained)], vips(lab)))
+        fresh = lab.load("http", lab.http_vip, "--requests", 100, "--parallel", 5).result()
+        assert fresh["failed_count"] == 0
+        assert "web-1" not in fresh["by_backend"], fresh
+        result = load.result()
+        assert result["failed_count"] == 0 and result["moved"] == 0, result
+        assert result["by_backend"]["web-1"] > 0, result
+        fluxpin.assert_balanced()
+
+
+def test_vip_and_pool_come_and_go(lab):
+    """A reload changes VIPs and pools, not only backends; what is gone gets no traffic."""
+    both = vips(lab)
+    with Fluxpin(lab, configuration([pool(lab)], both[:1])) as fluxpin:
+        assert lab.load("udp", lab.dns_vip, "--source-ports", 1, "--timeout", 1).result()["ok"] == 0
+        second = pool(lab, name="echo", backends=lab.backends[1:2])
+        text = configuration([pool(lab), second], [both[0], {**both[1], "pool": "echo"}])
+        assert fluxpin.reload(text)
+        result = lab.load("udp", lab.dns_vip, "--source-ports", 20).result()
+        assert result["by_backend"] == {"web-2": 20}, result
+        assert fluxpin.reload(configuration([pool(lab)], both[1:]))
+        failed = lab.load("http", lab.http_vip, "--requests", 1, "--timeout", 1).result()
+        assert failed["ok"] == 0
+        assert lab.load("udp", lab.dns_vip, "--source-ports", 50).result()["failed_count"] == 0
+        metrics = fluxpin.assert_balanced()
+        assert metrics.by_label("fluxpin_vip_packets_total", "vip").keys() == {"dns"}
+
+
+def test_what_needs_a_restart_is_said(lab):
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        text = configuration([pool(lab)], vips(lab), connections={"capacity": 2048},
+                             slow_path="pass", umem={"frames": 2048})
+        assert fluxpin.reload(text)
+        log = fluxpin.log()
+        for what in ("connections", "slow_path", "umem"):
+            assert f"{what} changed; that takes a restart" in log
+        assert lab.load("http", lab.http_vip, "--requests", 10).result()["failed_count"] == 0

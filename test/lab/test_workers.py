@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Workers, modes, starts and ends."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from fluxpin import Fluxpin, configuration, pool, vips
+from namespaces import wait_until
+
+
+def run_to_end(lab, file, *arguments):
+    """fluxpin run that is not to come up."""
+    return lab.lb.run([lab.fluxpin, "run", "-c", file, *arguments], check=False, timeout=20)
+
+
+@pytest.mark.parametrize("mode", ["auto", "copy", "skb"])
+def test_two_workers_share_the_traffic(lab, mode):
+    text = configuration([pool(lab)], vips(lab))
+    with Fluxpin(lab, text, mode=mode) as fluxpin:
+        result = lab.load("http", lab.http_vip, "--requests", 300, "--parallel", 10).result()
+        assert result["failed_count"] == 0, result
+        assert set(result["by_backend"]) == {"web-1", "web-2", "web-3"}
+        result = lab.load("udp", lab.dns_vip, "--source-ports", 300, "--rounds", 3).result()
+        assert result["failed_count"] == 0 and result["moved"] == 0, result
+        metrics = fluxpin.assert_balanced()
+        by_queue = metrics.by_label("fluxpin_worker_forwarded_packets_total", "queue")
+        assert set(by_queue) == {"0", "1"}
+        # veth tells generic XDP no queue but the first.
+        assert min(by_queue.values()) > 100 or mode == "skb", by_queue
+        assert sum(by_queue.values()) > 300, by_queue
+        assert metrics.sum("fluxpin_worker_zero_copy") == 0
+        sent = metrics.sum("fluxpin_backend_packets_total")
+        assert sent == metrics.sum("fluxpin_worker_forwarded_packets_total")
+        matched = metrics.sum("fluxpin_vip_packets_total")
+        assert matched == sent + metrics.sum("fluxpin_worker_dropped_packets_total")
+        got = "generic" if mode == "skb" else "native"
+        assert f"eth0 queue 0: copy ({got} XDP), driver veth, CPU 0" in fluxpin.log()
+        assert f"eth0 queue 1: copy ({got} XDP), driver veth, CPU 1" in fluxpin.log()
+        assert lab.lb.xdp()[0] == ("xdpgeneric" if mode == "skb" else "xdpdrv")
+
+
+def test_workers_are_pinned_and_idle_ones_sleep(lab):
+    text = configuration([pool(lab)], vips(lab))
+    with Fluxpin(lab, text, queues="0-3", cpus="0-1") as fluxpin:
+        tasks = f"/proc/{fluxpin.process.pid}/task"
+        cpus = {}
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/comm", encoding="ascii") as comm:
+                name = comm.read().strip()
+            cpus[name] = os.sched_getaffinity(int(task))
+        assert {cpus[f"w/eth0:{queue}"].pop() for queue in (0, 2)} == {0}
+        assert {cpus[f"w/eth0:{queue}"].pop() for queue in (1, 3)} == {1}
+
+        def busy():
+            with open(f"/proc/{fluxpin.process.pid}/stat", encoding="ascii") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+        # CPU time, not time: the metrics are written ten times as often here as is the default
+        # and are left out by their share, so four workers and the loop stay below 1 % of a core.
+        before, start = busy(), time.monotonic()
+        time.sleep(5)
+        share = (busy() - before) / (time.monotonic() - start)
+        assert share < 0.02, f"{share:.1%} of a core while idle"
+
+
+def test_mode_refuses_less(lab):
+    fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
+    done = run_to_end(lab, fluxpin.file, "-i", "eth0:1", "--mode", "zerocopy")
+    assert done.returncode == 1
+    assert "eth0 queue 1 (driver veth): mode zerocopy: zero-copy refused" in done.stderr
+    fluxpin.assert_nothing_left()
+
+
+def test_unserved_queues_are_reported(lab):
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab)), queues="0-1") as fluxpin:
+        assert "eth0 has 4 queues (0-3) and only 0-1 will be served" in fluxpin.log()
+
+
+def test_a_second_fluxpin_is_refused_and_the_first_goes_on(lab):
+    text = configuration([pool(lab)], vips(lab))
+    with Fluxpin(lab, text) as fluxpin:
+        done = run_to_end(lab, fluxpin.file, "-i", "eth0:2-3")
+        assert done.returncode == 1
+        assert "eth0: another fluxpin serves this interface" in done.stderr
+        result = lab.load("http", lab.http_vip, "--requests", 50).result()
+        assert result["failed_count"] == 0
+        fluxpin.assert_balanced()
+
+
+def test_a_foreign_xdp_program_is_left_alone(lab):
+    """The endpoint's program stands for any other one."""
+    fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
+    lab.lb.run([lab.fluxpin, "endpoint", "attach", "-i", "eth0"])
+    before = lab.lb.xdp()
+    try:
+        done = run_to_end(lab, fluxpin.file, "-i", "eth0:0")
+        assert done.returncode == 1
+        assert 'the XDP program "fluxpin_endp' in done.stderr
+        assert lab.lb.xdp() == before
+    finally:
+        lab.lb.run([lab.fluxpin, "endpoint", "detach", "-i", "eth0"])
+
+
+@pytest.mark.parametrize("mode", ["copy", "skb"])
+def test_kill_9_in_traffic_and_restart(lab, mode):
+    """The kernel's own traffic flows without fluxpin; a start cleans up and serves again."""
+    text = configuration([pool(lab)], vips(lab))
+    fluxpin = Fluxpin(lab, text, mode=mode)
+    load = lab.load("http", lab.http_vip, "--parallel", 10, "--hold", "--rate", 100, "--timeout", 2)
+    load.wait_for_line()
+    fluxpin.wait_for(lambda metrics: metrics.sum("fluxpin_worker_forwarded_packets_total") > 100)
+    fluxpin.kill9()
+    assert lab.lb.xdp() is not None, "nothing was left, so this test shows nothing"
+    lab.client.run(["ping", "-c", "3", "-i", "0.2", "-W", "2", lab.lb.address])
+    lab.lb.run(["ping", "-c", "3", "-i", "0.2", "-W", "2", lab.client.address])
+    load.go_on()
+    load.result()
+    with Fluxpin(lab, text, mode=mode) as again:
+        assert "removing the XDP program that an earlier fluxpin left" in again.log()
+        result = lab.load("http", lab.http_vip, "--requests", 100, "--parallel", 10).result()
+        assert result["failed_count"] == 0, result
+        lab.client.run(["ping", "-c", "1", "-W", "2", lab.lb.address])
+        again.assert_balanced()
+
+
+@pytest.mark.parametrize("mode", ["copy", "skb"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_in_traffic_leaves_nothing(lab, mode, number):
+    text = configuration([pool(lab)], vips(lab))
+    with Fluxpin(lab, text, mode=mode) as fluxpin:
+        load = lab.load("http", lab.http_vip, "--parallel", 10, "--hold", "--rate", 200,
+                        "--timeout", 1)
+        load.wait_for_line()
+        fluxpin.wait_for(lambda metrics: metrics.sum("fluxpin_worker_forwarded_packets_total") > 50)
+        process = fluxpin.process
+        if number == signal.SIGINT:
+            fluxpin.signal(number)
+            assert process.wait(10) == 0
+            fluxpin.process = None
+            fluxpin.assert_nothing_left()
+        else:
+            fluxpin.stop()
+        load.go_on()
+        load.result()
+    totals = [line for line in fluxpin.log().splitlines() if ": received " in line]
+    assert len(totals) >= 2, "the last totals are in the log"
+    sockets = lab.lb.output(["ss", "-x", "-a"])
+    assert "@fluxpin/interface" not in sockets
+    managed = [entry for entry in lab.lb.ip_json("neigh show") if "managed" in entry]
+    assert not managed, managed
+
+
+def test_interface_that_goes_away_ends_with_a_message(lab):
+    """On a second NIC, so that the lab's own stays."""
+    lab.lb.ip("link add gone0 type veth peer name gone1", "link set gone0 up", "link set gone1 up")
+    fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
+    with open(fluxpin.log_file, "w", encoding="utf-8") as log:
+        process = lab.lb.popen([lab.fluxpin, "run", "-c", fluxpin.file, "-i", "gone0:0"],
+                               stdout=log, stderr=log)
+    wait_until(lambda: "ready" in fluxpin.log(), 10, "ready")
+    lab.lb.ip("link del gone0")
+    try:
+        assert process.wait(10) == 1
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    assert "gone0 is gone" in fluxpin.log()
