@@ -27,9 +27,9 @@
 #define CONFIGURATION_MAX_VIPS	   65535
 #define CONFIGURATION_MAX_POOLS	   65535
 #define CONFIGURATION_MAX_WEIGHT   65535
-#define CONFIGURATION_MAX_QUEUES   1024	 /* of one interface */
-#define CONFIGURATION_NAME_LENGTH  63	 /* letters, digits, "-", "_", ".", ":" */
-#define FINDINGS_MAX		   10000 /* those after are only counted */
+#define CONFIGURATION_MAX_QUEUES   1024 /* of one interface */
+#define CONFIGURATION_NAME_LENGTH  63	/* letters, digits, "-", "_", ".", ":" */
+#define FINDINGS_MAX		   1000 /* those after are only counted */
 
 enum slow_path {
 	SLOW_PATH_TAP,

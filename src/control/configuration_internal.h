@@ -80,10 +80,36 @@ void lexer_blank(struct lexer *lexer, uint32_t start, uint32_t end);
 /* Writes `value` at the start of a part of the copy that is at least as long, spaces behind it. */
 void lexer_replace(struct lexer *lexer, uint32_t start, uint32_t end, const char *value);
 
+/* Moves on by a character, or up to an offset, and keeps the position. */
+void lexer_step(struct lexer *lexer);
+void lexer_step_to(struct lexer *lexer, uint32_t offset);
+
+/* The byte that is so many bytes ahead: the zero behind the text is the last. */
+static inline char lexer_peek(const struct lexer *lexer, uint32_t ahead)
+{
+	return lexer->text[lexer->offset + ahead];
+}
+
+static inline bool character_is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static inline bool character_is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 /* The token in words for a message: "the string", "\";\"", "the end of the file". */
 const char *token_describe(const struct token *token);
 
-/* ---- configuration_tree.c ---- */
+/* ---- configuration_literals.c ---- */
+
+/* Each reads the word at the offset, which begins as one of its kind, to its end. */
+void lexer_read_string(struct lexer *lexer, struct token *token);
+void lexer_read_number(struct lexer *lexer, struct token *token);
+
+/* ---- configuration_nodes.c ---- */
 
 enum node_kind {
 	NODE_GROUP,
@@ -120,12 +146,24 @@ struct tree {
 };
 
 /*
+ * Adds a node at the end of the parent's children, or the root to an empty tree. Returns 0,
+ * -EFBIG when the tree is full, or -ENOMEM; *index is where the node is.
+ */
+int tree_add_node(struct tree *tree, uint32_t parent, const struct node *node, uint32_t *index);
+
+/* The group's setting of this name, or NULL; valid until a node is added. */
+const struct node *tree_find_setting(const struct tree *tree, const char *text, uint32_t group,
+				     const char *name, uint32_t name_length);
+void tree_release(struct tree *tree);
+const char *node_kind_name(enum node_kind kind);
+
+/* ---- configuration_tree.c ---- */
+
+/*
  * Builds the tree of a file. Errors become findings; is_broken says that they leave the rest
  * without meaning. Returns 0 or -ENOMEM; tree_release in both cases.
  */
 int tree_build(const char *text, struct findings *findings, struct tree *tree);
-void tree_release(struct tree *tree);
-const char *node_kind_name(enum node_kind kind);
 
 /* ---- configuration_values.c ---- */
 
@@ -177,6 +215,10 @@ char *reader_copy(struct reader *reader, const char *text);
  */
 void value_read_group(struct reader *reader, const struct value *group, const char *noun,
 		      const struct key *keys, uint32_t key_count, struct value *values);
+
+/* The setting of this name in a group, or NULL. */
+const struct node *node_find(const struct reader *reader, const struct node *group,
+			     const char *name);
 
 /* An element of a list, the node of which is given; refused unless it is a group. */
 struct value value_element(struct reader *reader, const struct value *list, const struct node *node,
@@ -273,10 +315,5 @@ void configuration_read_vips(struct reader *reader, const struct value *list,
 
 /* Settings that are read and checked but that this version does not act on. */
 void configuration_check_supported(struct reader *reader);
-
-/* The setting of this name in a group, or NULL. */
-const struct node *node_find(const struct reader *reader, const struct node *group,
-			     const char *name);
-bool node_is_named(const struct reader *reader, const struct node *node, const char *name);
 
 #endif

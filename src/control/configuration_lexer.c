@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The words of a configuration file. The rules are libconfig 1.5's, except that what it reads
- * wrongly is refused here: numbers out of range, leading zeros, zero bytes and unknown escapes in
- * strings, and strings that run over the end of a line, which is a forgotten quote.
- */
+/* The words of a configuration file, by libconfig 1.5's rules. */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +71,7 @@ const char *token_describe(const struct token *token)
 }
 
 /* A column is a character: the continuation bytes of UTF-8 do not count. */
-static void step(struct lexer *lexer)
+void lexer_step(struct lexer *lexer)
 {
 	unsigned char byte = (unsigned char)lexer->text[lexer->offset++];
 
@@ -89,25 +84,10 @@ static void step(struct lexer *lexer)
 	}
 }
 
-static void step_to(struct lexer *lexer, uint32_t offset)
+void lexer_step_to(struct lexer *lexer, uint32_t offset)
 {
 	while (lexer->offset < offset)
-		step(lexer);
-}
-
-static char peek(const struct lexer *lexer, uint32_t ahead)
-{
-	return lexer->text[lexer->offset + ahead];
-}
-
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool is_letter(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+		lexer_step(lexer);
 }
 
 static void skip_comment(struct lexer *lexer)
@@ -115,18 +95,18 @@ static void skip_comment(struct lexer *lexer)
 	struct position position = lexer->position;
 	uint32_t start = lexer->offset;
 
-	if (peek(lexer, 0) == '/' && peek(lexer, 1) == '*') {
+	if (lexer_peek(lexer, 0) == '/' && lexer_peek(lexer, 1) == '*') {
 		const char *end = strstr(lexer->text + start + 2, "*/");
 
 		if (end) {
-			step_to(lexer, (uint32_t)(end - lexer->text) + 2);
+			lexer_step_to(lexer, (uint32_t)(end - lexer->text) + 2);
 		} else {
 			lexer_error(lexer, position, "this comment is never closed");
 			lexer_stop(lexer);
 		}
 	} else {
-		while (lexer->offset < lexer->length && peek(lexer, 0) != '\n')
-			step(lexer);
+		while (lexer->offset < lexer->length && lexer_peek(lexer, 0) != '\n')
+			lexer_step(lexer);
 	}
 	/* libconfig 1.5 takes a comment at the very end of a file for an error. */
 	lexer_blank(lexer, start, lexer->offset);
@@ -135,163 +115,16 @@ static void skip_comment(struct lexer *lexer)
 static void skip_space(struct lexer *lexer)
 {
 	while (lexer->offset < lexer->length) {
-		char c = peek(lexer, 0);
+		char c = lexer_peek(lexer, 0);
 
-		if (c == '#' || (c == '/' && (peek(lexer, 1) == '/' || peek(lexer, 1) == '*')))
+		if (c == '#' ||
+		    (c == '/' && (lexer_peek(lexer, 1) == '/' || lexer_peek(lexer, 1) == '*')))
 			skip_comment(lexer);
 		else if (strchr(" \t\n\r\f", c))
-			step(lexer);
+			lexer_step(lexer);
 		else
 			return;
 	}
-}
-
-/* Whether a backslash and what follows it is one of libconfig's escapes; *length is its length. */
-static bool escape_is_known(const char *escape, uint32_t *length)
-{
-	*length = 2;
-	if (escape[1] != '\0' && strchr("abnrtvf\\\"", escape[1]))
-		return true;
-	*length = 4;
-	return (escape[1] == 'x' || escape[1] == 'X') && escape[2] != '\0' &&
-	       strchr("0123456789abcdefABCDEF", escape[2]) && escape[3] != '\0' &&
-	       strchr("0123456789abcdefABCDEF", escape[3]);
-}
-
-static void read_escape(struct lexer *lexer, struct token *token)
-{
-	const char *escape = lexer->text + lexer->offset;
-	uint32_t length;
-
-	if (!escape_is_known(escape, &length)) {
-		lexer_error(lexer, lexer->position,
-			    "unknown escape in a string: a backslash is written \\\\");
-		token->is_bad = true;
-		length = escape[1] == '\0' || escape[1] == '\n' ? 1 : 2;
-	} else if (length == 4 && escape[2] == '0' && escape[3] == '0') {
-		lexer_error(lexer, lexer->position, "a string cannot hold a zero byte");
-		token->is_bad = true;
-	}
-	step_to(lexer, lexer->offset + length);
-}
-
-static void read_string(struct lexer *lexer, struct token *token)
-{
-	token->kind = TOKEN_STRING;
-	step(lexer);
-	while (lexer->offset < lexer->length && peek(lexer, 0) != '"' && peek(lexer, 0) != '\n') {
-		if (peek(lexer, 0) == '\\')
-			read_escape(lexer, token);
-		else
-			step(lexer);
-	}
-	if (peek(lexer, 0) == '"') {
-		step(lexer);
-	} else {
-		lexer_error(lexer, token->position, "this string is not closed on its line");
-		lexer->is_broken = true;
-		token->is_bad = true;
-	}
-	if (token->is_bad && lexer->offset - token->start >= 2)
-		lexer_replace(lexer, token->start, lexer->offset, "\"\"");
-}
-
-/* Digits, a point and an exponent, as in -1.5e+3. */
-static bool is_float(const char *text, const char *end)
-{
-	bool has_digits = false, has_mark = false;
-
-	if (*text == '+' || *text == '-')
-		text++;
-	for (; text < end && (is_digit(*text) || *text == '.'); text++) {
-		has_digits |= *text != '.';
-		if (*text == '.' && has_mark)
-			return false;
-		has_mark |= *text == '.';
-	}
-	if (text < end && (*text == 'e' || *text == 'E')) {
-		has_mark = true;
-		text++;
-		if (text < end && (*text == '+' || *text == '-'))
-			text++;
-		if (text == end)
-			return false;
-		while (text < end && is_digit(*text))
-			text++;
-	}
-	return text == end && has_digits && has_mark;
-}
-
-/* Refuses an integer that libconfig would cut to 32 or 64 bits, or read as decimal when a C
- * programmer means octal. */
-static bool integer_is_good(struct lexer *lexer, const struct token *token, const char *digits,
-			    int base, bool is_long)
-{
-	const char *text = lexer->text + token->start;
-	int shown = token->length < 40 ? (int)token->length : 40;
-	int64_t number;
-
-	if (base == 10 && digits[0] == '0' && is_digit(digits[1])) {
-		lexer_error(lexer, token->position,
-			    "%.*s has a leading zero: there are no octal numbers here", shown,
-			    text);
-		return false;
-	}
-	errno = 0;
-	number = strtoll(text, NULL, base);
-	if (errno == ERANGE || (!is_long && number != (int32_t)number)) {
-		lexer_error(lexer, token->position,
-			    "%.*s is out of range: %s holds %" PRId64 " to %" PRId64, shown, text,
-			    is_long ? "a 64-bit integer" : "an integer without the suffix L",
-			    is_long ? INT64_MIN : INT32_MIN, is_long ? INT64_MAX : INT32_MAX);
-		return false;
-	}
-	return true;
-}
-
-static bool is_integer(struct lexer *lexer, struct token *token)
-{
-	const char *text = lexer->text + token->start, *end = text + token->length;
-	const char *digits = text, *rest;
-	int base = 10;
-	bool is_long;
-
-	if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
-		base = 16;
-		digits += 2;
-	} else if (*text == '+' || *text == '-') {
-		digits++;
-	}
-	rest = digits + strspn(digits, base == 16 ? "0123456789abcdefABCDEF" : "0123456789");
-	if (rest == digits)
-		return false;
-	is_long = *rest == 'L';
-	rest += is_long ? 1 + (rest[1] == 'L') : 0;
-	if (rest != end)
-		return false;
-	token->is_bad = !integer_is_good(lexer, token, digits, base, is_long);
-	return true;
-}
-
-static void read_number(struct lexer *lexer, struct token *token)
-{
-	while (is_letter(peek(lexer, 0)) || is_digit(peek(lexer, 0)) ||
-	       (peek(lexer, 0) != '\0' && strchr("+-._", peek(lexer, 0))))
-		step(lexer);
-	token->length = lexer->offset - token->start;
-	token->kind = TOKEN_INTEGER;
-	if (!is_integer(lexer, token)) {
-		const char *text = lexer->text + token->start;
-
-		token->kind = TOKEN_FLOAT;
-		token->is_bad = !is_float(text, text + token->length);
-		if (token->is_bad)
-			lexer_error(lexer, token->position,
-				    "\"%.*s\" is not a number; a string needs quotes",
-				    token->length < 40 ? (int)token->length : 40, text);
-	}
-	if (token->is_bad || token->kind == TOKEN_FLOAT)
-		lexer_replace(lexer, token->start, lexer->offset, "0");
 }
 
 /* With points, which no name may hold, so that a host name without quotes is one word. */
@@ -299,9 +132,10 @@ static void read_name(struct lexer *lexer, struct token *token)
 {
 	const char *text = lexer->text + token->start;
 
-	while (is_letter(peek(lexer, 0)) || is_digit(peek(lexer, 0)) ||
-	       (peek(lexer, 0) != '\0' && strchr("-_*.", peek(lexer, 0))))
-		step(lexer);
+	while (character_is_letter(lexer_peek(lexer, 0)) ||
+	       character_is_digit(lexer_peek(lexer, 0)) ||
+	       (lexer_peek(lexer, 0) != '\0' && strchr("-_*.", lexer_peek(lexer, 0))))
+		lexer_step(lexer);
 	token->length = lexer->offset - token->start;
 	token->kind = TOKEN_NAME;
 	if ((token->length == 4 && strncasecmp(text, "true", 4) == 0) ||
@@ -314,25 +148,25 @@ static void skip_unexpected(struct lexer *lexer)
 {
 	struct position position = lexer->position;
 	uint32_t start = lexer->offset;
-	unsigned char byte = (unsigned char)peek(lexer, 0);
+	unsigned char byte = (unsigned char)lexer_peek(lexer, 0);
 
 	if (strncmp(lexer->text + start, "@include", 8) == 0) {
 		lexer_error(lexer, position,
 			    "@include is not supported: write everything into one file");
 		lexer->is_broken = true;
-		while (lexer->offset < lexer->length && peek(lexer, 0) != '\n')
-			step(lexer);
+		while (lexer->offset < lexer->length && lexer_peek(lexer, 0) != '\n')
+			lexer_step(lexer);
 	} else if (byte < 0x80) {
 		if (byte > 0x20 && byte < 0x7f)
 			lexer_error(lexer, position, "unexpected character \"%c\"", byte);
 		else
 			lexer_error(lexer, position, "unexpected control character 0x%02x", byte);
-		while (peek(lexer, 0) == (char)byte)
-			step(lexer);
+		while (lexer_peek(lexer, 0) == (char)byte)
+			lexer_step(lexer);
 	} else {
 		do
-			step(lexer);
-		while ((unsigned char)peek(lexer, 0) >= 0x80);
+			lexer_step(lexer);
+		while ((unsigned char)lexer_peek(lexer, 0) >= 0x80);
 		lexer_error(
 			lexer, position,
 			"unexpected \"%.*s\": only ASCII is allowed outside strings and comments",
@@ -344,7 +178,7 @@ static void skip_unexpected(struct lexer *lexer)
 
 static bool begins_number(char c)
 {
-	return is_digit(c) || c == '+' || c == '-' || c == '.';
+	return character_is_digit(c) || c == '+' || c == '-' || c == '.';
 }
 
 void lexer_advance(struct lexer *lexer)
@@ -353,26 +187,26 @@ void lexer_advance(struct lexer *lexer)
 	char c;
 
 	skip_space(lexer);
-	while (lexer->offset < lexer->length && !strchr("\"=:;,()[]{}*", peek(lexer, 0)) &&
-	       !is_letter(peek(lexer, 0)) && !begins_number(peek(lexer, 0))) {
+	while (lexer->offset < lexer->length && !strchr("\"=:;,()[]{}*", lexer_peek(lexer, 0)) &&
+	       !character_is_letter(lexer_peek(lexer, 0)) && !begins_number(lexer_peek(lexer, 0))) {
 		skip_unexpected(lexer);
 		skip_space(lexer);
 	}
 	token.start = lexer->offset;
 	token.position = lexer->position;
-	c = peek(lexer, 0);
+	c = lexer_peek(lexer, 0);
 	if (lexer->offset == lexer->length || lexer->status != 0) {
 		token.kind = TOKEN_END;
 	} else if (c == '"') {
-		read_string(lexer, &token);
+		lexer_read_string(lexer, &token);
 	} else if (begins_number(c)) {
-		read_number(lexer, &token);
-	} else if (is_letter(c) || c == '*') {
+		lexer_read_number(lexer, &token);
+	} else if (character_is_letter(c) || c == '*') {
 		read_name(lexer, &token);
 	} else {
 		token.kind = TOKEN_PUNCTUATION;
 		token.symbol = c;
-		step(lexer);
+		lexer_step(lexer);
 	}
 	token.length = lexer->offset - token.start;
 	lexer->token = token;

@@ -5,18 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <fluxpin/connection_table.h>
+
 #include "configuration_internal.h"
 
 enum {
-	CONNECTIONS_LOW = 1024,
-	CONNECTIONS_HIGH = 1 << 28,
 	FRAMES_LOW = 1024,
 	FRAMES_HIGH = 1 << 20,
 	INTERFACES_MAX = 1024,
 };
 
-#define IDLE_LOW_NS	 (1 * NANOSECONDS_PER_MILLISECOND)
-#define IDLE_HIGH_NS	 (168 * 3600 * NANOSECONDS_PER_SECOND)
+#define IDLE_HIGH_NS	 (9 * 3600 * NANOSECONDS_PER_SECOND)
 #define INTERVAL_LOW_NS	 (10 * NANOSECONDS_PER_MILLISECOND)
 #define INTERVAL_HIGH_NS (3600 * NANOSECONDS_PER_SECOND)
 
@@ -51,6 +50,22 @@ void configuration_read_source_address(struct reader *reader, const struct value
 	read_family(reader, &values[1], false, &reader->configuration->source_ipv6);
 }
 
+/* The connection table's clock counts seconds, and half of its range must hold an idle time. */
+static void read_idle(struct reader *reader, const struct value *value, uint64_t *idle_ns)
+{
+	_Static_assert(IDLE_HIGH_NS <= CONNECTION_MAX_IDLE * NANOSECONDS_PER_SECOND,
+		       "an idle time that the connection table cannot measure");
+	uint64_t read;
+
+	if (!value_duration(reader, value, NANOSECONDS_PER_SECOND, IDLE_HIGH_NS, &read))
+		return;
+	if (read % NANOSECONDS_PER_SECOND != 0)
+		reader_error(reader, value->node->value_position, "\"%s\" must be whole seconds",
+			     value->key);
+	else
+		*idle_ns = read;
+}
+
 void configuration_read_connections(struct reader *reader, const struct value *group)
 {
 	static const struct key keys[] = {
@@ -67,12 +82,10 @@ void configuration_read_connections(struct reader *reader, const struct value *g
 	if (!group->setting)
 		return;
 	value_read_group(reader, group, "connections", keys, COUNT_OF(keys), values);
-	value_integer(reader, &values[0], CONNECTIONS_LOW, CONNECTIONS_HIGH,
+	value_integer(reader, &values[0], CONNECTION_MIN_CAPACITY, CONNECTION_MAX_CAPACITY,
 		      &configuration->connections.capacity);
-	value_duration(reader, &values[1], IDLE_LOW_NS, IDLE_HIGH_NS,
-		       &configuration->connections.tcp_idle_ns);
-	value_duration(reader, &values[2], IDLE_LOW_NS, IDLE_HIGH_NS,
-		       &configuration->connections.udp_idle_ns);
+	read_idle(reader, &values[1], &configuration->connections.tcp_idle_ns);
+	read_idle(reader, &values[2], &configuration->connections.udp_idle_ns);
 }
 
 void configuration_read_umem(struct reader *reader, const struct value *group)

@@ -19,18 +19,6 @@ struct parser {
 	uint32_t reported; /* the token that the last syntax error was about: its start + 1 */
 };
 
-const char *node_kind_name(enum node_kind kind)
-{
-	static const char *const names[] = {
-		[NODE_GROUP] = "a group { }",  [NODE_LIST] = "a list ( )",
-		[NODE_ARRAY] = "an array [ ]", [NODE_STRING] = "a string",
-		[NODE_INTEGER] = "an integer", [NODE_FLOAT] = "a floating-point number",
-		[NODE_BOOLEAN] = "a boolean",
-	};
-
-	return names[kind];
-}
-
 /* A syntax error at the next token; only the first about the same one is worth telling. */
 static void broken(struct parser *parser, const char *expected, const char *remark)
 {
@@ -43,56 +31,22 @@ static void broken(struct parser *parser, const char *expected, const char *rema
 	lexer->is_broken = true;
 }
 
-/* A new node at the end of the parent's children; returns its index, 0 when there is no room. */
+/* A new node; returns its index, 0 when there is no room, which stops everything. */
 static uint32_t add_node(struct parser *parser, uint32_t parent, const struct node *node)
 {
-	struct tree *tree = parser->tree;
-	uint32_t index = tree->count;
+	struct lexer *lexer = &parser->lexer;
+	uint32_t index = 0;
+	int status = tree_add_node(parser->tree, parent, node, &index);
 
-	if (index == NODES_MAX) {
-		lexer_error(&parser->lexer, node->value_position,
-			    "the file holds more than %u values", NODES_MAX);
-		lexer_stop(&parser->lexer);
-		return 0;
-	}
-	if (index == tree->capacity) {
-		uint32_t capacity = tree->capacity ? 2 * tree->capacity : 64;
-		struct node *nodes = reallocarray(tree->nodes, capacity, sizeof(*nodes));
-
-		if (!nodes) {
-			parser->lexer.status = -ENOMEM;
-			lexer_stop(&parser->lexer);
-			return 0;
-		}
-		tree->nodes = nodes;
-		tree->capacity = capacity;
-	}
-	tree->nodes[index] = *node;
-	tree->count++;
-	if (index > 0) {
-		struct node *above = &tree->nodes[parent];
-
-		if (above->child_count++ == 0)
-			above->first_child = index;
-		else
-			tree->nodes[above->last_child].next = index;
-		above->last_child = index;
-	}
-	return index;
-}
-
-static const struct node *find_setting(const struct parser *parser, uint32_t group,
-				       const struct token *name)
-{
-	const struct node *nodes = parser->tree->nodes;
-	const char *text = parser->lexer.text;
-
-	for (uint32_t i = nodes[group].first_child; i != 0; i = nodes[i].next) {
-		if (nodes[i].name_length == name->length &&
-		    memcmp(text + nodes[i].name_start, text + name->start, name->length) == 0)
-			return &nodes[i];
-	}
-	return NULL;
+	if (status == 0)
+		return index;
+	if (status == -EFBIG)
+		lexer_error(lexer, node->value_position, "the file holds more than %u values",
+			    NODES_MAX);
+	else
+		lexer->status = status;
+	lexer_stop(lexer);
+	return 0;
 }
 
 static void parse_settings(struct parser *parser, uint32_t group);
@@ -331,7 +285,8 @@ static void parse_setting(struct parser *parser, uint32_t group)
 {
 	struct lexer *lexer = &parser->lexer;
 	struct token name = lexer->token;
-	const struct node *found = find_setting(parser, group, &name);
+	const struct node *found = tree_find_setting(parser->tree, lexer->text, group,
+						     lexer->text + name.start, name.length);
 	struct node node = { .name_start = name.start,
 			     .name_length = name.length,
 			     .name_position = name.position };
@@ -411,11 +366,4 @@ int tree_build(const char *text, struct findings *findings, struct tree *tree)
 	}
 	tree->is_broken = lexer->is_broken;
 	return lexer->status;
-}
-
-void tree_release(struct tree *tree)
-{
-	free(tree->nodes);
-	free(tree->copy);
-	*tree = (struct tree){ 0 };
 }

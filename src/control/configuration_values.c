@@ -63,7 +63,7 @@ char *reader_copy(struct reader *reader, const char *text)
 	return copy;
 }
 
-bool node_is_named(const struct reader *reader, const struct node *node, const char *name)
+static bool node_is_named(const struct reader *reader, const struct node *node, const char *name)
 {
 	return strlen(name) == node->name_length &&
 	       memcmp(reader->text + node->name_start, name, node->name_length) == 0;
@@ -72,13 +72,9 @@ bool node_is_named(const struct reader *reader, const struct node *node, const c
 const struct node *node_find(const struct reader *reader, const struct node *group,
 			     const char *name)
 {
-	const struct node *nodes = reader->tree->nodes;
-
-	for (uint32_t i = group->first_child; i != 0; i = nodes[i].next) {
-		if (node_is_named(reader, &nodes[i], name))
-			return &nodes[i];
-	}
-	return NULL;
+	return tree_find_setting(reader->tree, reader->text,
+				 (uint32_t)(group - reader->tree->nodes), name,
+				 (uint32_t)strlen(name));
 }
 
 static void report_unknown_key(struct reader *reader, const struct node *node, const char *noun,

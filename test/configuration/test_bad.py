@@ -148,11 +148,11 @@ def test_limits(tmp_path):
 
 def test_findings_are_capped(tmp_path):
     path = tmp_path / "many.conf"
-    path.write_text('hash_seed = "1";\nvips = (' + ",\n".join(["1"] * 20000) + ");\n")
+    path.write_text('hash_seed = "1";\nvips = (' + ",\n".join(["1"] * 3000) + ");\n")
     result = check(path)
     assert result.returncode == 1
-    assert result.stderr.count("a VIP must be a group") == 10000
-    assert result.stderr.endswith(f"{path}: 10000 more errors\n")
+    assert result.stderr.count("a VIP must be a group") == 1000
+    assert result.stderr.endswith(f"{path}: 2000 more errors\n")
 
 
 USAGE = [
