@@ -274,7 +274,7 @@ static int start(struct daemon *daemon)
 	write_metrics(daemon);
 	start_metrics_timer(daemon);
 	uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
-	log_info("ready: %u workers, %u VIPs, %u pools, %u backends", daemon->worker_count,
+	log_info("ready: workers %u, VIPs %u, pools %u, backends %u", daemon->worker_count,
 		 daemon->configuration->vip_count, daemon->configuration->pool_count,
 		 daemon->tables->backend_count);
 	return 0;

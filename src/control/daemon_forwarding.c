@@ -267,7 +267,7 @@ int daemon_reload(struct daemon *daemon)
 	}
 	metrics->reloads_succeeded++;
 	metrics->last_success_seconds = time(NULL);
-	log_info("configuration generation %llu active: %u VIPs, %u pools, %u backends",
+	log_info("configuration generation %llu active: VIPs %u, pools %u, backends %u",
 		 (unsigned long long)metrics->generation, daemon->configuration->vip_count,
 		 daemon->configuration->pool_count, daemon->tables->backend_count);
 	return 0;
