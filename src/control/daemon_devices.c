@@ -37,15 +37,20 @@ static void warn_offloads(const struct interface *nic)
 			    nic->name, list, nic->name);
 }
 
+static const char *driver_of(const struct interface *nic)
+{
+	return nic->driver[0] != '\0' ? nic->driver : "unknown";
+}
+
 static void log_refusal(const struct device *device, const struct interface *nic, uint32_t queue,
 			const char *what, int error)
 {
 	if (error == -EBUSY)
 		log_error("%s queue %u (driver %s): another process has this queue", nic->name,
-			  queue, nic->driver);
+			  queue, driver_of(nic));
 	else
 		log_error("%s queue %u (driver %s): mode %s: %s refused: %s", nic->name, queue,
-			  nic->driver, xdp_mode_name(device->mode), what, strerror(-error));
+			  driver_of(nic), xdp_mode_name(device->mode), what, strerror(-error));
 }
 
 /* Native XDP if it may be, else generic. */
@@ -63,7 +68,7 @@ static int attach_program(struct daemon *daemon, struct device *device, const st
 			return error;
 		}
 		log_info("%s (driver %s): native XDP refused: %s; using generic XDP", nic->name,
-			 nic->driver, strerror(-error));
+			 driver_of(nic), strerror(-error));
 	}
 	device->generic = true;
 	error = redirect_attach(nic, nic->queue_count, true, only_vips, &device->redirect);
@@ -114,7 +119,7 @@ static void log_worker(const struct device *device, const struct interface *nic,
 								 : "copy (generic XDP)";
 
 	log_info("%s queue %u: %s, driver %s, CPU %d, %u frames of %u bytes on %s pages", nic->name,
-		 options->port.queue, got, nic->driver, options->cpu, options->port.frames,
+		 options->port.queue, got, driver_of(nic), options->cpu, options->port.frames,
 		 options->port.frame_size, xsk_port_has_huge_pages(port) ? "2 MB" : "4 KB");
 }
 

@@ -190,6 +190,7 @@ class Fluxpin:
         if self.process is None:
             return
         if kind is None:
+            self.assert_every_frame_is_somewhere()
             self.stop()
         else:
             print(f"--- {self.log_file}\n{self.log()}")
@@ -301,6 +302,15 @@ class Fluxpin:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"traffic does not end within {timeout} s")
             before = now
+
+    def assert_every_frame_is_somewhere(self):
+        """The UMEM ledger adds up; traffic may go on. Every test ends with this."""
+        metrics = self.wait_for_metrics()
+        for interface, queue in metrics.workers():
+            states = metrics.select(
+                "fluxpin_worker_umem_frames", interface=interface, queue=queue
+            )
+            assert sum(states.values()) == self.frames, states
 
     def assert_balanced(self, timeout=5):
         """Every packet has one outcome, and every UMEM frame is somewhere.

@@ -75,6 +75,16 @@ def test_mode_refuses_less(lab):
     fluxpin.assert_nothing_left()
 
 
+def test_mode_refuses_generic_xdp(lab):
+    """The loopback interface has no native XDP."""
+    fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
+    for mode in ("copy", "zerocopy"):
+        done = run_to_end(lab, fluxpin.file, "-i", "lo:0", "--mode", mode)
+        assert done.returncode == 1
+        assert f"lo queue 0 (driver unknown): mode {mode}: native XDP refused" in done.stderr
+    assert lab.lb.xdp("lo") is None
+
+
 def test_unserved_queues_are_reported(lab):
     with Fluxpin(lab, configuration([pool(lab)], vips(lab)), queues="0-1") as fluxpin:
         assert "eth0 has 4 queues (0-3) and only 0-1 will be served" in fluxpin.log()
@@ -137,6 +147,7 @@ def test_a_stop_in_traffic_leaves_nothing(lab, mode, number):
         load.wait_for_line()
         fluxpin.wait_for(lambda metrics: metrics.sum("fluxpin_worker_forwarded_packets_total") > 50)
         process = fluxpin.process
+        assert "eth0" in lab.lb.output(["ss", "--xdp", "-a"])
         if number == signal.SIGINT:
             fluxpin.signal(number)
             assert process.wait(10) == 0
@@ -148,8 +159,8 @@ def test_a_stop_in_traffic_leaves_nothing(lab, mode, number):
         load.result()
     totals = [line for line in fluxpin.log().splitlines() if ": received " in line]
     assert len(totals) >= 2, "the last totals are in the log"
-    sockets = lab.lb.output(["ss", "-x", "-a"])
-    assert "@fluxpin/interface" not in sockets
+    assert "@fluxpin/interface" not in lab.lb.output(["ss", "-x", "-a"])
+    assert "eth0" not in lab.lb.output(["ss", "--xdp", "-a"])
     managed = [entry for entry in lab.lb.ip_json("neigh show") if "managed" in entry]
     assert not managed, managed
 
