@@ -3,8 +3,8 @@
  * The VIP table: which VIP, if any, a packet's destination belongs to. Where several match, the
  * longest prefix wins, then an exact port over port 0, then a protocol over any.
  *
- * Immutable once built, in one block of memory: for each prefix length in use a hash table of
- * addresses (one probe tells that an address is no VIP), and behind it one of services.
+ * Immutable once built: a hash table of prefixes, looked up once for each prefix length in use (so
+ * one probe tells that an address is no VIP), and one of the services of those prefixes.
  */
 #ifndef FLUXPIN_VIP_TABLE_H
 #define FLUXPIN_VIP_TABLE_H

@@ -34,21 +34,26 @@ struct vip_table {
 	uint8_t lengths[129]; /* the prefix lengths in use, longest first */
 };
 
-static uint32_t mix(uint64_t value)
-{
-	/* Fibonacci hashing: 2^64 divided by the golden ratio. */
-	return (uint32_t)((value * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
-}
-
+/*
+ * The upper half of a product depends on every bit of both factors, so networks that differ in any
+ * bits spread. (The middle of value * constant does not see the bits above it: with the address in
+ * them, all VIPs of a /16 would share two places of the table.)
+ */
 static uint32_t hash_address(const struct address *address, uint8_t length)
 {
-	return mix(address->halves[0] ^ (address->halves[1] << 1 | address->halves[1] >> 63) ^
-		   length);
+	unsigned __int128 product =
+		(unsigned __int128)(address->halves[0] ^ UINT64_C(0x9e3779b97f4a7c15) ^ length) *
+		(address->halves[1] ^ UINT64_C(0xd1b54a32d192ed03));
+
+	return (uint32_t)((uint64_t)product ^ (uint64_t)(product >> 64));
 }
 
 static uint32_t hash_service(uint32_t group, uint8_t protocol, uint16_t port)
 {
-	return mix((uint64_t)group << 32 ^ (uint64_t)protocol << 16 ^ port);
+	uint64_t value = (uint64_t)group << 32 ^ (uint64_t)protocol << 16 ^ port;
+
+	/* Fibonacci hashing: 2^64 divided by the golden ratio. */
+	return (uint32_t)((value * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
 }
 
 /* The prefix's slot, or the free slot where it belongs. */
