@@ -67,9 +67,8 @@ void encapsulation_prepare_gre_ipv4(struct destination *destination, const uint8
 bool encapsulation_apply(struct packet *packet, const struct destination *destination)
 {
 	struct frame *frame = &packet->frame;
-	uint16_t outer_length;
-	uint16_t traffic_class, length_be;
-	uint32_t sum;
+	uint16_t outer_length, length_be, traffic_class_be, checksum;
+	uint32_t sum, moved;
 	uint8_t *outer;
 
 	if (packet->l3_length > destination->packet_limit) {
@@ -85,21 +84,23 @@ bool encapsulation_apply(struct packet *packet, const struct destination *destin
 
 	outer_length = (uint16_t)(packet->l3_length + ENCAPSULATION_GRE_IPV4_OVERHEAD);
 	length_be = htons(outer_length);
-	traffic_class = htons(packet->traffic_class);
+	traffic_class_be = htons(packet->traffic_class);
 	/* At most 11 words of 16 bits: two folds are enough (RFC 1071). */
-	sum = destination->checksum + length_be + traffic_class;
+	sum = destination->checksum + length_be + traffic_class_be;
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
-	sum = ~sum;
+	checksum = (uint16_t)~sum;
 	outer[OUTER_TOS] = packet->traffic_class;
 	memcpy(outer + OUTER_TOTAL_LENGTH, &length_be, sizeof(length_be));
-	memcpy(outer + OUTER_CHECKSUM, &sum, sizeof(uint16_t));
+	memcpy(outer + OUTER_CHECKSUM, &checksum, sizeof(checksum));
 
 	/* Unsigned arithmetic: right whichever of the two starts lies further in front. */
+	moved = (uint32_t)packet->l3_offset - GRE_IPV4_HEADER;
 	frame->address += (uint64_t)packet->l3_offset - GRE_IPV4_HEADER;
-	frame->headroom += (uint32_t)packet->l3_offset - GRE_IPV4_HEADER;
+	frame->headroom += moved;
 	frame->data = outer;
 	frame->length = (uint32_t)packet->l3_length + GRE_IPV4_HEADER;
 	packet->l3_offset = GRE_IPV4_HEADER;
+	packet->l4_offset = (uint16_t)(packet->l4_offset - moved);
 	return true;
 }
