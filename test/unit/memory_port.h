@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A port for tests: each frame lies in a heap block of exactly its headroom and length, and a
+ * ledger checks that the pipeline gives each one back exactly once, in one piece and within the
+ * batch.
+ *
+ * A frame's address is its number in the upper bits and the offset of its data in the lower 16.
+ */
+#ifndef FLUXPIN_TEST_MEMORY_PORT_H
+#define FLUXPIN_TEST_MEMORY_PORT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fluxpin/port.h>
+
+#include "packets.h"
+
+#define MEMORY_PORT_FRAMES 4096
+
+enum frame_owner {
+	FRAME_QUEUED,
+	FRAME_WITH_PIPELINE,
+	FRAME_SENT,
+	FRAME_RECYCLED
+};
+
+struct memory_frame {
+	uint8_t *memory;
+	uint8_t *original; /* the frame as it was received */
+	uint32_t headroom;
+	uint32_t length;
+	enum frame_owner owner;
+	bool is_delivered;
+};
+
+struct memory_port {
+	struct port port;
+	struct memory_frame frames[MEMORY_PORT_FRAMES];
+	uint32_t count;
+	uint32_t received;
+	struct frame sent[MEMORY_PORT_FRAMES]; /* in order */
+	uint32_t sent_count;
+	uint32_t delivered[MEMORY_PORT_FRAMES]; /* numbers, in order */
+	uint32_t delivered_count;
+	uint32_t send_limit;   /* frames taken by each send */
+	uint64_t deliver_mask; /* answered by each deliver */
+	uint64_t received_bytes, sent_bytes;
+};
+
+static inline uint32_t frame_number(const struct frame *frame)
+{
+	return (uint32_t)(frame->address >> 16);
+}
+
+/* The frame's ledger entry; fails when address, data and headroom do not belong together. */
+static inline struct memory_frame *memory_port_frame(struct memory_port *port,
+						     const struct frame *frame)
+{
+	struct memory_frame *entry = &port->frames[frame_number(frame)];
+	uint32_t offset = (uint32_t)(frame->address & 0xffff);
+
+	if (frame_number(frame) >= port->count || frame->data != entry->memory + offset ||
+	    frame->headroom != offset || offset + frame->length > entry->headroom + entry->length)
+		fail_msg("frame %u: address, data, headroom and length disagree",
+			 frame_number(frame));
+	if (entry->owner != FRAME_WITH_PIPELINE)
+		fail_msg("frame %u is not the pipeline's", frame_number(frame));
+	return entry;
+}
+
+static inline uint32_t memory_port_receive(struct port *base, struct frame *frames,
+					   uint32_t capacity)
+{
+	struct memory_port *port = (struct memory_port *)base;
+	uint32_t count = 0;
+
+	assert_in_range(capacity, 1, PORT_BATCH);
+	for (; count < capacity && port->received < port->count; count++) {
+		struct memory_frame *entry = &port->frames[port->received];
+
+		entry->owner = FRAME_WITH_PIPELINE;
+		frames[count] = (struct frame){
+			.data = entry->memory + entry->headroom,
+			.address = (uint64_t)port->received << 16 | entry->headroom,
+			.length = entry->length,
+			.headroom = entry->headroom,
+		};
+		port->received_bytes += entry->length;
+		port->received++;
+	}
+	return count;
+}
+
+static inline uint32_t memory_port_send(struct port *base, const struct frame *frames,
+					uint32_t count)
+{
+	struct memory_port *port = (struct memory_port *)base;
+	uint32_t taken = count < port->send_limit ? count : port->send_limit;
+
+	assert_in_range(count, 1, PORT_BATCH);
+	for (uint32_t i = 0; i < taken; i++) {
+		struct memory_frame *entry = memory_port_frame(port, &frames[i]);
+		const uint8_t *inner = entry->original + 14;
+
+		entry->owner = FRAME_SENT;
+		port->sent[port->sent_count++] = frames[i];
+		port->sent_bytes += frames[i].length;
+		if (frames[i].length != 38u + test_load16(inner + 2) ||
+		    memcmp(frames[i].data + 38, inner, frames[i].length - 38) != 0)
+			fail_msg("frame %u: the inner packet was touched", frame_number(frames));
+		if (test_checksum(frames[i].data + 14, 20) != 0)
+			fail_msg("frame %u: wrong outer checksum", frame_number(frames));
+	}
+	return taken;
+}
+
+static inline uint64_t memory_port_deliver(struct port *base, const struct frame *frames,
+					   uint32_t count)
+{
+	struct memory_port *port = (struct memory_port *)base;
+	uint64_t all = count == 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1;
+
+	assert_in_range(count, 1, PORT_BATCH);
+	for (uint32_t i = 0; i < count; i++) {
+		struct memory_frame *entry = memory_port_frame(port, &frames[i]);
+
+		if (frames[i].length != entry->length ||
+		    memcmp(frames[i].data, entry->original, entry->length) != 0)
+			fail_msg("frame %u is delivered changed", frame_number(&frames[i]));
+		if (entry->is_delivered)
+			fail_msg("frame %u is delivered twice", frame_number(&frames[i]));
+		if (!(port->deliver_mask >> i & 1))
+			continue;
+		entry->is_delivered = true;
+		port->delivered[port->delivered_count++] = frame_number(&frames[i]);
+	}
+	return port->deliver_mask & all;
+}
+
+static inline void memory_port_recycle(struct port *base, const struct frame *frames,
+				       uint32_t count)
+{
+	struct memory_port *port = (struct memory_port *)base;
+
+	assert_in_range(count, 1, PORT_BATCH);
+	for (uint32_t i = 0; i < count; i++)
+		memory_port_frame(port, &frames[i])->owner = FRAME_RECYCLED;
+}
+
+static inline void memory_port_open(struct memory_port *port)
+{
+	static const struct port_operations operations = {
+		.receive = memory_port_receive,
+		.send = memory_port_send,
+		.deliver = memory_port_deliver,
+		.recycle = memory_port_recycle,
+	};
+
+	memset(port, 0, sizeof(*port));
+	port->port.operations = &operations;
+	port->send_limit = UINT32_MAX;
+	port->deliver_mask = UINT64_MAX;
+}
+
+/* Puts a frame into the port's queue; returns its number. */
+static inline uint32_t memory_port_queue(struct memory_port *port, const uint8_t *bytes,
+					 uint32_t length, uint32_t headroom)
+{
+	struct memory_frame *entry = &port->frames[port->count];
+
+	assert_in_range(port->count, 0, MEMORY_PORT_FRAMES - 1);
+	*entry = (struct memory_frame){ .memory = malloc(headroom + length),
+					.original = test_exact_copy(bytes, length),
+					.headroom = headroom,
+					.length = length };
+	assert_non_null(entry->memory);
+	memset(entry->memory, 0, headroom);
+	memcpy(entry->memory + headroom, bytes, length);
+	return port->count++;
+}
+
+/* After a batch: nothing stayed with the pipeline. */
+static inline void memory_port_check(const struct memory_port *port)
+{
+	for (uint32_t i = 0; i < port->count; i++)
+		if (port->frames[i].owner == FRAME_WITH_PIPELINE)
+			fail_msg("frame %u was not given back", i);
+}
+
+/* Forgets all frames. */
+static inline void memory_port_clear(struct memory_port *port)
+{
+	for (uint32_t i = 0; i < port->count; i++) {
+		free(port->frames[i].memory);
+		free(port->frames[i].original);
+	}
+	port->count = port->received = port->sent_count = port->delivered_count = 0;
+}
+
+#endif
