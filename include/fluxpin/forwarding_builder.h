@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <fluxpin/backend_overrides.h>
 #include <fluxpin/configuration.h>
 #include <fluxpin/forwarding.h>
 #include <fluxpin/interface.h>
@@ -26,6 +27,7 @@ struct forwarding_backend {
 	uint32_t backend;
 	uint16_t index;
 	uint16_t generation;
+	bool is_down; /* serves nothing: no slot, and its flows are lost */
 };
 
 struct forwarding_tables {
@@ -41,10 +43,12 @@ struct forwarding_tables {
 };
 
 /*
- * Builds the tables of a valid configuration within a round of both registries (the caller begins
- * and ends it). Returns 0, -ENOMEM, or -ENOSPC when the indexes do not suffice.
+ * Builds the tables of a valid configuration, with what overrides it (NULL: nothing), within a
+ * round of both registries (the caller begins and ends it). Returns 0, -ENOMEM, or -ENOSPC when the
+ * indexes do not suffice.
  */
-int forwarding_tables_build(const struct configuration *configuration, struct registry *backends,
+int forwarding_tables_build(const struct configuration *configuration,
+			    const struct backend_overrides *overrides, struct registry *backends,
 			    struct registry *vips, struct forwarding_tables **tables);
 void forwarding_tables_release(struct forwarding_tables *tables);
 
@@ -58,7 +62,9 @@ struct forwarding_state {
 };
 
 /*
- * Resolves every backend on every interface and builds the state. One round of neighbours.
+ * Resolves every backend on every interface and builds the state. One round of neighbours; without
+ * them (NULL) every next hop counts as resolved, with MAC addresses of zeros, and frames to every
+ * unicast address are taken: for replay, whose port puts addresses in.
  * Returns 0 or negative errno.
  */
 int forwarding_state_build(const struct configuration *configuration,

@@ -7,10 +7,11 @@
  *     port ------------> pipeline ----------------------> port
  *       ^                   |  deliver (borrowed: slow path, the frame stays with the pipeline)
  *       +-------------------+
- *              recycle
+ *           recycle, drop
  *
- * Ownership: a frame belongs to the pipeline from receive until send has taken it or recycle has
- * given it back. Every received frame goes back by exactly one of the two, within the same batch.
+ * Ownership: a frame belongs to the pipeline from receive until send has taken it, or recycle or
+ * drop has given it back. Every received frame goes back by exactly one of the three, within the
+ * same batch.
  *
  * Thread: all calls come from the one worker that owns the port.
  */
@@ -51,8 +52,12 @@ struct port_operations {
 	 */
 	uint64_t (*deliver)(struct port *port, const struct frame *frames, uint32_t count);
 
-	/* Gives frames back, unsent. Never fails. */
+	/* Gives frames back that were delivered, unsent. Never fails. */
 	void (*recycle)(struct port *port, const struct frame *frames, uint32_t count);
+
+	/* Gives dropped frames back, each with its reason (enum drop_reason). Never fails. */
+	void (*drop)(struct port *port, const struct frame *frames, const uint8_t *reasons,
+		     uint32_t count);
 };
 
 /* The head of every port; the port's own state follows it. */

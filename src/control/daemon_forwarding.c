@@ -95,7 +95,7 @@ int daemon_first_forwarding(struct daemon *daemon)
 
 	registry_begin(daemon->backend_indexes);
 	registry_begin(daemon->vip_indexes);
-	error = forwarding_tables_build(daemon->configuration, daemon->backend_indexes,
+	error = forwarding_tables_build(daemon->configuration, NULL, daemon->backend_indexes,
 					daemon->vip_indexes, &daemon->tables);
 	if (error == 0)
 		error = build_settled_state(daemon, daemon->configuration, daemon->tables, &state);
@@ -191,7 +191,8 @@ static int activate(struct daemon *daemon, struct configuration *new)
 	registry_begin(daemon->backend_indexes);
 	registry_begin(daemon->vip_indexes);
 	daemon->metrics.generation++;
-	error = forwarding_tables_build(new, daemon->backend_indexes, daemon->vip_indexes, &tables);
+	error = forwarding_tables_build(new, NULL, daemon->backend_indexes, daemon->vip_indexes,
+					&tables);
 	if (error == 0)
 		error = build_settled_state(daemon, new, tables, &state);
 	if (error != 0) {

@@ -15,7 +15,8 @@ static uint32_t source_of(const struct configuration *configuration,
 		return configuration->source_ipv4.words_be[3];
 	if (!address_is_zero(&next_hop->source))
 		return next_hop->source.words_be[3];
-	interface_source_ipv4(nic->index, &source_be);
+	if (nic->index != 0)
+		interface_source_ipv4(nic->index, &source_be);
 	return source_be;
 }
 
@@ -45,11 +46,15 @@ static int resolve_interface(const struct configuration *configuration,
 		const struct address *address =
 			&configuration->pools[backend->pool].backends[backend->backend].address;
 		struct destination *destination = &destinations[backend->index];
-		struct next_hop next_hop = { 0 };
-		int error = next_hop_resolve(neighbours, address, nic->index, &next_hop);
+		struct next_hop next_hop = { .state = NEXT_HOP_RESOLVED };
+		int error = neighbours == NULL
+				    ? 0
+				    : next_hop_resolve(neighbours, address, nic->index, &next_hop);
 
 		if (error != 0)
 			return error;
+		if (backend->is_down)
+			continue;
 		destination->generation = backend->generation;
 		destination->pool = (uint16_t)backend->pool;
 		destination->state = DESTINATION_UNRESOLVED;
@@ -61,6 +66,7 @@ static int resolve_interface(const struct configuration *configuration,
 	}
 	state->interfaces[ordinal].destinations = destinations;
 	memcpy(state->interfaces[ordinal].mac, nic->mac, sizeof(nic->mac));
+	state->interfaces[ordinal].any_mac = neighbours == NULL;
 	return 0;
 }
 
@@ -93,10 +99,12 @@ int forwarding_state_build(const struct configuration *configuration,
 
 	if (state == NULL)
 		return -ENOMEM;
-	neighbours_begin_round(neighbours);
+	if (neighbours != NULL)
+		neighbours_begin_round(neighbours);
 	for (uint32_t i = 0; i < nic_count && error == 0; i++)
 		error = resolve_interface(configuration, neighbours, &nics[i], i, state);
-	neighbours_end_round(neighbours);
+	if (neighbours != NULL)
+		neighbours_end_round(neighbours);
 	if (error != 0) {
 		forwarding_state_release(state);
 		return error;

@@ -41,12 +41,14 @@ static int add_backend(const struct configuration *configuration, uint32_t pool,
 }
 
 static int build_pool(const struct configuration *configuration, uint32_t pool,
-		      struct registry *registry, struct forwarding_tables *tables)
+		      const struct backend_overrides *overrides, struct registry *registry,
+		      struct forwarding_tables *tables)
 {
 	const struct pool_configuration *in = &configuration->pools[pool];
-	const struct forwarding_backend *indexed = &tables->backends[tables->backend_count];
+	struct forwarding_backend *indexed = &tables->backends[tables->backend_count];
 	struct maglev_backend *backends = calloc(in->backend_count + 1, sizeof(*backends));
 	uint16_t *slots = calloc(in->table_size, sizeof(*slots));
+	unsigned int flags;
 	int error = -ENOMEM;
 
 	if (backends == NULL || slots == NULL)
@@ -55,9 +57,12 @@ static int build_pool(const struct configuration *configuration, uint32_t pool,
 		error = add_backend(configuration, pool, i, registry, tables);
 		if (error != 0)
 			goto out;
-		backends[i] = (struct maglev_backend){ .name = in->backends[i].name,
-						       .weight = in->backends[i].weight,
-						       .index = indexed[i].index };
+		flags = backend_overrides_get(overrides, in->name, in->backends[i].name);
+		indexed[i].is_down = (flags & BACKEND_DOWN) != 0;
+		backends[i] =
+			(struct maglev_backend){ .name = in->backends[i].name,
+						 .weight = flags != 0 ? 0 : in->backends[i].weight,
+						 .index = indexed[i].index };
 	}
 	error = maglev_build(backends, in->backend_count, in->table_size, slots);
 	if (error != 0)
@@ -99,7 +104,8 @@ static int build_vips(const struct configuration *configuration, struct registry
 	return error;
 }
 
-int forwarding_tables_build(const struct configuration *configuration, struct registry *backends,
+int forwarding_tables_build(const struct configuration *configuration,
+			    const struct backend_overrides *overrides, struct registry *backends,
 			    struct registry *vips, struct forwarding_tables **result)
 {
 	struct forwarding_tables *tables = calloc(1, sizeof(*tables));
@@ -118,7 +124,7 @@ int forwarding_tables_build(const struct configuration *configuration, struct re
 	    tables->prefixes == NULL)
 		goto fail;
 	for (uint32_t i = 0; i < configuration->pool_count; i++) {
-		error = build_pool(configuration, i, backends, tables);
+		error = build_pool(configuration, i, overrides, backends, tables);
 		if (error != 0)
 			goto fail;
 	}

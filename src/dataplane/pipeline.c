@@ -318,20 +318,25 @@ static void deliver_stage(struct pipeline *pipeline, struct batch *batch)
 static void recycle_stage(struct pipeline *pipeline, struct batch *batch)
 {
 	struct port *port = pipeline->port;
-	struct frame frames[PORT_BATCH];
-	uint32_t count = 0;
+	struct frame recycled[PORT_BATCH], dropped[PORT_BATCH];
+	uint32_t recycled_count = 0, dropped_count = 0;
+	uint8_t reasons[PORT_BATCH];
 
 	for (uint32_t i = 0; i < batch->count; i++) {
 		const struct packet *packet = &batch->packets[i];
 
-		if (packet->verdict == VERDICT_FORWARD)
-			continue;
-		if (packet->verdict == VERDICT_DROP)
+		if (packet->verdict == VERDICT_DROP) {
 			counter_add(&pipeline->counters->dropped[packet->reason], 1);
-		frames[count++] = packet->frame;
+			reasons[dropped_count] = packet->reason;
+			dropped[dropped_count++] = packet->frame;
+		} else if (packet->verdict != VERDICT_FORWARD) {
+			recycled[recycled_count++] = packet->frame;
+		}
 	}
-	if (count > 0)
-		port->operations->recycle(port, frames, count);
+	if (recycled_count > 0)
+		port->operations->recycle(port, recycled, recycled_count);
+	if (dropped_count > 0)
+		port->operations->drop(port, dropped, reasons, dropped_count);
 }
 
 uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwarding,

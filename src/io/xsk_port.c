@@ -237,11 +237,19 @@ static void recycle_frames(struct port *base, const struct frame *frames, uint32
 	port->hand_count -= count;
 }
 
+static void drop_frames(struct port *base, const struct frame *frames, const uint8_t *reasons,
+			uint32_t count)
+{
+	(void)reasons;
+	recycle_frames(base, frames, count);
+}
+
 static const struct port_operations operations = {
 	.receive = receive_frames,
 	.send = send_frames,
 	.deliver = deliver_frames,
 	.recycle = recycle_frames,
+	.drop = drop_frames,
 };
 
 static int create_umem(struct xsk_port *port)

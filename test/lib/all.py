@@ -154,6 +154,12 @@ def step_configuration(result):
     pytest(result, "dev", "test/configuration")
 
 
+def step_packets(result):
+    """Frames in, frames or reasons out: replay."""
+    pytest(result, "dev", "test/packets")
+    pytest(result, "asan", "test/packets")
+
+
 def step_lab(result):
     """Real packets: the network lab."""
     pytest(result, "dev", "test/lab", "-m", "not sanitizer")
@@ -176,6 +182,7 @@ STEPS = {
     "unit": step_unit,
     "unit-sanitizers": step_unit_sanitizers,
     "configuration": step_configuration,
+    "packets": step_packets,
     "lab": step_lab,
     "lab-tsan": step_lab_tsan,
     "lab-asan": step_lab_asan,
