@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include <fluxpin/port.h>
+#include <fluxpin/verdict.h>
 
 #include "packets.h"
 
@@ -25,7 +26,8 @@ enum frame_owner {
 	FRAME_QUEUED,
 	FRAME_WITH_PIPELINE,
 	FRAME_SENT,
-	FRAME_RECYCLED
+	FRAME_RECYCLED,
+	FRAME_DROPPED
 };
 
 struct memory_frame {
@@ -49,6 +51,7 @@ struct memory_port {
 	uint32_t send_limit;   /* frames taken by each send */
 	uint64_t deliver_mask; /* answered by each deliver */
 	uint64_t received_bytes, sent_bytes;
+	uint64_t dropped[DROP_REASON_COUNT]; /* by the reasons that the pipeline gave */
 };
 
 static inline uint32_t frame_number(const struct frame *frame)
@@ -147,8 +150,31 @@ static inline void memory_port_recycle(struct port *base, const struct frame *fr
 	struct memory_port *port = (struct memory_port *)base;
 
 	assert_in_range(count, 1, PORT_BATCH);
-	for (uint32_t i = 0; i < count; i++)
-		memory_port_frame(port, &frames[i])->owner = FRAME_RECYCLED;
+	for (uint32_t i = 0; i < count; i++) {
+		struct memory_frame *entry = memory_port_frame(port, &frames[i]);
+
+		if (!entry->is_delivered)
+			fail_msg("frame %u is recycled, and was not delivered",
+				 frame_number(&frames[i]));
+		entry->owner = FRAME_RECYCLED;
+	}
+}
+
+static inline void memory_port_drop(struct port *base, const struct frame *frames,
+				    const uint8_t *reasons, uint32_t count)
+{
+	struct memory_port *port = (struct memory_port *)base;
+
+	assert_in_range(count, 1, PORT_BATCH);
+	for (uint32_t i = 0; i < count; i++) {
+		struct memory_frame *entry = memory_port_frame(port, &frames[i]);
+
+		assert_in_range(reasons[i], 0, DROP_REASON_COUNT - 1);
+		if (entry->is_delivered)
+			fail_msg("frame %u is dropped after delivery", frame_number(&frames[i]));
+		entry->owner = FRAME_DROPPED;
+		port->dropped[reasons[i]]++;
+	}
 }
 
 static inline void memory_port_open(struct memory_port *port)
@@ -158,6 +184,7 @@ static inline void memory_port_open(struct memory_port *port)
 		.send = memory_port_send,
 		.deliver = memory_port_deliver,
 		.recycle = memory_port_recycle,
+		.drop = memory_port_drop,
 	};
 
 	memset(port, 0, sizeof(*port));

@@ -442,8 +442,10 @@ static void test_sums(void **state)
 		setup_run(setup);
 		memory_port_clear(&setup->port);
 
-		for (uint32_t reason = 0; reason < DROP_REASON_COUNT; reason++)
+		for (uint32_t reason = 0; reason < DROP_REASON_COUNT; reason++) {
 			assert_int_equal(setup->counters.dropped[reason], expected[reason]);
+			assert_int_equal(setup->port.dropped[reason], expected[reason]);
+		}
 		assert_int_equal(setup->counters.forwarded.packets, expected[FORWARDED]);
 		assert_int_equal(setup->counters.slow_path, expected[TO_SLOW_PATH]);
 		for (uint32_t i = 0; i < 3; i++)
