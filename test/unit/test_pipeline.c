@@ -194,7 +194,7 @@ static void expect_drop(struct setup *setup, const uint8_t *bytes, uint32_t leng
 		fail_msg("not dropped as %s", drop_reason_label(reason));
 	assert_int_equal(setup->counters.forwarded.packets, forwarded);
 	assert_int_equal(setup->counters.slow_path, slow_path);
-	assert_int_equal(setup->port.frames[number].owner, FRAME_RECYCLED);
+	assert_int_equal(setup->port.frames[number].owner, FRAME_DROPPED);
 	assert_false(setup->port.frames[number].is_delivered);
 }
 
@@ -305,7 +305,7 @@ static void test_tx_ring_full(void **state)
 		assert_int_equal(setup->counters.dropped[DROP_TX_RING_FULL], dropped + 10 - limit);
 		for (uint32_t i = 0; i < 10; i++)
 			assert_int_equal(setup->port.frames[i].owner,
-					 i < limit ? FRAME_SENT : FRAME_RECYCLED);
+					 i < limit ? FRAME_SENT : FRAME_DROPPED);
 		for (uint32_t i = 0; i < SETUP_BACKENDS; i++)
 			by_backends += setup->backend_counters[i].packets;
 		assert_int_equal(by_backends, setup->counters.forwarded.packets);
