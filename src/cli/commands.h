@@ -14,6 +14,7 @@ enum exit_status {
 };
 
 int command_run(int argc, char **argv);
+int command_explain(int argc, char **argv);
 int command_replay(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_endpoint(int argc, char **argv);

@@ -15,6 +15,7 @@ static const struct command {
 } commands[] = {
 	{ "run", command_run, "balance the traffic of one or more interfaces" },
 	{ "check", command_check, "check a configuration file" },
+	{ "explain", command_explain, "say what happens to a flow, and why" },
 	{ "replay", command_replay, "run the pipeline over a capture file" },
 	{ "endpoint", command_endpoint, "decapsulate on a backend" },
 	{ "version", command_version, "print the version" },

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <getopt.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include <fluxpin/explain.h>
+
+#include "commands.h"
+
+static const char usage[] =
+	"usage: fluxpin explain -c FILE 'tcp 198.51.100.7:40000 203.0.113.10:80' [--json]\n"
+	"\n"
+	"Says what happens to a flow that no worker tracks yet, and why: the VIP, the hash, the\n"
+	"slot of the Maglev table, the backend and the outer header.\n"
+	"\n"
+	"  -c, --config FILE  the configuration\n"
+	"      --json         print one JSON document\n"
+	"  -h, --help         print this\n";
+
+/* The outer header as hexadecimal digits. */
+#define HEADER_TEXT_SIZE (2 * ENCAPSULATION_MAX_HEADER + 1)
+
+static const char *protocol_name(uint8_t protocol)
+{
+	return protocol == IPPROTO_TCP ? "tcp" : protocol == IPPROTO_UDP ? "udp" : "any";
+}
+
+/* Without the Ethernet header: its addresses are those of the next hop. */
+static void format_header(const struct destination *destination, char text[HEADER_TEXT_SIZE])
+{
+	text[0] = '\0';
+	for (uint32_t i = ETHERNET_HEADER_LENGTH; i < destination->header_length; i++)
+		text += sprintf(text, "%02x", destination->header[i]);
+}
+
+static void print_vips(const struct configuration *configuration,
+		       const struct explanation *explanation)
+{
+	char prefix[ADDRESS_TEXT_SIZE];
+
+	for (uint32_t i = 0; i < configuration->vip_count; i++) {
+		const struct vip_configuration *vip = &configuration->vips[i];
+
+		printf("%-9s %s (%s %s port %u): %s\n", i == 0 ? "VIPs" : "", vip->name,
+		       prefix_format(&vip->prefix, prefix), protocol_name(vip->protocol), vip->port,
+		       explained_match_text(explanation->vips[i]));
+	}
+}
+
+static int print_text(const struct configuration *configuration,
+		      const struct explanation *explanation)
+{
+	const struct vip_configuration *vip = &configuration->vips[explanation->vip];
+	const struct pool_configuration *pool;
+	char text[HEADER_TEXT_SIZE], source[ADDRESS_TEXT_SIZE], address[ADDRESS_TEXT_SIZE];
+
+	print_vips(configuration, explanation);
+	if (!explanation->is_for_vip) {
+		puts("verdict   slow path: no VIP matches");
+		return EXIT_DONE;
+	}
+	pool = &configuration->pools[vip->pool];
+	printf("hash      %016" PRIx64 "\n", explanation->hash);
+	printf("slot      %u of %u, pool %s\n", explanation->slot, pool->table_size, pool->name);
+	if (!explanation->has_backend) {
+		puts("verdict   drop: no_backend");
+		return EXIT_DONE;
+	}
+	format_header(&explanation->destination, text);
+	printf("backend   %s (%s), weight %u\n", pool->backends[explanation->backend].name,
+	       address_format(&pool->backends[explanation->backend].address, address),
+	       pool->backends[explanation->backend].weight);
+	printf("outer     %s, source %s, %u bytes: %s\n", encapsulation_name(pool->encapsulation),
+	       address_is_zero(&configuration->source_ipv4)
+		       ? "of the interface"
+		       : address_format(&configuration->source_ipv4, source),
+	       explanation->destination.header_length - ETHERNET_HEADER_LENGTH, text);
+	puts("verdict   forward (total length, TOS and checksum are set per packet)");
+	return EXIT_DONE;
+}
+
+static json_t *vips_to_json(const struct configuration *configuration,
+			    const struct explanation *explanation)
+{
+	json_t *array = json_array();
+
+	for (uint32_t i = 0; i < configuration->vip_count; i++)
+		json_array_append_new(
+			array, json_pack("{s:s, s:b, s:s}", "name", configuration->vips[i].name,
+					 "chosen", explanation->vips[i] == EXPLAINED_CHOSEN, "why",
+					 explained_match_text(explanation->vips[i])));
+	return array;
+}
+
+static int print_json(const struct configuration *configuration,
+		      const struct explanation *explanation)
+{
+	const struct vip_configuration *vip = &configuration->vips[explanation->vip];
+	const char *verdict = !explanation->is_for_vip	 ? "slow_path"
+			      : explanation->has_backend ? "forward"
+							 : "drop";
+	json_t *document = json_pack("{s:s, s:o}", "verdict", verdict, "vips",
+				     vips_to_json(configuration, explanation));
+	char text[HEADER_TEXT_SIZE];
+	int error;
+
+	if (explanation->is_for_vip) {
+		const struct pool_configuration *pool = &configuration->pools[vip->pool];
+
+		snprintf(text, sizeof(text), "%016" PRIx64, explanation->hash);
+		json_object_set_new(document, "vip", json_string(vip->name));
+		json_object_set_new(document, "pool", json_string(pool->name));
+		json_object_set_new(document, "hash", json_string(text));
+		json_object_set_new(document, "slot", json_integer(explanation->slot));
+		json_object_set_new(document, "table_size", json_integer(pool->table_size));
+		json_object_set_new(document, "encapsulation",
+				    json_string(encapsulation_name(pool->encapsulation)));
+	}
+	if (explanation->is_for_vip && !explanation->has_backend)
+		json_object_set_new(document, "reason",
+				    json_string(drop_reason_label(DROP_NO_BACKEND)));
+	if (explanation->has_backend) {
+		const struct backend_configuration *backend =
+			&configuration->pools[vip->pool].backends[explanation->backend];
+		char address[ADDRESS_TEXT_SIZE];
+
+		format_header(&explanation->destination, text);
+		json_object_set_new(document, "backend", json_string(backend->name));
+		json_object_set_new(document, "address",
+				    json_string(address_format(&backend->address, address)));
+		json_object_set_new(document, "outer_header", json_string(text));
+	}
+	error = json_dumpf(document, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(document);
+	return error == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int explain(const char *file, const struct explained_flow *flow, bool is_json)
+{
+	struct configuration *configuration = NULL;
+	struct explanation explanation;
+	struct findings findings;
+	int error = configuration_read(file, &configuration, &findings);
+	int status = EXIT_FAILED;
+
+	findings_print(&findings, stderr);
+	findings_release(&findings);
+	if (error != 0)
+		return EXIT_FAILED;
+	error = explain_flow(configuration, flow, &explanation);
+	if (error == 0) {
+		status = is_json ? print_json(configuration, &explanation)
+				 : print_text(configuration, &explanation);
+		explanation_release(&explanation);
+	} else {
+		fprintf(stderr, "fluxpin explain: %s\n", strerror(-error));
+	}
+	configuration_release(configuration);
+	return status;
+}
+
+int command_explain(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	struct explained_flow flow;
+	const char *file = NULL, *error;
+	bool is_json = false;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1) {
+		if (option == 'c') {
+			file = optarg;
+		} else if (option == 'j') {
+			is_json = true;
+		} else if (option == 'h') {
+			fputs(usage, stdout);
+			return EXIT_DONE;
+		} else {
+			fputs(usage, stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (file == NULL || optind + 1 != argc) {
+		fprintf(stderr, "fluxpin explain: %s\n\n%s",
+			file == NULL ? "-c FILE is missing" : "one flow, in quotes, is expected",
+			usage);
+		return EXIT_USAGE;
+	}
+	if (explain_parse(argv[optind], &flow, &error) != 0) {
+		fprintf(stderr, "fluxpin explain: \"%s\": %s\n", argv[optind], error);
+		return EXIT_USAGE;
+	}
+	if (!address_is_ipv4(&flow.source)) {
+		fputs("fluxpin explain: this version does not balance IPv6\n", stderr);
+		return EXIT_FAILED;
+	}
+	return explain(file, &flow, is_json);
+}
