@@ -100,7 +100,8 @@ static inline void setup_publish(struct setup *setup)
 {
 	struct maglev_backend backends[SETUP_BACKENDS];
 
-	memset(setup->destinations, 0, sizeof(setup->destinations));
+	/* What lies beyond the limit keeps its old contents, which nothing may read. */
+	memset(setup->destinations, 0, setup->backend_limit * sizeof(setup->destinations[0]));
 	for (uint16_t pool = 0; pool < SETUP_POOLS; pool++) {
 		uint32_t count = 0;
 

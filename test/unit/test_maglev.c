@@ -92,6 +92,18 @@ static void test_paper_example(void **state)
 	assert_memory_equal(slots, expected_after, sizeof(slots));
 }
 
+/* Half the weight is a turn in every other round, from the first one on. */
+static void test_weighted_turns(void **state)
+{
+	static const struct maglev_permutation walks[] = { { 0, 1, 2, 8 }, { 3, 1, 1, 9 } };
+	static const uint16_t expected[] = { 8, 8, 8, 9, 9, 8, 8 };
+	uint16_t slots[7];
+
+	(void)state;
+	assert_int_equal(maglev_populate(walks, 2, 7, slots), 0);
+	assert_memory_equal(slots, expected, sizeof(slots));
+}
+
 /* h1, h2 and the order can never change silently: clusters run two versions at a time. */
 static void test_known_answer(void **state)
 {
@@ -489,6 +501,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_paper_example),
+		cmocka_unit_test(test_weighted_turns),
 		cmocka_unit_test(test_known_answer),
 		cmocka_unit_test(test_evenness),
 		cmocka_unit_test(test_paper_evenness),

@@ -329,6 +329,17 @@ static void test_fragments(void **state)
 		assert_int_equal(parse(buffer, length, &packet), PACKET_IPV4);
 		assert_int_equal(packet.is_fragment, cases[i].is_fragment);
 	}
+	/* Each bit of flags and offset by itself: all but "don't fragment" and the reserved one. */
+	for (uint32_t bit = 0; bit < 16; bit++) {
+		struct test_packet template = udp;
+		struct packet packet;
+		uint32_t length;
+
+		template.fragment = (uint16_t)(1 << bit);
+		length = test_build(&template, buffer);
+		assert_int_equal(parse(buffer, length, &packet), PACKET_IPV4);
+		assert_int_equal(packet.is_fragment, bit < 14);
+	}
 }
 
 static void test_destination_mac(void **state)
