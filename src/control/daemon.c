@@ -14,6 +14,9 @@
 /* Changes of routes and neighbours come in bursts; this much later all of one are read at once. */
 #define SETTLE_MS 10
 
+/* The pause after the kernel did not give an answer. */
+#define RETRY_MS 1000
+
 /* A next hop that is missing for less is not worth a warning. */
 #define WARN_MS 3000
 
@@ -76,8 +79,22 @@ static void on_settle_timer(uv_timer_t *timer)
 		uv_stop(&daemon->loop);
 		return;
 	}
-	daemon_follow_next_hops(daemon);
+	if (error == 0)
+		error = daemon_follow_next_hops(daemon);
+	/* What was reported is not reported again. */
+	if (error != 0)
+		uv_timer_start(timer, on_settle_timer, RETRY_MS, 0);
+	if (error != 0 && !daemon->follow_failed)
+		log_warning("reading interfaces, routes and neighbours: %s; trying again",
+			    strerror(-error));
+	daemon->follow_failed = error != 0;
 	uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
+}
+
+void daemon_settle(struct daemon *daemon)
+{
+	if (!uv_is_active((uv_handle_t *)&daemon->settle_timer))
+		uv_timer_start(&daemon->settle_timer, on_settle_timer, SETTLE_MS, 0);
 }
 
 static void on_netlink(uv_poll_t *poll, int status, int events)
@@ -87,11 +104,18 @@ static void on_netlink(uv_poll_t *poll, int status, int events)
 	int error = neighbours_drain(daemon->neighbours, &changed);
 
 	(void)events;
+	/*
+	 * A netlink socket that lost messages has an error pending, and libuv stops listening to a
+	 * descriptor that shows one, as if it were closed. The drain has taken the error.
+	 */
+	if (status < 0)
+		status = uv_poll_start(poll, UV_READABLE, on_netlink);
 	if (status < 0 || error != 0)
 		log_warning("listening to routes and neighbours: %s",
 			    status < 0 ? uv_strerror(status) : strerror(-error));
-	if (changed && !uv_is_active((uv_handle_t *)&daemon->settle_timer))
-		uv_timer_start(&daemon->settle_timer, on_settle_timer, SETTLE_MS, 0);
+	/* What was read before an error may have been a change. */
+	if (changed || error != 0)
+		daemon_settle(daemon);
 }
 
 static void reload(struct daemon *daemon)

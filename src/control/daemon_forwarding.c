@@ -113,10 +113,8 @@ int daemon_follow_next_hops(struct daemon *daemon)
 	struct forwarding_state *state;
 	int error = build_state(daemon, daemon->configuration, daemon->tables, &state);
 
-	if (error != 0) {
-		log_warning("reading routes and neighbours: %s", strerror(-error));
+	if (error != 0)
 		return error;
-	}
 	if (forwarding_state_equal(state, daemon->state)) {
 		forwarding_state_release(state);
 		return 0;

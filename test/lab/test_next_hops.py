@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Next hops follow the kernel's routes and neighbours."""
 
+import signal
+import time
+
 from fluxpin import Fluxpin, configuration, pool, vips
 from namespaces import wait_until
 
@@ -74,3 +77,22 @@ def test_link_down_and_up(lab):
             30, "service after the link was down")
         assert lab.load("http", lab.http_vip, "--requests", 100).result()["failed_count"] == 0
         fluxpin.assert_balanced()
+
+
+def test_changes_are_followed_after_messages_of_the_kernel_were_lost(lab):
+    """The socket's error (ENOBUFS) is taken and listening goes on."""
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        assert lab.load("http", lab.http_vip, "--requests", 20).result()["failed_count"] == 0
+        fluxpin.process.send_signal(signal.SIGSTOP)
+        routes = [f"172.{16 + i // 256}.{i % 256}.0/24" for i in range(4000)]
+        for verb in ("add", "del"):
+            lab.lb.ip(*(f"route {verb} unreachable {each}" for each in routes))
+        fluxpin.process.send_signal(signal.SIGCONT)
+        time.sleep(1)
+        address = lab.backends[0].address
+        lab.lb.ip(f"route add unreachable {address}/32")
+        try:
+            fluxpin.wait_for_log(r"backend web/web-1 .* gets no traffic")
+        finally:
+            lab.lb.ip(f"route del unreachable {address}/32")
+        fluxpin.wait_for_log(r"backend web/web-1 .*next hop resolved", 15)
