@@ -51,10 +51,13 @@ static int build_settled_state(struct daemon *daemon, const struct configuration
 					     .events = POLLIN };
 		bool changed = false;
 
-		if (poll(&descriptor, 1, RESOLVE_POLL_MS) > 0)
-			neighbours_drain(daemon->neighbours, &changed);
+		if (poll(&descriptor, 1, RESOLVE_POLL_MS) > 0 &&
+		    neighbours_drain(daemon->neighbours, &changed) != 0)
+			daemon_settle(daemon);
 		if (!changed)
 			continue;
+		/* It may have been about the NIC itself, which is not looked at here. */
+		daemon_settle(daemon);
 		forwarding_state_release(state);
 		error = build_state(daemon, configuration, tables, &state);
 	}
@@ -198,6 +201,8 @@ static int activate(struct daemon *daemon, struct configuration *new)
 		forwarding_tables_release(tables);
 		registry_abort(daemon->backend_indexes);
 		registry_abort(daemon->vip_indexes);
+		/* The neighbours of the old state were let go of when the new one was resolved. */
+		daemon_settle(daemon);
 		return error;
 	}
 	publish(daemon, state);

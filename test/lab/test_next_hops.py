@@ -2,6 +2,7 @@
 """Next hops follow the kernel's routes and neighbours."""
 
 import signal
+import threading
 import time
 
 from fluxpin import Fluxpin, configuration, pool, vips
@@ -96,3 +97,30 @@ def test_changes_are_followed_after_messages_of_the_kernel_were_lost(lab):
         finally:
             lab.lb.ip(f"route del unreachable {address}/32")
         fluxpin.wait_for_log(r"backend web/web-1 .*next hop resolved", 15)
+
+
+def test_a_nic_that_changes_while_a_reload_waits_is_followed(lab):
+    """A reload waits up to a second for new next hops, and hears of all other changes meanwhile."""
+    silent = {"name": "silent", "address": "10.0.0.98"}
+    backends = [{"name": each.name_in_pool, "address": each.address} for each in lab.backends]
+    old, new = lab.lb.ip_json("link show eth0")[0]["address"], "02:11:22:33:44:66"
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        tap = next(each["ifname"] for each in lab.lb.ip_json("link show")
+                   if each["ifname"].startswith("fluxpin-"))
+        change = threading.Timer(0.3, lambda: lab.lb.ip(f"link set eth0 address {new}"))
+        start = time.monotonic()
+        change.start()
+        assert fluxpin.reload(configuration([pool(lab, backends=backends + [silent])], vips(lab)))
+        assert time.monotonic() - start > 0.8, "the reload did not wait"
+        change.join()
+        try:
+            wait_until(
+                lambda: lab.lb.ip_json(f"link show {tap}")[0]["address"] == new,
+                3, "the NIC's new MAC address on the TAP")
+            wait_until(
+                lambda: lab.load("http", lab.http_vip, "--requests", 5, "--timeout", 1)
+                .result()["failed_count"] == 0,
+                30, "service by the NIC's new MAC address")
+        finally:
+            lab.lb.ip(f"link set eth0 address {old}")
+            lab.router.ip("neigh flush dev lb")
