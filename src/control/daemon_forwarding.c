@@ -91,6 +91,23 @@ static void update_vip_filter(struct daemon *daemon)
 	}
 }
 
+static void reset_backend(void *context, uint16_t index)
+{
+	struct daemon *daemon = context;
+
+	daemon->warned[index] = 0;
+	for (uint32_t i = 0; i < daemon->worker_count; i++)
+		worker_reset_backend(daemon->workers[i], index);
+}
+
+static void reset_vip(void *context, uint16_t index)
+{
+	struct daemon *daemon = context;
+
+	for (uint32_t i = 0; i < daemon->worker_count; i++)
+		worker_reset_vip(daemon->workers[i], index);
+}
+
 int daemon_first_forwarding(struct daemon *daemon)
 {
 	struct forwarding_state *state;
@@ -108,6 +125,9 @@ int daemon_first_forwarding(struct daemon *daemon)
 	}
 	publish(daemon, state);
 	update_vip_filter(daemon);
+	/* Else a reload that fails would take these indexes for its own and give them back. */
+	registry_commit(daemon->backend_indexes, reset_backend, daemon);
+	registry_commit(daemon->vip_indexes, reset_vip, daemon);
 	return 0;
 }
 
@@ -125,23 +145,6 @@ int daemon_follow_next_hops(struct daemon *daemon)
 	log_debug("next hops changed: %u not resolved", state->unresolved);
 	publish(daemon, state);
 	return 0;
-}
-
-static void reset_backend(void *context, uint16_t index)
-{
-	struct daemon *daemon = context;
-
-	daemon->warned[index] = 0;
-	for (uint32_t i = 0; i < daemon->worker_count; i++)
-		worker_reset_backend(daemon->workers[i], index);
-}
-
-static void reset_vip(void *context, uint16_t index)
-{
-	struct daemon *daemon = context;
-
-	for (uint32_t i = 0; i < daemon->worker_count; i++)
-		worker_reset_vip(daemon->workers[i], index);
 }
 
 static bool same_list(const uint16_t *a, uint32_t a_count, const uint16_t *b, uint32_t b_count)
