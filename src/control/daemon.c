@@ -147,15 +147,15 @@ static void on_signal(uv_signal_t *handle, int number)
 }
 
 /* Handlers before everything else: a signal during the start is served as soon as the loop runs. */
-static int open_loop(struct daemon *daemon)
+static int open_handles(struct daemon *daemon)
 {
 	const int numbers[] = { SIGHUP, SIGTERM, SIGINT };
-	int error = uv_loop_init(&daemon->loop);
+	int error = 0;
 
-	if (error != 0)
-		return error;
 	for (int i = 0; i < 3 && error == 0; i++) {
-		uv_signal_init(&daemon->loop, &daemon->signals[i]);
+		error = uv_signal_init(&daemon->loop, &daemon->signals[i]);
+		if (error != 0)
+			return error;
 		daemon->signals[i].data = daemon;
 		error = uv_signal_start(&daemon->signals[i], on_signal, numbers[i]);
 	}
@@ -188,10 +188,13 @@ static int listen_to_netlink(struct daemon *daemon)
 	int error = uv_poll_init(&daemon->loop, &daemon->netlink,
 				 neighbours_descriptor(daemon->neighbours));
 
+	if (error == 0) {
+		daemon->netlink.data = daemon;
+		error = uv_poll_start(&daemon->netlink, UV_READABLE, on_netlink);
+	}
 	if (error != 0)
-		return error;
-	daemon->netlink.data = daemon;
-	return uv_poll_start(&daemon->netlink, UV_READABLE, on_netlink);
+		log_error("listening to routes and neighbours: %s", uv_strerror(error));
+	return error;
 }
 
 /* UMEMs count as locked memory. Without the right to raise the limit CAP_IPC_LOCK serves as well.
@@ -327,9 +330,20 @@ int daemon_run(const struct daemon_options *options)
 	if (daemon == NULL)
 		return -ENOMEM;
 	daemon->options = options;
-	error = open_loop(daemon);
-	if (error == 0)
+	error = uv_loop_init(&daemon->loop);
+	if (error != 0) {
+		log_error("starting the event loop: %s", uv_strerror(error));
+		release_interfaces(options);
+		free(daemon);
+		return error;
+	}
+	error = open_handles(daemon);
+	if (error != 0) {
+		log_error("listening to signals: %s", uv_strerror(error));
+		release_interfaces(options);
+	} else {
 		error = start(daemon);
+	}
 	if (error == 0) {
 		uv_run(&daemon->loop, UV_RUN_DEFAULT);
 		error = daemon->exit_error;

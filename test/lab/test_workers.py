@@ -75,6 +75,21 @@ def test_mode_refuses_less(lab):
     fluxpin.assert_nothing_left()
 
 
+def test_too_few_descriptors_are_a_message(lab):
+    """A start that fails, at whichever step, ends in order."""
+    file = lab.lb.directory / "few.conf"
+    file.write_text(configuration([pool(lab)], vips(lab)))
+    for limit in range(7, 30):
+        done = lab.lb.run(
+            ["prlimit", f"--nofile={limit}:{limit}", lab.fluxpin, "run", "-c", file, "-i", "eth0"],
+            check=False, timeout=20)
+        assert done.returncode == 1, (limit, done)
+        assert any(each in done.stderr for each in ("error: ", "cannot be read")), (limit, done)
+    # What could not be detached for want of descriptors, the next start takes over.
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))):
+        pass
+
+
 def test_unserved_queues_are_reported(lab):
     with Fluxpin(lab, configuration([pool(lab)], vips(lab)), queues="0-1") as fluxpin:
         assert "eth0 has 4 queues (0-3) and only 0-1 will be served" in fluxpin.log()
