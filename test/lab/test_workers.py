@@ -95,6 +95,22 @@ def test_unserved_queues_are_reported(lab):
         assert "eth0 has 4 queues (0-3) and only 0-1 will be served" in fluxpin.log()
 
 
+def test_a_queue_that_cannot_transmit_is_refused(lab):
+    """The kernel would take its frames and never send one."""
+    file = lab.lb.directory / "transmit.conf"
+    file.write_text(configuration([pool(lab)], vips(lab)))
+    lab.lb.run(["ethtool", "-L", "eth0", "tx", "1"])
+    try:
+        for queues in ("eth0:0-1", "eth0"):
+            done = run_to_end(lab, file, "-i", queues)
+            assert done.returncode == 1
+            assert "cannot transmit: eth0 has 1 transmit queue" in done.stderr, done.stderr
+        with Fluxpin(lab, configuration([pool(lab)], vips(lab)), queues="0", cpus="0"):
+            pass
+    finally:
+        lab.lb.run(["ethtool", "-L", "eth0", "tx", "4"])
+
+
 def test_a_second_fluxpin_is_refused_and_the_first_goes_on(lab):
     text = configuration([pool(lab)], vips(lab))
     with Fluxpin(lab, text) as fluxpin:
