@@ -88,7 +88,9 @@ static void on_settle_timer(uv_timer_t *timer)
 		log_warning("reading interfaces, routes and neighbours: %s; trying again",
 			    strerror(-error));
 	daemon->follow_failed = error != 0;
-	uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
+	/* Not put off by each further change: on some hosts there is always one. */
+	if (!uv_is_active((uv_handle_t *)&daemon->warn_timer))
+		uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
 }
 
 void daemon_settle(struct daemon *daemon)

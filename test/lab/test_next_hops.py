@@ -33,6 +33,17 @@ def test_a_backend_without_neighbour_is_its_own_drop_reason_and_warned_about_onc
         assert fluxpin.log().count("backend web/silent (10.0.0.99) gets no traffic") == 1
 
 
+def test_a_warning_comes_also_where_something_always_changes(lab):
+    silent = {"name": "silent", "address": "10.0.0.97"}
+    backends = [{"name": each.name_in_pool, "address": each.address} for each in lab.backends]
+    text = configuration([pool(lab, backends=backends + [silent])], vips(lab))
+    with Fluxpin(lab, text) as fluxpin:
+        for _ in range(12):
+            lab.lb.ip("addr add 192.0.2.77/32 dev lo", "addr del 192.0.2.77/32 dev lo")
+            time.sleep(0.5)
+        assert "backend web/silent (10.0.0.97) gets no traffic" in fluxpin.log()
+
+
 def test_a_gateway_that_moves_to_another_mac_is_followed(lab):
     lab.router.sysctl(net__ipv4__conf__lb__arp_notify=1)
     with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
