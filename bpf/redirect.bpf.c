@@ -26,9 +26,11 @@ struct {
 	__type(value, __u32);
 } sockets SEC(".maps");
 
+/* A reload adds the new VIPs before it removes the old ones: room for all of both. Memory is taken
+ * per entry. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 2 * 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct redirect_prefix);
 	__type(value, __u8);

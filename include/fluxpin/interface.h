@@ -21,6 +21,7 @@ struct interface {
 	bool has_carrier;
 	uint32_t queue_count; /* receive queues: combined + rx channels; without ethtool channels,
 			       * the rx-N folders in sysfs, or 1 */
+	uint32_t transmit_count; /* transmit queues: combined + tx channels; 0: unknown */
 };
 
 /*

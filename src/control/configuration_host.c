@@ -151,6 +151,24 @@ static int check_queues(const struct interface_configuration *wanted,
 	return status;
 }
 
+/* A socket sends on the queue that it receives from. On one that only receives, bind succeeds and
+ * the kernel never takes a frame to send (xsk_generic_xmit, net/xdp/xsk.c). */
+static int check_transmit_queues(const struct interface_configuration *wanted,
+				 const struct interface *interface, struct findings *findings)
+{
+	uint32_t last = wanted->queue_count > 0 ? wanted->queues[wanted->queue_count - 1]
+						: interface->queue_count - 1;
+
+	if (interface->transmit_count == 0 || last < interface->transmit_count ||
+	    last >= interface->queue_count)
+		return 0;
+	return findings_add(findings, false, wanted->queues_position,
+			    "queue %u cannot transmit: %s has %u transmit queue%s (ethtool -L %s "
+			    "changes that)",
+			    last, wanted->name, interface->transmit_count,
+			    interface->transmit_count == 1 ? "" : "s", wanted->name);
+}
+
 /* The bytes that the outer headers of a pool's backends take at most. */
 static uint32_t outer_header_size(const struct pool_configuration *pool)
 {
@@ -220,6 +238,8 @@ static int check_interface(const struct configuration *configuration,
 				    "interface %s cannot be looked up: %s", wanted->name,
 				    strerror(-status));
 	status = check_queues(wanted, &interface, findings);
+	if (status == 0)
+		status = check_transmit_queues(wanted, &interface, findings);
 	if (status != 0)
 		return status;
 	return check_mtu(configuration, wanted, interface.mtu, findings);

@@ -14,6 +14,9 @@
 /* Changes of routes and neighbours come in bursts; this much later all of one are read at once. */
 #define SETTLE_MS 10
 
+/* The pause after the kernel did not give an answer. */
+#define RETRY_MS 1000
+
 /* A next hop that is missing for less is not worth a warning. */
 #define WARN_MS 3000
 
@@ -76,8 +79,24 @@ static void on_settle_timer(uv_timer_t *timer)
 		uv_stop(&daemon->loop);
 		return;
 	}
-	daemon_follow_next_hops(daemon);
-	uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
+	if (error == 0)
+		error = daemon_follow_next_hops(daemon);
+	/* What was reported is not reported again. */
+	if (error != 0)
+		uv_timer_start(timer, on_settle_timer, RETRY_MS, 0);
+	if (error != 0 && !daemon->follow_failed)
+		log_warning("reading interfaces, routes and neighbours: %s; trying again",
+			    strerror(-error));
+	daemon->follow_failed = error != 0;
+	/* Not put off by each further change: on some hosts there is always one. */
+	if (!uv_is_active((uv_handle_t *)&daemon->warn_timer))
+		uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
+}
+
+void daemon_settle(struct daemon *daemon)
+{
+	if (!uv_is_active((uv_handle_t *)&daemon->settle_timer))
+		uv_timer_start(&daemon->settle_timer, on_settle_timer, SETTLE_MS, 0);
 }
 
 static void on_netlink(uv_poll_t *poll, int status, int events)
@@ -87,11 +106,18 @@ static void on_netlink(uv_poll_t *poll, int status, int events)
 	int error = neighbours_drain(daemon->neighbours, &changed);
 
 	(void)events;
+	/*
+	 * A netlink socket that lost messages has an error pending, and libuv stops listening to a
+	 * descriptor that shows one, as if it were closed. The drain has taken the error.
+	 */
+	if (status < 0)
+		status = uv_poll_start(poll, UV_READABLE, on_netlink);
 	if (status < 0 || error != 0)
 		log_warning("listening to routes and neighbours: %s",
 			    status < 0 ? uv_strerror(status) : strerror(-error));
-	if (changed && !uv_is_active((uv_handle_t *)&daemon->settle_timer))
-		uv_timer_start(&daemon->settle_timer, on_settle_timer, SETTLE_MS, 0);
+	/* What was read before an error may have been a change. */
+	if (changed || error != 0)
+		daemon_settle(daemon);
 }
 
 static void reload(struct daemon *daemon)
@@ -123,15 +149,15 @@ static void on_signal(uv_signal_t *handle, int number)
 }
 
 /* Handlers before everything else: a signal during the start is served as soon as the loop runs. */
-static int open_loop(struct daemon *daemon)
+static int open_handles(struct daemon *daemon)
 {
 	const int numbers[] = { SIGHUP, SIGTERM, SIGINT };
-	int error = uv_loop_init(&daemon->loop);
+	int error = 0;
 
-	if (error != 0)
-		return error;
 	for (int i = 0; i < 3 && error == 0; i++) {
-		uv_signal_init(&daemon->loop, &daemon->signals[i]);
+		error = uv_signal_init(&daemon->loop, &daemon->signals[i]);
+		if (error != 0)
+			return error;
 		daemon->signals[i].data = daemon;
 		error = uv_signal_start(&daemon->signals[i], on_signal, numbers[i]);
 	}
@@ -164,10 +190,13 @@ static int listen_to_netlink(struct daemon *daemon)
 	int error = uv_poll_init(&daemon->loop, &daemon->netlink,
 				 neighbours_descriptor(daemon->neighbours));
 
+	if (error == 0) {
+		daemon->netlink.data = daemon;
+		error = uv_poll_start(&daemon->netlink, UV_READABLE, on_netlink);
+	}
 	if (error != 0)
-		return error;
-	daemon->netlink.data = daemon;
-	return uv_poll_start(&daemon->netlink, UV_READABLE, on_netlink);
+		log_error("listening to routes and neighbours: %s", uv_strerror(error));
+	return error;
 }
 
 /* UMEMs count as locked memory. Without the right to raise the limit CAP_IPC_LOCK serves as well.
@@ -303,9 +332,20 @@ int daemon_run(const struct daemon_options *options)
 	if (daemon == NULL)
 		return -ENOMEM;
 	daemon->options = options;
-	error = open_loop(daemon);
-	if (error == 0)
+	error = uv_loop_init(&daemon->loop);
+	if (error != 0) {
+		log_error("starting the event loop: %s", uv_strerror(error));
+		release_interfaces(options);
+		free(daemon);
+		return error;
+	}
+	error = open_handles(daemon);
+	if (error != 0) {
+		log_error("listening to signals: %s", uv_strerror(error));
+		release_interfaces(options);
+	} else {
 		error = start(daemon);
+	}
 	if (error == 0) {
 		uv_run(&daemon->loop, UV_RUN_DEFAULT);
 		error = daemon->exit_error;

@@ -51,10 +51,13 @@ static int build_settled_state(struct daemon *daemon, const struct configuration
 					     .events = POLLIN };
 		bool changed = false;
 
-		if (poll(&descriptor, 1, RESOLVE_POLL_MS) > 0)
-			neighbours_drain(daemon->neighbours, &changed);
+		if (poll(&descriptor, 1, RESOLVE_POLL_MS) > 0 &&
+		    neighbours_drain(daemon->neighbours, &changed) != 0)
+			daemon_settle(daemon);
 		if (!changed)
 			continue;
+		/* It may have been about the NIC itself, which is not looked at here. */
+		daemon_settle(daemon);
 		forwarding_state_release(state);
 		error = build_state(daemon, configuration, tables, &state);
 	}
@@ -88,6 +91,23 @@ static void update_vip_filter(struct daemon *daemon)
 	}
 }
 
+static void reset_backend(void *context, uint16_t index)
+{
+	struct daemon *daemon = context;
+
+	daemon->warned[index] = 0;
+	for (uint32_t i = 0; i < daemon->worker_count; i++)
+		worker_reset_backend(daemon->workers[i], index);
+}
+
+static void reset_vip(void *context, uint16_t index)
+{
+	struct daemon *daemon = context;
+
+	for (uint32_t i = 0; i < daemon->worker_count; i++)
+		worker_reset_vip(daemon->workers[i], index);
+}
+
 int daemon_first_forwarding(struct daemon *daemon)
 {
 	struct forwarding_state *state;
@@ -105,6 +125,9 @@ int daemon_first_forwarding(struct daemon *daemon)
 	}
 	publish(daemon, state);
 	update_vip_filter(daemon);
+	/* Else a reload that fails would take these indexes for its own and give them back. */
+	registry_commit(daemon->backend_indexes, reset_backend, daemon);
+	registry_commit(daemon->vip_indexes, reset_vip, daemon);
 	return 0;
 }
 
@@ -113,10 +136,8 @@ int daemon_follow_next_hops(struct daemon *daemon)
 	struct forwarding_state *state;
 	int error = build_state(daemon, daemon->configuration, daemon->tables, &state);
 
-	if (error != 0) {
-		log_warning("reading routes and neighbours: %s", strerror(-error));
+	if (error != 0)
 		return error;
-	}
 	if (forwarding_state_equal(state, daemon->state)) {
 		forwarding_state_release(state);
 		return 0;
@@ -124,23 +145,6 @@ int daemon_follow_next_hops(struct daemon *daemon)
 	log_debug("next hops changed: %u not resolved", state->unresolved);
 	publish(daemon, state);
 	return 0;
-}
-
-static void reset_backend(void *context, uint16_t index)
-{
-	struct daemon *daemon = context;
-
-	daemon->warned[index] = 0;
-	for (uint32_t i = 0; i < daemon->worker_count; i++)
-		worker_reset_backend(daemon->workers[i], index);
-}
-
-static void reset_vip(void *context, uint16_t index)
-{
-	struct daemon *daemon = context;
-
-	for (uint32_t i = 0; i < daemon->worker_count; i++)
-		worker_reset_vip(daemon->workers[i], index);
 }
 
 static bool same_list(const uint16_t *a, uint32_t a_count, const uint16_t *b, uint32_t b_count)
@@ -201,6 +205,8 @@ static int activate(struct daemon *daemon, struct configuration *new)
 		forwarding_tables_release(tables);
 		registry_abort(daemon->backend_indexes);
 		registry_abort(daemon->vip_indexes);
+		/* The neighbours of the old state were let go of when the new one was resolved. */
+		daemon_settle(daemon);
 		return error;
 	}
 	publish(daemon, state);

@@ -47,6 +47,7 @@ struct daemon {
 	uint32_t worker_count;
 	struct metrics_source metrics;
 	bool metrics_failed; /* the last write: told once */
+	bool follow_failed;  /* the last reading of the kernel's tables: told once */
 	int exit_error;
 	uint8_t warned[REGISTRY_SIZE + 1]; /* by backend index: told that it has no next hop */
 	uv_loop_t loop;
@@ -56,6 +57,9 @@ struct daemon {
 	uv_timer_t settle_timer; /* lets changes of the kernel's tables gather */
 	uv_timer_t warn_timer;
 };
+
+/* daemon.c: has NICs and next hops read again soon, once for all changes until then. */
+void daemon_settle(struct daemon *daemon);
 
 /* daemon_devices.c: NICs, their programs and TAPs, and the workers. Log what fails. */
 int daemon_open_devices(struct daemon *daemon);
@@ -71,7 +75,7 @@ int daemon_refresh_devices(struct daemon *daemon);
 /* Builds the first tables and state and waits, at most a second, for next hops. */
 int daemon_first_forwarding(struct daemon *daemon);
 
-/* Follows routes and neighbours: publishes another state if it differs. */
+/* Follows routes and neighbours: publishes another state if it differs. The caller logs. */
 int daemon_follow_next_hops(struct daemon *daemon);
 
 /* Reads the file again and makes it active, or says why not. Returns 0 or negative errno. */

@@ -103,12 +103,12 @@ int forwarding_state_build(const struct configuration *configuration,
 		neighbours_begin_round(neighbours);
 	for (uint32_t i = 0; i < nic_count && error == 0; i++)
 		error = resolve_interface(configuration, neighbours, &nics[i], i, state);
-	if (neighbours != NULL)
-		neighbours_end_round(neighbours);
 	if (error != 0) {
 		forwarding_state_release(state);
 		return error;
 	}
+	if (neighbours != NULL)
+		neighbours_end_round(neighbours);
 	state->forwarding = (struct forwarding){
 		.generation = generation,
 		.hash_seed = configuration->hash_seed,

@@ -53,6 +53,7 @@ struct neighbours {
 	uint32_t link_count;
 	uint32_t link_room;
 	bool is_managing_refused;    /* Linux before 5.16 */
+	bool is_table_full;	     /* the kernel's, at some time: told once */
 	bool are_leftovers_searched; /* for entries of a killed process */
 };
 

@@ -101,6 +101,14 @@ static int manage_entry(struct neighbours *neighbours, bool must_be_new,
 	int index = entry->index;
 	int error = neighbour_entry_manage(netlink, &address, index, must_be_new);
 
+	/* Its table is full: that one neighbour is missing, the others need not be. */
+	if (error == -ENOBUFS) {
+		if (!neighbours->is_table_full)
+			log_warning("the kernel's neighbour table is full (sysctl "
+				    "net.ipv4.neigh.default.gc_thresh3)");
+		neighbours->is_table_full = true;
+		return -ENOENT;
+	}
 	/* Somebody else was quicker: theirs is looked at again after its report. */
 	if (error != 0 && error != -EEXIST)
 		return error;

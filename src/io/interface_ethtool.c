@@ -55,12 +55,14 @@ void interface_ethtool_driver(const char *name, char driver[static 32])
 		memcpy(driver, information.driver, sizeof(information.driver) - 1);
 }
 
-uint32_t interface_ethtool_queues(const char *name)
+uint32_t interface_ethtool_queues(const char *name, uint32_t *transmit_count)
 {
 	struct ethtool_channels channels = { .cmd = ETHTOOL_GCHANNELS };
 
+	*transmit_count = 0;
 	if (ethtool_once(name, &channels) != 0)
 		return 0;
+	*transmit_count = channels.combined_count + channels.tx_count;
 	return channels.combined_count + channels.rx_count;
 }
 

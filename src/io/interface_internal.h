@@ -10,7 +10,8 @@
 /* Writes the driver's name, or "" when the device does not say. */
 void interface_ethtool_driver(const char *name, char driver[static 32]);
 
-/* The number of channels that receive (combined + rx), or 0 when the device does not say. */
-uint32_t interface_ethtool_queues(const char *name);
+/* The number of channels that receive (combined + rx), and of those that transmit (combined + tx);
+ * 0 when the device does not say. */
+uint32_t interface_ethtool_queues(const char *name, uint32_t *transmit_count);
 
 #endif

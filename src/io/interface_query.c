@@ -99,7 +99,7 @@ int interface_query(const char *name, struct interface *interface)
 	if (error != 0)
 		return error;
 	interface_ethtool_driver(name, result.driver);
-	result.queue_count = interface_ethtool_queues(name);
+	result.queue_count = interface_ethtool_queues(name, &result.transmit_count);
 	if (result.queue_count == 0 && sysfs_shows(name, result.index))
 		result.queue_count = count_sysfs_queues(name);
 	if (result.queue_count == 0)

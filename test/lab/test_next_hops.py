@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Next hops follow the kernel's routes and neighbours."""
 
+import signal
+import threading
+import time
+
 from fluxpin import Fluxpin, configuration, pool, vips
 from namespaces import wait_until
 
@@ -27,6 +31,17 @@ def test_a_backend_without_neighbour_is_its_own_drop_reason_and_warned_about_onc
         finally:
             lab.router.ip("addr del 10.0.0.99/32 dev lb")
         assert fluxpin.log().count("backend web/silent (10.0.0.99) gets no traffic") == 1
+
+
+def test_a_warning_comes_also_where_something_always_changes(lab):
+    silent = {"name": "silent", "address": "10.0.0.97"}
+    backends = [{"name": each.name_in_pool, "address": each.address} for each in lab.backends]
+    text = configuration([pool(lab, backends=backends + [silent])], vips(lab))
+    with Fluxpin(lab, text) as fluxpin:
+        for _ in range(12):
+            lab.lb.ip("addr add 192.0.2.77/32 dev lo", "addr del 192.0.2.77/32 dev lo")
+            time.sleep(0.5)
+        assert "backend web/silent (10.0.0.97) gets no traffic" in fluxpin.log()
 
 
 def test_a_gateway_that_moves_to_another_mac_is_followed(lab):
@@ -74,3 +89,49 @@ def test_link_down_and_up(lab):
             30, "service after the link was down")
         assert lab.load("http", lab.http_vip, "--requests", 100).result()["failed_count"] == 0
         fluxpin.assert_balanced()
+
+
+def test_changes_are_followed_after_messages_of_the_kernel_were_lost(lab):
+    """The socket's error (ENOBUFS) is taken and listening goes on."""
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        assert lab.load("http", lab.http_vip, "--requests", 20).result()["failed_count"] == 0
+        fluxpin.process.send_signal(signal.SIGSTOP)
+        routes = [f"172.{16 + i // 256}.{i % 256}.0/24" for i in range(4000)]
+        for verb in ("add", "del"):
+            lab.lb.ip(*(f"route {verb} unreachable {each}" for each in routes))
+        fluxpin.process.send_signal(signal.SIGCONT)
+        time.sleep(1)
+        address = lab.backends[0].address
+        lab.lb.ip(f"route add unreachable {address}/32")
+        try:
+            fluxpin.wait_for_log(r"backend web/web-1 .* gets no traffic")
+        finally:
+            lab.lb.ip(f"route del unreachable {address}/32")
+        fluxpin.wait_for_log(r"backend web/web-1 .*next hop resolved", 15)
+
+
+def test_a_nic_that_changes_while_a_reload_waits_is_followed(lab):
+    """A reload waits up to a second for new next hops, and hears of all other changes meanwhile."""
+    silent = {"name": "silent", "address": "10.0.0.98"}
+    backends = [{"name": each.name_in_pool, "address": each.address} for each in lab.backends]
+    old, new = lab.lb.ip_json("link show eth0")[0]["address"], "02:11:22:33:44:66"
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        tap = next(each["ifname"] for each in lab.lb.ip_json("link show")
+                   if each["ifname"].startswith("fluxpin-"))
+        change = threading.Timer(0.3, lambda: lab.lb.ip(f"link set eth0 address {new}"))
+        start = time.monotonic()
+        change.start()
+        assert fluxpin.reload(configuration([pool(lab, backends=backends + [silent])], vips(lab)))
+        assert time.monotonic() - start > 0.8, "the reload did not wait"
+        change.join()
+        try:
+            wait_until(
+                lambda: lab.lb.ip_json(f"link show {tap}")[0]["address"] == new,
+                3, "the NIC's new MAC address on the TAP")
+            wait_until(
+                lambda: lab.load("http", lab.http_vip, "--requests", 5, "--timeout", 1)
+                .result()["failed_count"] == 0,
+                30, "service by the NIC's new MAC address")
+        finally:
+            lab.lb.ip(f"link set eth0 address {old}")
+            lab.router.ip("neigh flush dev lb")

@@ -169,6 +169,31 @@ def test_draining_backend_keeps_its_flows_and_gets_no_new_ones(lab):
         fluxpin.assert_balanced()
 
 
+def test_refused_reload_takes_no_index_from_the_first_state(lab):
+    """More backends than there are indexes are refused; the flows of the start keep theirs."""
+    everyone = [
+        {"name": each.name_in_pool, "address": each.address} for each in lab.backends
+    ]
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        load = lab.load("keepalive", lab.http_vip, "--parallel", 60)
+        assert load.wait_for_line() == "holding"
+        many = [
+            {"name": f"n{i}", "address": f"10.{2 + i // 65536}.{i // 256 % 256}.{i % 256}"}
+            for i in range(256, 65535 + 256)
+        ]
+        text = configuration([pool(lab, backends=many, table_size=65537)], vips(lab))
+        assert not fluxpin.reload(text)
+        assert "No space left" in fluxpin.log()
+        before = fluxpin.wait_for_metrics().sum("fluxpin_backend_packets_total")
+        drained = [{**everyone[0], "weight": 0}] + everyone[1:]
+        assert fluxpin.reload(configuration([pool(lab, backends=drained)], vips(lab)))
+        result = load.result()
+        assert result["failed_count"] == 0 and result["moved"] == 0, result
+        metrics = fluxpin.assert_balanced()
+        assert metrics.sum("fluxpin_connection_lookups_total", result="stale") == 0
+        assert metrics.sum("fluxpin_backend_packets_total") >= before > 0
+
+
 def test_vip_and_pool_come_and_go(lab):
     """A reload changes VIPs and pools, not only backends; what is gone gets no traffic."""
     both = vips(lab)

@@ -93,9 +93,40 @@ def test_mode_refuses_generic_xdp(lab):
     assert lab.lb.xdp("lo") is None
 
 
+def test_too_few_descriptors_are_a_message(lab):
+    """A start that fails, at whichever step, ends in order."""
+    file = lab.lb.directory / "few.conf"
+    file.write_text(configuration([pool(lab)], vips(lab)))
+    for limit in range(7, 30):
+        done = lab.lb.run(
+            ["prlimit", f"--nofile={limit}:{limit}", lab.fluxpin, "run", "-c", file, "-i", "eth0"],
+            check=False, timeout=20)
+        assert done.returncode == 1, (limit, done)
+        assert any(each in done.stderr for each in ("error: ", "cannot be read")), (limit, done)
+    # What could not be detached for want of descriptors, the next start takes over.
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))):
+        pass
+
+
 def test_unserved_queues_are_reported(lab):
     with Fluxpin(lab, configuration([pool(lab)], vips(lab)), queues="0-1") as fluxpin:
         assert "eth0 has 4 queues (0-3) and only 0-1 will be served" in fluxpin.log()
+
+
+def test_a_queue_that_cannot_transmit_is_refused(lab):
+    """The kernel would take its frames and never send one."""
+    file = lab.lb.directory / "transmit.conf"
+    file.write_text(configuration([pool(lab)], vips(lab)))
+    lab.lb.run(["ethtool", "-L", "eth0", "tx", "1"])
+    try:
+        for queues in ("eth0:0-1", "eth0"):
+            done = run_to_end(lab, file, "-i", queues)
+            assert done.returncode == 1
+            assert "cannot transmit: eth0 has 1 transmit queue" in done.stderr, done.stderr
+        with Fluxpin(lab, configuration([pool(lab)], vips(lab)), queues="0", cpus="0"):
+            pass
+    finally:
+        lab.lb.run(["ethtool", "-L", "eth0", "tx", "4"])
 
 
 def test_a_second_fluxpin_is_refused_and_the_first_goes_on(lab):

@@ -22,6 +22,7 @@ static void test_query_agrees_with_ip(void **state)
 	assert_int_equal(interface.index, if_nametoindex("e0"));
 	assert_int_equal(interface.mtu, 1400);
 	assert_int_equal(interface.queue_count, 4);
+	assert_int_equal(interface.transmit_count, 4);
 	assert_false(interface.is_up);
 	assert_false(interface.has_carrier);
 	snprintf(expected, sizeof(expected), "\"ifindex\":%d,", interface.index);
@@ -50,6 +51,7 @@ static void test_query_without_channels(void **state)
 	run("ip link add b0 type bridge");
 	assert_int_equal(interface_query("b0", &interface), 0);
 	assert_int_equal(interface.queue_count, 1);
+	assert_int_equal(interface.transmit_count, 0);
 	assert_string_equal(interface.driver, "bridge");
 }
 
