@@ -42,7 +42,8 @@ static void write_metrics(struct daemon *daemon)
 		return;
 	error = metrics_write(&daemon->metrics, path);
 	if (error != 0 && !daemon->metrics_failed)
-		log_error("writing metrics to %s: %s", path, strerror(-error));
+		log_error("writing metrics to %s: %s", path,
+			  error == -EINVAL ? "not a regular file" : strerror(-error));
 	else if (error == 0 && daemon->metrics_failed)
 		log_info("writing metrics to %s works again", path);
 	daemon->metrics_failed = error != 0;

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What operators do, on purpose and by mistake, while fluxpin runs."""
 
+import os
+import stat
+import time
+
+import pytest
 from fluxpin import Fluxpin, configuration, pool, vips
 
 LEAST = "-all,+net_admin,+net_raw,+bpf,+ipc_lock"
@@ -14,3 +19,57 @@ def test_without_cap_sys_admin_the_mode_is_true_and_nothing_is_left(lab):
         assert lab.load("http", lab.http_vip, "--requests", 10).result()["failed_count"] == 0
         assert lab.lb.xdp()[0] == "xdpdrv"
         assert "eth0 queue 0: copy (native XDP)" in fluxpin.log()
+
+
+# Metrics
+
+
+@pytest.mark.parametrize("kind", ["device", "link", "directory"])
+def test_metrics_replace_nothing_but_a_file(lab, kind):
+    place = lab.lb.directory / kind
+    target = lab.lb.directory / "target"
+    if kind == "device":
+        os.mknod(place, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    elif kind == "link":
+        target.write_text("mine")
+        place.symlink_to(target)
+    else:
+        place.mkdir()
+    before = place.lstat()
+    fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
+    fluxpin.command[fluxpin.command.index("--metrics-file") + 1] = place
+    process = lab.lb.popen(fluxpin.command, stderr=open(fluxpin.log_file, "w"))
+    fluxpin.process = process
+    fluxpin.wait_for_log(r"\bready\b")
+    time.sleep(0.3)
+    process.terminate()
+    assert process.wait(10) == 0
+    assert fluxpin.log().count(f"writing metrics to {place}: not a regular file\n") == 1
+    after = place.lstat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    assert not list(lab.lb.directory.glob(f"{kind}.tmp"))
+
+
+def test_a_full_disk_is_named_and_survived(lab):
+    fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
+    disk = lab.lb.directory / "disk"
+    disk.mkdir()
+    metrics = disk / "fluxpin.prom"
+    fluxpin.command[fluxpin.command.index("--metrics-file") + 1] = metrics
+    command = f'mount -t tmpfs -o size=128k none {disk} && exec "$@"'
+    fluxpin.process = lab.lb.popen(
+        ["unshare", "-m", "sh", "-c", command, "sh", *fluxpin.command],
+        stderr=open(fluxpin.log_file, "w"),
+    )
+    fluxpin.wait_for_log(r"\bready\b")
+    inside = f"/proc/{fluxpin.process.pid}/root{disk}"
+    with pytest.raises(OSError), open(f"{inside}/rubbish", "wb", buffering=0) as rubbish:
+        while True:
+            rubbish.write(bytes(4096))
+    fluxpin.wait_for_log(f"writing metrics to {metrics}: No space left on device")
+    time.sleep(0.3)
+    os.unlink(f"{inside}/rubbish")
+    fluxpin.wait_for_log(f"writing metrics to {metrics} works again")
+    assert fluxpin.log().count("No space left") == 1
+    fluxpin.process.terminate()
+    assert fluxpin.process.wait(10) == 0
