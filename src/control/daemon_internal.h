@@ -28,6 +28,8 @@ struct device {
 	bool generic;	    /* got */
 	struct tap *tap;    /* NULL with slow_path = "pass" */
 	struct redirect *redirect;
+	bool is_detached; /* told that its program is gone */
+	bool is_tap_down; /* told that the TAP takes nothing */
 };
 
 struct daemon {

@@ -41,7 +41,8 @@ struct link {
 	uint32_t flags;
 	uint32_t mtu;
 	uint8_t mac[6];
-	bool is_asked; /* next hops are looked up over it */
+	uint32_t xdp_program; /* its number; 0: none */
+	bool is_asked;	      /* next hops are looked up over it */
 };
 
 struct neighbours {

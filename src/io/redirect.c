@@ -263,6 +263,16 @@ bool redirect_is_native(const struct redirect *redirect)
 	return xdp_program__is_attached(redirect->program, redirect->nic.index) == XDP_MODE_NATIVE;
 }
 
+bool redirect_is_attached(const struct redirect *redirect)
+{
+	struct bpf_xdp_query_opts query = { .sz = sizeof(query) };
+
+	if (bpf_xdp_query(redirect->nic.index, 0, &query) != 0 || is_alone(redirect, &query))
+		return true;
+	return query.prog_id != 0 &&
+	       xdp_program__is_attached(redirect->program, redirect->nic.index) != XDP_MODE_UNSPEC;
+}
+
 static int detach(const struct redirect *redirect)
 {
 	struct bpf_xdp_query_opts query = { .sz = sizeof(query) };

@@ -73,3 +73,31 @@ def test_a_full_disk_is_named_and_survived(lab):
     assert fluxpin.log().count("No space left") == 1
     fluxpin.process.terminate()
     assert fluxpin.process.wait(10) == 0
+
+
+# What is taken away from under it
+
+
+@pytest.mark.parametrize("bpffs", [True, False])
+def test_a_program_detached_by_hand_is_told_and_the_end_is_clean(lab, bpffs):
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab)), bpffs=bpffs) as fluxpin:
+        before = fluxpin.log().count("was detached")
+        lab.lb.ip("link set dev eth0 xdp off")
+        fluxpin.wait_for_log("eth0: the XDP program was detached: all packets bypass fluxpin", 3)
+        lab.lb.ip("link set dev eth0 mtu 1500", "link set dev eth0 mtu 1600")
+        time.sleep(0.3)
+        assert fluxpin.log().count("was detached") == before + 1
+
+
+def test_a_tap_that_is_down_is_told(lab):
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        links = [link["ifname"] for link in lab.lb.ip_json("link show")]
+        tap = next(name for name in links if name.startswith("fluxpin-"))
+        lab.lb.ip(f"link set dev {tap} down")
+        fluxpin.wait_for_log(rf"the TAP {tap} is down: .*\(ip link set dev {tap} up\)", 3)
+        lab.lb.ip(f"link set dev {tap} up")
+        fluxpin.wait_for_log(f"the TAP {tap} is up again", 3)
+        assert lab.client.run(["ping", "-c1", "-W2", lab.lb.address]).returncode == 0
+        lab.lb.ip(f"link delete dev {tap}")
+        fluxpin.wait_for_log(f"the TAP {tap} was deleted", 3)
+        assert lab.load("http", lab.http_vip, "--requests", 10).result()["failed_count"] == 0
