@@ -54,6 +54,7 @@ struct daemon {
 	uv_loop_t loop;
 	uv_signal_t signals[3];
 	uv_poll_t netlink;
+	uv_timer_t reload_timer; /* makes one reload of many SIGHUPs */
 	uv_timer_t metrics_timer;
 	uv_timer_t settle_timer; /* lets changes of the kernel's tables gather */
 	uv_timer_t warn_timer;

@@ -2,6 +2,7 @@
 """What operators do, on purpose and by mistake, while fluxpin runs."""
 
 import os
+import signal
 import stat
 import time
 
@@ -101,3 +102,19 @@ def test_a_tap_that_is_down_is_told(lab):
         lab.lb.ip(f"link delete dev {tap}")
         fluxpin.wait_for_log(f"the TAP {tap} was deleted", 3)
         assert lab.load("http", lab.http_vip, "--requests", 10).result()["failed_count"] == 0
+
+
+# Signals
+
+
+def test_a_burst_of_sighup_is_served_by_few_reloads_and_the_last_file(lab):
+    text = configuration([pool(lab)], vips(lab))
+    with Fluxpin(lab, text) as fluxpin:
+        before = fluxpin.log().count("reload: reading")
+        for _ in range(100):
+            fluxpin.signal(signal.SIGHUP)
+            time.sleep(0.0005)
+        fluxpin.write(configuration([pool(lab)], vips(lab)[:1]))
+        fluxpin.signal(signal.SIGHUP)
+        fluxpin.wait_for_log(r"generation \d+ active: VIPs 1,")
+        assert 1 <= fluxpin.log().count("reload: reading") - before < 60
