@@ -32,6 +32,7 @@ struct asked {
 	/* The last answer, of a neighbour. */
 	bool is_managed; /* the entry is ours: remove it when nobody asks any more */
 	bool is_valid;
+	bool is_mixed; /* differs from an earlier answer of this round, which somebody relies on */
 	uint8_t mac[6];
 };
 
