@@ -78,7 +78,9 @@ static void on_settle_timer(uv_timer_t *timer)
 		return;
 	}
 	daemon_follow_next_hops(daemon);
-	uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
+	/* Not put off by each further change, or a network that flaps would be kept secret. */
+	if (!uv_is_active((uv_handle_t *)&daemon->warn_timer))
+		uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
 }
 
 static void on_netlink(uv_poll_t *poll, int status, int events)

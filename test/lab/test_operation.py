@@ -4,6 +4,7 @@
 import os
 import signal
 import stat
+import threading
 import time
 
 import pytest
@@ -102,6 +103,37 @@ def test_a_tap_that_is_down_is_told(lab):
         lab.lb.ip(f"link delete dev {tap}")
         fluxpin.wait_for_log(f"the TAP {tap} was deleted", 3)
         assert lab.load("http", lab.http_vip, "--requests", 10).result()["failed_count"] == 0
+
+
+def test_many_lost_backends_are_told_in_few_lines(lab):
+    lost = [{"name": f"b{i}", "address": f"10.77.0.{i}"} for i in range(1, 101)]
+    with Fluxpin(lab, configuration([pool(lab, backends=lost)], vips(lab))) as fluxpin:
+        before = len(fluxpin.log())
+        lab.lb.ip("route add unreachable 10.77.0.0/16")
+        fluxpin.wait_for_log("beside these that get no traffic: 80")
+        assert fluxpin.log()[before:].count("gets no traffic by eth0") == 20
+        lab.lb.ip("route del unreachable 10.77.0.0/16")
+        fluxpin.wait_for_log("beside these whose next hop is resolved: 80")
+        assert fluxpin.log()[before:].count(": next hop resolved") == 20
+
+
+def test_a_network_that_flaps_does_not_put_off_the_warning(lab):
+    stop = threading.Event()
+
+    def flap():
+        while not stop.wait(0.5):
+            lab.lb.ip("route replace unreachable 10.1.0.13/32 metric 1", "route del 10.1.0.13/32")
+
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        flapping = threading.Thread(target=flap)
+        flapping.start()
+        try:
+            lab.lb.ip("route add unreachable 10.1.0.11/32")
+            fluxpin.wait_for_log("backend web/web-1 .* gets no traffic by eth0", 6)
+        finally:
+            stop.set()
+            flapping.join()
+            lab.lb.ip("route del unreachable 10.1.0.11/32")
 
 
 # Signals
