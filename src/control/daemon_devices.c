@@ -37,6 +37,16 @@ static void warn_offloads(const struct interface *nic)
 			    nic->name, list, nic->name);
 }
 
+/* What to do about errors of the kernel that do not tell. */
+static const char *refusal_hint(int error)
+{
+	if (error == -EPERM)
+		return " (needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF)";
+	if (error == -ENOBUFS)
+		return " (too little locked memory: raise \"ulimit -l\", or grant CAP_IPC_LOCK)";
+	return "";
+}
+
 static void log_refusal(const struct device *device, const struct interface *nic, uint32_t queue,
 			const char *what, int error)
 {
@@ -44,8 +54,9 @@ static void log_refusal(const struct device *device, const struct interface *nic
 		log_error("%s queue %u (driver %s): another process has this queue", nic->name,
 			  queue, nic->driver);
 	else
-		log_error("%s queue %u (driver %s): mode %s: %s refused: %s", nic->name, queue,
-			  nic->driver, xdp_mode_name(device->mode), what, strerror(-error));
+		log_error("%s queue %u (driver %s): mode %s: %s refused: %s%s", nic->name, queue,
+			  nic->driver, xdp_mode_name(device->mode), what, strerror(-error),
+			  refusal_hint(error));
 }
 
 /* Native XDP if it may be, else generic. */

@@ -2,6 +2,7 @@
 """What operators do, on purpose and by mistake, while fluxpin runs."""
 
 import os
+import re
 import signal
 import stat
 import threading
@@ -150,3 +151,32 @@ def test_a_burst_of_sighup_is_served_by_few_reloads_and_the_last_file(lab):
         fluxpin.signal(signal.SIGHUP)
         fluxpin.wait_for_log(r"generation \d+ active: VIPs 1,")
         assert 1 <= fluxpin.log().count("reload: reading") - before < 60
+
+
+# What is lacking
+
+
+@pytest.mark.parametrize(
+    "lacking, hint",
+    [
+        ("bpf", r"native XDP refused: .* \(needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF\)"),
+        ("net_raw", r"socket refused: .* \(needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF\)"),
+        ("ipc_lock", r"socket refused: .* \(too little locked memory: .*CAP_IPC_LOCK\)"),
+    ],
+)
+def test_a_missing_capability_is_named(lab, lacking, hint):
+    fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
+    granted = LEAST.replace(f",+{lacking}", "")
+    # A limit of some megabytes is what many hosts have.
+    limits = ["prlimit", "--memlock=8388608", "setpriv", f"--bounding-set={granted}"]
+    done = lab.lb.run([*limits, f"--inh-caps={granted}", *fluxpin.command], check=False)
+    assert done.returncode == 1
+    assert re.search(hint, done.stderr), done.stderr
+    assert lab.lb.xdp() is None
+
+
+def test_help_of_every_command_is_standard_output(lab):
+    actions = ("attach", "detach", "status")
+    for command in (["run"], ["check"], ["endpoint"], *(["endpoint", each] for each in actions)):
+        done = lab.lb.run([lab.fluxpin, *command, "--help"])
+        assert done.stdout.startswith("usage: fluxpin ") and not done.stderr
