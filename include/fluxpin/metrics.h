@@ -33,10 +33,13 @@ struct metrics_source {
 /* Writes all metrics to a stream. */
 void metrics_print(const struct metrics_source *source, FILE *stream);
 
-/* Replaces the file at `path`, mode 0644. Returns 0 or negative errno (the old file then stays). */
+/*
+ * Replaces the file at `path`, mode 0644. Returns 0 or negative errno (the old file then stays);
+ * -EINVAL when there is something else than a regular file, such as a device or a link.
+ */
 int metrics_write(const struct metrics_source *source, const char *path);
 
-/* Removes the file, and a temporary one that may have been left. */
+/* Removes the regular file, and a temporary one that may have been left. */
 void metrics_remove(const char *path);
 
 #endif

@@ -41,6 +41,9 @@ int redirect_set_vips(struct redirect *redirect, const struct prefix *prefixes, 
 /* Read back from the kernel: whether the attached program is ours and native. */
 bool redirect_is_native(const struct redirect *redirect);
 
+/* Read back from the kernel: whether the NIC still carries our program. */
+bool redirect_is_attached(const struct redirect *redirect);
+
 /* Detaches our program, and only ours; releases the lock. NULL is allowed. */
 void redirect_detach(struct redirect *redirect);
 

@@ -17,6 +17,7 @@ struct endpoint_options {
 	enum endpoint_mode mode;
 	bool mode_given;
 	bool json;
+	bool help;
 };
 
 static const char usage[] =
@@ -126,12 +127,13 @@ static int parse_options(int argc, char **argv, struct endpoint_options *options
 		{ "interface", required_argument, NULL, 'i' },
 		{ "mode", required_argument, NULL, 'm' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	int option;
 
 	optind = 0; /* the caller may have parsed options of its own */
-	while ((option = getopt_long(argc, argv, "+i:", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "+i:h", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'i':
 			options->interface = optarg;
@@ -146,6 +148,9 @@ static int parse_options(int argc, char **argv, struct endpoint_options *options
 		case 'j':
 			options->json = true;
 			break;
+		case 'h':
+			options->help = true;
+			return EXIT_DONE;
 		default:
 			fputs(usage, stderr);
 			return EXIT_USAGE;
@@ -183,6 +188,10 @@ int command_endpoint(int argc, char **argv)
 		result = parse_options(argc - 1, argv + 1, &options);
 		if (result != EXIT_DONE)
 			return result;
+		if (options.help) {
+			fputs(usage, stdout);
+			return EXIT_DONE;
+		}
 		if ((options.mode_given && !actions[i].takes_mode) ||
 		    (options.json && !actions[i].takes_json))
 			break;

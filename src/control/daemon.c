@@ -45,7 +45,8 @@ static void write_metrics(struct daemon *daemon)
 		return;
 	error = metrics_write(&daemon->metrics, path);
 	if (error != 0 && !daemon->metrics_failed)
-		log_error("writing metrics to %s: %s", path, strerror(-error));
+		log_error("writing metrics to %s: %s", path,
+			  error == -EINVAL ? "not a regular file" : strerror(-error));
 	else if (error == 0 && daemon->metrics_failed)
 		log_info("writing metrics to %s works again", path);
 	daemon->metrics_failed = error != 0;
@@ -120,8 +121,9 @@ static void on_netlink(uv_poll_t *poll, int status, int events)
 		daemon_settle(daemon);
 }
 
-static void reload(struct daemon *daemon)
+static void on_reload_timer(uv_timer_t *timer)
 {
+	struct daemon *daemon = timer->data;
 	const char *path = daemon_metrics_path(daemon);
 	char *old_path = path != NULL ? strdup(path) : NULL;
 
@@ -140,8 +142,12 @@ static void on_signal(uv_signal_t *handle, int number)
 {
 	struct daemon *daemon = handle->data;
 
+	/*
+	 * After the other signals that wait, so that a stop comes first, and one reload serves all
+	 * SIGHUPs that came before it: it reads what the last of them was about.
+	 */
 	if (number == SIGHUP) {
-		reload(daemon);
+		uv_timer_start(&daemon->reload_timer, on_reload_timer, 0, 0);
 		return;
 	}
 	log_info("stopping");
@@ -161,9 +167,11 @@ static int open_handles(struct daemon *daemon)
 		daemon->signals[i].data = daemon;
 		error = uv_signal_start(&daemon->signals[i], on_signal, numbers[i]);
 	}
+	uv_timer_init(&daemon->loop, &daemon->reload_timer);
 	uv_timer_init(&daemon->loop, &daemon->metrics_timer);
 	uv_timer_init(&daemon->loop, &daemon->settle_timer);
 	uv_timer_init(&daemon->loop, &daemon->warn_timer);
+	daemon->reload_timer.data = daemon;
 	daemon->metrics_timer.data = daemon;
 	daemon->settle_timer.data = daemon;
 	daemon->warn_timer.data = daemon;

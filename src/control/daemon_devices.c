@@ -42,6 +42,16 @@ static const char *driver_of(const struct interface *nic)
 	return nic->driver[0] != '\0' ? nic->driver : "unknown";
 }
 
+/* What to do about errors of the kernel that do not tell. */
+static const char *refusal_hint(int error)
+{
+	if (error == -EPERM)
+		return " (needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF)";
+	if (error == -ENOBUFS)
+		return " (too little locked memory: raise \"ulimit -l\", or grant CAP_IPC_LOCK)";
+	return "";
+}
+
 static void log_refusal(const struct device *device, const struct interface *nic, uint32_t queue,
 			const char *what, int error)
 {
@@ -49,8 +59,9 @@ static void log_refusal(const struct device *device, const struct interface *nic
 		log_error("%s queue %u (driver %s): another process has this queue", nic->name,
 			  queue, driver_of(nic));
 	else
-		log_error("%s queue %u (driver %s): mode %s: %s refused: %s", nic->name, queue,
-			  driver_of(nic), xdp_mode_name(device->mode), what, strerror(-error));
+		log_error("%s queue %u (driver %s): mode %s: %s refused: %s%s", nic->name, queue,
+			  driver_of(nic), xdp_mode_name(device->mode), what, strerror(-error),
+			  refusal_hint(error));
 }
 
 /* Native XDP if it may be, else generic. */
@@ -263,6 +274,41 @@ void daemon_close_devices(struct daemon *daemon)
 	free(daemon->devices);
 }
 
+/* Somebody may take away what the device works with. Nothing is put back: it may be on purpose. */
+static void check_program(struct device *device, const struct interface *nic)
+{
+	bool is_detached = !redirect_is_attached(device->redirect);
+
+	if (is_detached && !device->is_detached)
+		log_error("%s: the XDP program was detached: all packets bypass fluxpin "
+			  "until it is restarted",
+			  nic->name);
+	device->is_detached = is_detached;
+}
+
+static void check_tap(struct device *device, const struct interface *nic)
+{
+	struct interface tap;
+	int error;
+	bool is_down;
+
+	if (device->tap == NULL)
+		return;
+	error = interface_query(tap_name(device->tap), &tap);
+	is_down = error == -ENODEV || (error == 0 && !tap.is_up);
+	if (is_down && !device->is_tap_down && error == -ENODEV)
+		log_error("%s: the TAP %s was deleted: packets for the host itself are dropped "
+			  "until fluxpin is restarted",
+			  nic->name, tap_name(device->tap));
+	else if (is_down && !device->is_tap_down)
+		log_error("%s: the TAP %s is down: packets for the host itself are dropped (ip "
+			  "link set dev %s up)",
+			  nic->name, tap_name(device->tap), tap_name(device->tap));
+	else if (!is_down && device->is_tap_down)
+		log_info("%s: the TAP %s is up again", nic->name, tap_name(device->tap));
+	device->is_tap_down = is_down;
+}
+
 int daemon_refresh_devices(struct daemon *daemon)
 {
 	for (uint32_t i = 0; i < daemon->device_count; i++) {
@@ -281,6 +327,8 @@ int daemon_refresh_devices(struct daemon *daemon)
 		    (now.mtu != nic->mtu || memcmp(now.mac, nic->mac, sizeof(now.mac)) != 0))
 			tap_follow(device->tap, &now);
 		*nic = now;
+		check_program(device, nic);
+		check_tap(device, nic);
 	}
 	return 0;
 }

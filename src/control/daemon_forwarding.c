@@ -14,6 +14,9 @@
 #define RESOLVE_NS	UINT64_C(1000000000)
 #define RESOLVE_POLL_MS 50
 
+/* Lines about next hops at a time: with a link that goes down, thousands of backends may go. */
+#define WARN_LINES 20
+
 /* Next hops that only lack an answer of the neighbour. */
 static uint32_t count_waiting(const struct daemon *daemon, const struct forwarding_state *state)
 {
@@ -280,7 +283,13 @@ int daemon_reload(struct daemon *daemon)
 	return 0;
 }
 
-static void warn_next_hop(struct daemon *daemon, uint32_t i)
+/* What a look at all backends had to say. */
+struct told {
+	uint32_t unresolved;
+	uint32_t resolved;
+};
+
+static void warn_next_hop(struct daemon *daemon, uint32_t i, struct told *told)
 {
 	const struct forwarding_backend *backend = &daemon->tables->backends[i];
 	const struct pool_configuration *pool = &daemon->configuration->pools[backend->pool];
@@ -297,11 +306,11 @@ static void warn_next_hop(struct daemon *daemon, uint32_t i)
 		interface = daemon->nics[nic].name;
 		problem = next_hop_state_name(state);
 	}
-	if (problem != NULL && !daemon->warned[backend->index])
-		log_warning("backend %s/%s (%s) gets no traffic by %s: %s", pool->name,
-			    configuration->name, address_format(&configuration->address, address),
-			    interface, problem);
-	else if (problem == NULL && daemon->warned[backend->index])
+	if (problem != NULL && !daemon->warned[backend->index] && told->unresolved++ < WARN_LINES)
+		log_warning("backend %s/%s (%s) gets no traffic by %s, its packets are dropped: %s",
+			    pool->name, configuration->name,
+			    address_format(&configuration->address, address), interface, problem);
+	else if (problem == NULL && daemon->warned[backend->index] && told->resolved++ < WARN_LINES)
 		log_info("backend %s/%s (%s): next hop resolved", pool->name, configuration->name,
 			 address_format(&configuration->address, address));
 	daemon->warned[backend->index] = problem != NULL;
@@ -309,8 +318,16 @@ static void warn_next_hop(struct daemon *daemon, uint32_t i)
 
 void daemon_warn_next_hops(struct daemon *daemon)
 {
+	struct told told = { 0 };
+
 	for (uint32_t i = 0; i < daemon->tables->backend_count; i++)
-		warn_next_hop(daemon, i);
+		warn_next_hop(daemon, i, &told);
+	if (told.unresolved > WARN_LINES)
+		log_warning("backends beside these that get no traffic: %u",
+			    told.unresolved - WARN_LINES);
+	if (told.resolved > WARN_LINES)
+		log_info("backends beside these whose next hop is resolved: %u",
+			 told.resolved - WARN_LINES);
 }
 
 void daemon_release_forwarding(struct daemon *daemon)

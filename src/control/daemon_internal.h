@@ -28,6 +28,8 @@ struct device {
 	bool generic;	    /* got */
 	struct tap *tap;    /* NULL with slow_path = "pass" */
 	struct redirect *redirect;
+	bool is_detached; /* told that its program is gone */
+	bool is_tap_down; /* told that the TAP takes nothing */
 };
 
 struct daemon {
@@ -53,6 +55,7 @@ struct daemon {
 	uv_loop_t loop;
 	uv_signal_t signals[3];
 	uv_poll_t netlink;
+	uv_timer_t reload_timer; /* makes one reload of many SIGHUPs */
 	uv_timer_t metrics_timer;
 	uv_timer_t settle_timer; /* lets changes of the kernel's tables gather */
 	uv_timer_t warn_timer;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -324,32 +325,67 @@ static char *temporary_path(const char *path)
 	return asprintf(&temporary, "%s.tmp", path) < 0 ? NULL : temporary;
 }
 
+/* A rename over a device such as /dev/null would replace it for the whole host. */
+static bool is_replaceable(const char *path)
+{
+	struct stat status;
+
+	return lstat(path, &status) != 0 || S_ISREG(status.st_mode);
+}
+
+static int print_to_memory(const struct metrics_source *source, char **text, size_t *length)
+{
+	FILE *stream = open_memstream(text, length);
+
+	if (stream == NULL)
+		return -errno;
+	metrics_print(source, stream);
+	return fclose(stream) != 0 ? -ENOMEM : 0;
+}
+
+static int write_all(int descriptor, const char *text, size_t length)
+{
+	while (length > 0) {
+		ssize_t written = write(descriptor, text, length);
+
+		if (written < 0 && errno != EINTR)
+			return -errno;
+		if (written > 0) {
+			text += written;
+			length -= (size_t)written;
+		}
+	}
+	return 0;
+}
+
 int metrics_write(const struct metrics_source *source, const char *path)
 {
-	char *temporary = temporary_path(path);
-	FILE *stream;
-	int error = 0;
+	char *temporary = temporary_path(path), *text = NULL;
+	int descriptor, error;
+	size_t length;
 
 	if (temporary == NULL)
 		return -ENOMEM;
-	stream = fopen(temporary, "we");
-	if (stream == NULL) {
+	error = is_replaceable(path) ? print_to_memory(source, &text, &length) : -EINVAL;
+	if (error != 0)
+		goto out;
+	descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (descriptor < 0) {
 		error = -errno;
 		goto out;
 	}
-	metrics_print(source, stream);
+	error = write_all(descriptor, text, length);
 	/* Whatever the umask: another user's collector has to read it. */
-	if (fchmod(fileno(stream), 0644) != 0)
+	if (fchmod(descriptor, 0644) != 0 && error == 0)
 		error = -errno;
-	if (ferror(stream) != 0 && error == 0)
-		error = -EIO;
-	if (fclose(stream) != 0 && error == 0)
+	if (close(descriptor) != 0 && error == 0)
 		error = -errno;
 	if (error == 0 && rename(temporary, path) != 0)
 		error = -errno;
 	if (error != 0)
 		unlink(temporary);
 out:
+	free(text);
 	free(temporary);
 	return error;
 }
@@ -358,6 +394,10 @@ void metrics_remove(const char *path)
 {
 	char *temporary = temporary_path(path);
 
+	if (!is_replaceable(path)) {
+		free(temporary);
+		return;
+	}
 	unlink(path);
 	if (temporary != NULL)
 		unlink(temporary);

@@ -40,6 +40,17 @@ static int link_add(struct neighbours *neighbours, const struct link *link)
 	return 0;
 }
 
+static void read_xdp(const struct nlattr *xdp, struct link *link)
+{
+	const struct nlattr *attribute;
+
+	netlink_for_each_nested(attribute, xdp)
+	{
+		if (mnl_attr_get_type(attribute) == IFLA_XDP_PROG_ID)
+			netlink_get_u32(attribute, &link->xdp_program);
+	}
+}
+
 static bool parse_link(const struct nlmsghdr *message, struct link *link, bool *is_port)
 {
 	const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
@@ -63,6 +74,9 @@ static bool parse_link(const struct nlmsghdr *message, struct link *link, bool *
 			if (mnl_attr_get_payload_len(attribute) == sizeof(link->mac))
 				memcpy(link->mac, mnl_attr_get_payload(attribute),
 				       sizeof(link->mac));
+			break;
+		case IFLA_XDP:
+			read_xdp(attribute, link);
 			break;
 		case IFLA_MASTER:
 			*is_port = true;
@@ -111,6 +125,7 @@ static int take_link(struct drain *drain, const struct nlmsghdr *message)
 	}
 	if (known->is_asked) {
 		if (link.flags != known->flags || link.mtu != known->mtu ||
+		    link.xdp_program != known->xdp_program ||
 		    memcmp(link.mac, known->mac, sizeof(link.mac)) != 0)
 			drain->is_changed = true;
 	} else if (!is_port && ((link.flags ^ known->flags) & (IFF_UP | IFF_LOWER_UP)) != 0) {
@@ -128,12 +143,17 @@ static int take_link(struct drain *drain, const struct nlmsghdr *message)
 static int take_neighbour(struct drain *drain, const struct nlmsghdr *message)
 {
 	struct neighbour_entry entry;
-	const struct asked *asked;
+	struct asked *asked;
 	int error;
 
 	if (!neighbour_entry_parse(message, &entry))
 		return 0;
 	asked = asked_find(drain->neighbours, ASKED_NEIGHBOUR, &entry.address, entry.index);
+	if (asked != NULL && asked->is_mixed) {
+		asked->is_mixed = false;
+		drain->is_changed = true;
+		return 0;
+	}
 	if (asked == NULL ||
 	    (message->nlmsg_type == RTM_NEWNEIGH && asked_is_answered_by(asked, &entry)))
 		return 0;

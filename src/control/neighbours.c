@@ -57,8 +57,10 @@ static void remove_entry(struct neighbours *neighbours, const struct address *ad
 
 void neighbours_begin_round(struct neighbours *neighbours)
 {
-	for (struct asked *asked = neighbours->first; asked != NULL; asked = asked->next)
+	for (struct asked *asked = neighbours->first; asked != NULL; asked = asked->next) {
 		asked->is_in_round = false;
+		asked->is_mixed = false;
+	}
 }
 
 struct leftovers {

@@ -32,6 +32,7 @@ struct asked {
 	/* The last answer, of a neighbour. */
 	bool is_managed; /* the entry is ours: remove it when nobody asks any more */
 	bool is_valid;
+	bool is_mixed; /* differs from an earlier answer of this round, which somebody relies on */
 	uint8_t mac[6];
 };
 
@@ -41,7 +42,8 @@ struct link {
 	uint32_t flags;
 	uint32_t mtu;
 	uint8_t mac[6];
-	bool is_asked; /* next hops are looked up over it */
+	uint32_t xdp_program; /* its number; 0: none */
+	bool is_asked;	      /* next hops are looked up over it */
 };
 
 struct neighbours {

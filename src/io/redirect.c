@@ -241,9 +241,55 @@ int redirect_set_vips(struct redirect *redirect, const struct prefix *prefixes, 
 	return 0;
 }
 
+/*
+ * Whether the program is on the NIC by itself, without libxdp's dispatcher, and in which mode.
+ * libxdp would open the program by its number, which takes CAP_SYS_ADMIN; anybody may read it.
+ */
+static bool is_alone(const struct redirect *redirect, const struct bpf_xdp_query_opts *query)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t size = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(xdp_program__fd(redirect->program), &info, &size) == 0 &&
+	       query->prog_id == info.id;
+}
+
 bool redirect_is_native(const struct redirect *redirect)
 {
+	struct bpf_xdp_query_opts query = { .sz = sizeof(query) };
+
+	if (bpf_xdp_query(redirect->nic.index, 0, &query) == 0 && is_alone(redirect, &query))
+		return query.attach_mode == XDP_ATTACHED_DRV;
 	return xdp_program__is_attached(redirect->program, redirect->nic.index) == XDP_MODE_NATIVE;
+}
+
+bool redirect_is_attached(const struct redirect *redirect)
+{
+	struct bpf_xdp_query_opts query = { .sz = sizeof(query) };
+
+	if (bpf_xdp_query(redirect->nic.index, 0, &query) != 0 || is_alone(redirect, &query))
+		return true;
+	return query.prog_id != 0 &&
+	       xdp_program__is_attached(redirect->program, redirect->nic.index) != XDP_MODE_UNSPEC;
+}
+
+static int detach(const struct redirect *redirect)
+{
+	struct bpf_xdp_query_opts query = { .sz = sizeof(query) };
+	struct bpf_xdp_attach_opts options = { .sz = sizeof(options) };
+	int error = bpf_xdp_query(redirect->nic.index, 0, &query);
+
+	if (error != 0 || query.prog_id == 0)
+		return error;
+	if (!is_alone(redirect, &query))
+		return xdp_program__detach(redirect->program, redirect->nic.index, redirect->mode,
+					   0);
+	options.old_prog_fd = xdp_program__fd(redirect->program);
+	return bpf_xdp_detach(redirect->nic.index,
+			      XDP_FLAGS_REPLACE |
+				      (query.attach_mode == XDP_ATTACHED_SKB ? XDP_FLAGS_SKB_MODE
+									     : XDP_FLAGS_DRV_MODE),
+			      &options);
 }
 
 void redirect_detach(struct redirect *redirect)
@@ -253,8 +299,7 @@ void redirect_detach(struct redirect *redirect)
 	if (redirect == NULL)
 		return;
 	if (redirect->attached) {
-		error = xdp_program__detach(redirect->program, redirect->nic.index, redirect->mode,
-					    0);
+		error = detach(redirect);
 		/* The NIC may be gone, or the operator may have been quicker. */
 		if (error != 0 && error != -ENODEV && error != -ENOENT)
 			log_warning("%s: detaching the XDP program: %s", redirect->nic.name,

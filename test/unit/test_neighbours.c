@@ -685,6 +685,36 @@ static void test_lost_messages_count_as_a_change(void **state)
 	neighbours_close(neighbours);
 }
 
+static void test_gateway_that_answers_within_a_round_is_reported(void **state)
+{
+	enum next_hop_state later = NEXT_HOP_NO_NEIGHBOUR;
+	struct neighbours *neighbours;
+
+	(void)state;
+	need_namespace();
+	make_network();
+	run("ip route add 10.80.0.0/16 via 10.0.0.1");
+	run_in_peer("ip link set p0 arp off");
+	neighbours = open_neighbours();
+	neighbours_begin_round(neighbours);
+	assert_int_equal(resolve(neighbours, "10.80.0.1", "e0").state, NEXT_HOP_NO_NEIGHBOUR);
+	run_in_peer("ip link set p0 arp on");
+	for (int i = 0; i < 50 && later != NEXT_HOP_RESOLVED; i++) {
+		pause_milliseconds(100);
+		later = resolve(neighbours, "10.80.0.2", "e0").state;
+	}
+	assert_int_equal(later, NEXT_HOP_RESOLVED);
+	neighbours_end_round(neighbours);
+	/* The first of the two has to be asked for again. */
+	assert_true(is_change_reported(neighbours, 1000));
+	neighbours_begin_round(neighbours);
+	assert_int_equal(resolve(neighbours, "10.80.0.1", "e0").state, NEXT_HOP_RESOLVED);
+	assert_int_equal(resolve(neighbours, "10.80.0.2", "e0").state, NEXT_HOP_RESOLVED);
+	neighbours_end_round(neighbours);
+	assert_false(is_change_reported(neighbours, 300));
+	neighbours_close(neighbours);
+}
+
 static void test_link_down_and_up(void **state)
 {
 	struct neighbours *neighbours;
@@ -751,6 +781,7 @@ int main(void)
 		TEST(test_changes_that_count),
 		TEST(test_noise_does_not_count),
 		TEST(test_lost_messages_count_as_a_change),
+		TEST(test_gateway_that_answers_within_a_round_is_reported),
 		TEST(test_link_down_and_up),
 		TEST(test_probing_instead_of_managing),
 	};

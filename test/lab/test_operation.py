@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What operators do, on purpose and by mistake, while fluxpin runs."""
+
+import os
+import re
+import signal
+import stat
+import threading
+import time
+
+import pytest
+from fluxpin import Fluxpin, configuration, pool, vips
+
+LEAST = "-all,+net_admin,+net_raw,+bpf,+ipc_lock"
+
+
+def test_without_cap_sys_admin_the_mode_is_true_and_nothing_is_left(lab):
+    fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
+    limits = [f"--bounding-set={LEAST}", f"--inh-caps={LEAST}"]
+    fluxpin.command = ["setpriv", *limits, *fluxpin.command]
+    with fluxpin.start():
+        assert lab.load("http", lab.http_vip, "--requests", 10).result()["failed_count"] == 0
+        assert lab.lb.xdp()[0] == "xdpdrv"
+        assert "eth0 queue 0: copy (native XDP)" in fluxpin.log()
+
+
+# Metrics
+
+
+@pytest.mark.parametrize("kind", ["device", "link", "directory"])
+def test_metrics_replace_nothing_but_a_file(lab, kind):
+    place = lab.lb.directory / kind
+    target = lab.lb.directory / "target"
+    if kind == "device":
+        os.mknod(place, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    elif kind == "link":
+        target.write_text("mine")
+        place.symlink_to(target)
+    else:
+        place.mkdir()
+    before = place.lstat()
+    fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
+    fluxpin.command[fluxpin.command.index("--metrics-file") + 1] = place
+    process = lab.lb.popen(fluxpin.command, stderr=open(fluxpin.log_file, "w"))
+    fluxpin.process = process
+    fluxpin.wait_for_log(r"\bready\b")
+    time.sleep(0.3)
+    process.terminate()
+    assert process.wait(10) == 0
+    assert fluxpin.log().count(f"writing metrics to {place}: not a regular file\n") == 1
+    after = place.lstat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    assert not list(lab.lb.directory.glob(f"{kind}.tmp"))
+
+
+def test_a_full_disk_is_named_and_survived(lab):
+    fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
+    disk = lab.lb.directory / "disk"
+    disk.mkdir()
+    metrics = disk / "fluxpin.prom"
+    fluxpin.command[fluxpin.command.index("--metrics-file") + 1] = metrics
+    command = f'mount -t tmpfs -o size=128k none {disk} && exec "$@"'
+    fluxpin.process = lab.lb.popen(
+        ["unshare", "-m", "sh", "-c", command, "sh", *fluxpin.command],
+        stderr=open(fluxpin.log_file, "w"),
+    )
+    fluxpin.wait_for_log(r"\bready\b")
+    inside = f"/proc/{fluxpin.process.pid}/root{disk}"
+    with pytest.raises(OSError), open(f"{inside}/rubbish", "wb", buffering=0) as rubbish:
+        while True:
+            rubbish.write(bytes(4096))
+    fluxpin.wait_for_log(f"writing metrics to {metrics}: No space left on device")
+    time.sleep(0.3)
+    os.unlink(f"{inside}/rubbish")
+    fluxpin.wait_for_log(f"writing metrics to {metrics} works again")
+    assert fluxpin.log().count("No space left") == 1
+    fluxpin.process.terminate()
+    assert fluxpin.process.wait(10) == 0
+
+
+# What is taken away from under it
+
+
+@pytest.mark.parametrize("bpffs", [True, False])
+def test_a_program_detached_by_hand_is_told_and_the_end_is_clean(lab, bpffs):
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab)), bpffs=bpffs) as fluxpin:
+        before = fluxpin.log().count("was detached")
+        lab.lb.ip("link set dev eth0 xdp off")
+        fluxpin.wait_for_log("eth0: the XDP program was detached: all packets bypass fluxpin", 3)
+        lab.lb.ip("link set dev eth0 mtu 1500", "link set dev eth0 mtu 1600")
+        time.sleep(0.3)
+        assert fluxpin.log().count("was detached") == before + 1
+
+
+def test_a_tap_that_is_down_is_told(lab):
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        links = [link["ifname"] for link in lab.lb.ip_json("link show")]
+        tap = next(name for name in links if name.startswith("fluxpin-"))
+        lab.lb.ip(f"link set dev {tap} down")
+        fluxpin.wait_for_log(rf"the TAP {tap} is down: .*\(ip link set dev {tap} up\)", 3)
+        lab.lb.ip(f"link set dev {tap} up")
+        fluxpin.wait_for_log(f"the TAP {tap} is up again", 3)
+        assert lab.client.run(["ping", "-c1", "-W2", lab.lb.address]).returncode == 0
+        lab.lb.ip(f"link delete dev {tap}")
+        fluxpin.wait_for_log(f"the TAP {tap} was deleted", 3)
+        assert lab.load("http", lab.http_vip, "--requests", 10).result()["failed_count"] == 0
+
+
+def test_many_lost_backends_are_told_in_few_lines(lab):
+    lost = [{"name": f"b{i}", "address": f"10.77.0.{i}"} for i in range(1, 101)]
+    with Fluxpin(lab, configuration([pool(lab, backends=lost)], vips(lab))) as fluxpin:
+        before = len(fluxpin.log())
+        lab.lb.ip("route add unreachable 10.77.0.0/16")
+        fluxpin.wait_for_log("beside these that get no traffic: 80")
+        assert fluxpin.log()[before:].count("gets no traffic by eth0") == 20
+        lab.lb.ip("route del unreachable 10.77.0.0/16")
+        fluxpin.wait_for_log("beside these whose next hop is resolved: 80")
+        assert fluxpin.log()[before:].count(": next hop resolved") == 20
+
+
+def test_a_network_that_flaps_does_not_put_off_the_warning(lab):
+    stop = threading.Event()
+
+    def flap():
+        while not stop.wait(0.5):
+            lab.lb.ip("route replace unreachable 10.1.0.13/32 metric 1", "route del 10.1.0.13/32")
+
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        flapping = threading.Thread(target=flap)
+        flapping.start()
+        try:
+            lab.lb.ip("route add unreachable 10.1.0.11/32")
+            fluxpin.wait_for_log("backend web/web-1 .* gets no traffic by eth0", 6)
+        finally:
+            stop.set()
+            flapping.join()
+            lab.lb.ip("route del unreachable 10.1.0.11/32")
+
+
+# Signals
+
+
+def test_a_burst_of_sighup_is_served_by_few_reloads_and_the_last_file(lab):
+    text = configuration([pool(lab)], vips(lab))
+    with Fluxpin(lab, text) as fluxpin:
+        before = fluxpin.log().count("reload: reading")
+        for _ in range(100):
+            fluxpin.signal(signal.SIGHUP)
+            time.sleep(0.0005)
+        fluxpin.write(configuration([pool(lab)], vips(lab)[:1]))
+        fluxpin.signal(signal.SIGHUP)
+        fluxpin.wait_for_log(r"generation \d+ active: VIPs 1,")
+        assert 1 <= fluxpin.log().count("reload: reading") - before < 60
+
+
+# What is lacking
+
+
+@pytest.mark.parametrize(
+    "lacking, hint",
+    [
+        ("bpf", r"native XDP refused: .* \(needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF\)"),
+        ("net_raw", r"socket refused: .* \(needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF\)"),
+        ("ipc_lock", r"socket refused: .* \(too little locked memory: .*CAP_IPC_LOCK\)"),
+    ],
+)
+def test_a_missing_capability_is_named(lab, lacking, hint):
+    fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
+    granted = LEAST.replace(f",+{lacking}", "")
+    # A limit of some megabytes is what many hosts have.
+    limits = ["prlimit", "--memlock=8388608", "setpriv", f"--bounding-set={granted}"]
+    done = lab.lb.run([*limits, f"--inh-caps={granted}", *fluxpin.command], check=False)
+    assert done.returncode == 1
+    assert re.search(hint, done.stderr), done.stderr
+    assert lab.lb.xdp() is None
+
+
+def test_help_of_every_command_is_standard_output(lab):
+    actions = ("attach", "detach", "status")
+    for command in (["run"], ["check"], ["endpoint"], *(["endpoint", each] for each in actions)):
+        done = lab.lb.run([lab.fluxpin, *command, "--help"])
+        assert done.stdout.startswith("usage: fluxpin ") and not done.stderr
