@@ -29,6 +29,7 @@ struct asked {
 	bool is_in_round; /* asked for since neighbours_begin_round */
 	struct asked *next;
 
+	bool is_answered; /* in this round */
 	/* The last answer, of a neighbour. */
 	bool is_managed; /* the entry is ours: remove it when nobody asks any more */
 	bool is_valid;
@@ -52,6 +53,7 @@ struct neighbours {
 	struct link *links;
 	uint32_t link_count;
 	uint32_t link_room;
+	bool is_in_round;	     /* between neighbours_begin_round and neighbours_end_round */
 	bool is_managing_refused;    /* Linux before 5.16 */
 	bool are_leftovers_searched; /* for entries of a killed process */
 };

@@ -151,12 +151,22 @@ static int resolve_neighbour(struct neighbours *neighbours, const struct address
 
 	if (asked == NULL)
 		return -ENOMEM;
+	/*
+	 * One answer a round for all that send by this neighbour. Were it looked at again and had
+	 * changed meanwhile, the report of that would equal the last answer and be taken for no
+	 * news, and who got the answer before would keep it.
+	 */
+	if (neighbours->is_in_round && asked->is_answered) {
+		*answer = asked;
+		return 0;
+	}
 	error = keep_fresh(neighbours, address, index, &entry);
 	/* Removed between two requests: its report is on the way and starts a new round. */
 	if (error == -ENOENT)
 		entry = (struct neighbour_entry){ 0 };
 	else if (error != 0)
 		return error;
+	asked->is_answered = true;
 	asked->is_managed = neighbour_entry_is_ours(&entry);
 	asked->is_valid = neighbour_entry_is_valid(&entry);
 	memcpy(asked->mac, entry.mac, sizeof(asked->mac));

@@ -450,6 +450,29 @@ static void test_managed_entries_live_for_a_round(void **state)
 	assert_null(strstr(neighbour_shown("10.0.0.1"), "managed"));
 }
 
+/* It appears between two lookups: neither half the round may miss it, nor its report. */
+static void test_neighbour_gives_one_answer_a_round(void **state)
+{
+	struct neighbours *neighbours;
+
+	(void)state;
+	need_namespace();
+	make_network();
+	run("ip route add 10.60.0.0/16 via 10.0.0.77");
+	neighbours = open_neighbours();
+	neighbours_begin_round(neighbours);
+	assert_int_equal(resolve(neighbours, "10.60.0.1", "e0").state, NEXT_HOP_NO_NEIGHBOUR);
+	run("ip neigh replace 10.0.0.77 lladdr 02:00:00:00:00:77 dev e0");
+	assert_int_equal(resolve(neighbours, "10.60.0.2", "e0").state, NEXT_HOP_NO_NEIGHBOUR);
+	neighbours_end_round(neighbours);
+	assert_true(is_change_reported(neighbours, 2000));
+	neighbours_begin_round(neighbours);
+	assert_int_equal(resolve(neighbours, "10.60.0.1", "e0").state, NEXT_HOP_RESOLVED);
+	assert_int_equal(resolve(neighbours, "10.60.0.2", "e0").state, NEXT_HOP_RESOLVED);
+	neighbours_end_round(neighbours);
+	neighbours_close(neighbours);
+}
+
 static void test_dynamic_entry_stays_usable_when_taken_over(void **state)
 {
 	struct neighbours *neighbours;
@@ -744,6 +767,7 @@ int main(void)
 		TEST(test_changed_mac_is_followed),
 		TEST(test_silent_change_and_loss_are_noticed),
 		TEST(test_managed_entries_live_for_a_round),
+		TEST(test_neighbour_gives_one_answer_a_round),
 		TEST(test_dynamic_entry_stays_usable_when_taken_over),
 		TEST(test_operators_entries_are_left_alone),
 		TEST(test_leftovers_of_a_killed_process),
