@@ -83,6 +83,7 @@ def test_failures_are_reported(lab):
     report = lab.load("http", lab.http_vip, "--requests", 2, "--timeout", 0.3).result()
     assert (report["ok"], report["failed_count"]) == (0, 2)
     assert [failure["error"] for failure in report["failed"]] == ["TimeoutError"] * 2
+    assert len({failure["port"] for failure in report["failed"]}) == 2
     report = lab.load("udp", lab.dns_vip, "--source-ports", 3, "--timeout", 0.3).result()
     assert (report["ok"], report["failed_count"]) == (0, 3)
 
