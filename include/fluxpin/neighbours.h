@@ -69,11 +69,12 @@ int next_hop_resolve(struct neighbours *neighbours, const struct address *destin
 		     struct next_hop *next_hop);
 
 /*
- * Brackets a round of next_hop_resolve calls for everything that is still needed: managed entries
- * that fluxpin holds and that no call between begin and end asked for are removed. A round that
- * fails is not ended, so that nothing is removed. The first round also finds those that a killed
- * fluxpin left (by protocol number), and takes over or removes them. With several fluxpins in one
- * network namespace, an entry that another one needs comes back at its next round.
+ * Brackets a round of next_hop_resolve calls for everything that is still needed. Within it each
+ * neighbour is looked at once, so that all destinations behind it get the same answer. Managed
+ * entries that fluxpin holds and that no call between begin and end asked for are removed. A round
+ * that fails is not ended, so that nothing is removed. The first round also finds those that a
+ * killed fluxpin left (by protocol number), and takes over or removes them. With several fluxpins
+ * in one network namespace, an entry that another one needs comes back at its next round.
  */
 void neighbours_begin_round(struct neighbours *neighbours);
 void neighbours_end_round(struct neighbours *neighbours);

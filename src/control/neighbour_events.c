@@ -149,11 +149,6 @@ static int take_neighbour(struct drain *drain, const struct nlmsghdr *message)
 	if (!neighbour_entry_parse(message, &entry))
 		return 0;
 	asked = asked_find(drain->neighbours, ASKED_NEIGHBOUR, &entry.address, entry.index);
-	if (asked != NULL && asked->is_mixed) {
-		asked->is_mixed = false;
-		drain->is_changed = true;
-		return 0;
-	}
 	if (asked == NULL ||
 	    (message->nlmsg_type == RTM_NEWNEIGH && asked_is_answered_by(asked, &entry)))
 		return 0;

@@ -57,9 +57,10 @@ static void remove_entry(struct neighbours *neighbours, const struct address *ad
 
 void neighbours_begin_round(struct neighbours *neighbours)
 {
+	neighbours->is_in_round = true;
 	for (struct asked *asked = neighbours->first; asked != NULL; asked = asked->next) {
 		asked->is_in_round = false;
-		asked->is_mixed = false;
+		asked->is_answered = false;
 	}
 }
 
@@ -114,6 +115,7 @@ void neighbours_end_round(struct neighbours *neighbours)
 {
 	struct asked **link = &neighbours->first;
 
+	neighbours->is_in_round = false;
 	while (*link != NULL) {
 		struct asked *asked = *link;
 

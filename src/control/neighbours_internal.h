@@ -29,10 +29,10 @@ struct asked {
 	bool is_in_round; /* asked for since neighbours_begin_round */
 	struct asked *next;
 
+	bool is_answered; /* in this round */
 	/* The last answer, of a neighbour. */
 	bool is_managed; /* the entry is ours: remove it when nobody asks any more */
 	bool is_valid;
-	bool is_mixed; /* differs from an earlier answer of this round, which somebody relies on */
 	uint8_t mac[6];
 };
 
@@ -54,6 +54,7 @@ struct neighbours {
 	struct link *links;
 	uint32_t link_count;
 	uint32_t link_room;
+	bool is_in_round;	     /* between neighbours_begin_round and neighbours_end_round */
 	bool is_managing_refused;    /* Linux before 5.16 */
 	bool is_table_full;	     /* the kernel's, at some time: told once */
 	bool are_leftovers_searched; /* for entries of a killed process */

@@ -153,23 +153,28 @@ static int keep_fresh(struct neighbours *neighbours, const struct address *addre
 static int resolve_neighbour(struct neighbours *neighbours, const struct address *address,
 			     int index, const struct asked **answer)
 {
-	struct asked *asked = asked_find(neighbours, ASKED_NEIGHBOUR, address, index);
-	bool is_repeated = asked != NULL && asked->is_in_round;
+	struct asked *asked = asked_obtain(neighbours, ASKED_NEIGHBOUR, address, index);
 	struct neighbour_entry entry = { 0 };
 	int error;
 
-	asked = asked_obtain(neighbours, ASKED_NEIGHBOUR, address, index);
 	if (asked == NULL)
 		return -ENOMEM;
+	/*
+	 * One answer a round for all that send by this neighbour. Were it looked at again and had
+	 * changed meanwhile, the report of that would equal the last answer and be taken for no
+	 * news, and who got the answer before would keep it.
+	 */
+	if (neighbours->is_in_round && asked->is_answered) {
+		*answer = asked;
+		return 0;
+	}
 	error = keep_fresh(neighbours, address, index, &entry);
 	/* Removed between two requests: its report is on the way and starts a new round. */
 	if (error == -ENOENT)
 		entry = (struct neighbour_entry){ 0 };
 	else if (error != 0)
 		return error;
-	/* Many destinations share a gateway, and it may answer in the middle of a round. */
-	if (is_repeated && !asked_is_answered_by(asked, &entry))
-		asked->is_mixed = true;
+	asked->is_answered = true;
 	asked->is_managed = neighbour_entry_is_ours(&entry);
 	asked->is_valid = neighbour_entry_is_valid(&entry);
 	memcpy(asked->mac, entry.mac, sizeof(asked->mac));

@@ -15,6 +15,10 @@ WORKER_OUTCOMES = (
     "fluxpin_worker_answered_packets_total",
     "fluxpin_worker_dropped_packets_total",
 )
+TOTALS = re.compile(
+    r"^info: (?P<interface>\S+) queue (?P<queue>\d+): (?P<totals>received .*)$", re.MULTILINE
+)
+TOTAL = re.compile(r"([a-z][a-z ]*) (\d+)")
 SAMPLE = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 ESCAPES = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
@@ -175,6 +179,7 @@ class Fluxpin:
         self.frames = frames
         self.process = None
         self._log_offset = 0
+        self._start_offset = 0
         self.command = [lab.fluxpin, "run", "-c", self.file, "-i", f"eth0:{queues}@{cpus}"]
         self.command += ["--mode", mode, "--metrics-file", self.metrics_file, *arguments]
         if environment:
@@ -208,7 +213,7 @@ class Fluxpin:
 
     def start(self, timeout=15):
         """Starts it and waits until it says that it is ready."""
-        self._log_offset = len(self.log())
+        self._log_offset = self._start_offset = len(self.log())
         with open(self.log_file, "a") as log:
             self.process = self.namespace.popen(
                 self.command, bpffs=self.bpffs, stdout=log, stderr=log
@@ -333,9 +338,11 @@ class Fluxpin:
         """To fluxpin itself, which has replaced the commands that started it."""
         self.process.send_signal(number)
 
-    def stop(self, timeout=10):
-        """SIGTERM; it must exit with 0 and leave nothing behind."""
-        self.signal(signal.SIGTERM)
+    def stop(self, timeout=10, number=None):
+        """SIGTERM or another one; it must exit with 0, leave nothing behind, and have every packet
+        and every frame accounted for."""
+        wrong = lost_frames(self.metrics(), self.frames)
+        self.signal(number or signal.SIGTERM)
         try:
             status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -343,7 +350,27 @@ class Fluxpin:
             raise AssertionError(f"fluxpin does not end after SIGTERM:\n{self.log()}") from None
         self.process = None
         assert status == 0, f"exit {status}:\n{self.log()}"
+        assert not wrong, "\n".join(wrong)
+        self.assert_totals_balance()
         self.assert_nothing_left()
+
+    def totals(self):
+        """{(interface, queue): totals} as this process logged them when it stopped."""
+        text = self.log()[self._start_offset :]
+        return {
+            (match["interface"], match["queue"]): {
+                name: int(value) for name, value in TOTAL.findall(match["totals"])
+            }
+            for match in TOTALS.finditer(text)
+        }
+
+    def assert_totals_balance(self):
+        """The last totals, when all traffic has ended: exact, whatever was under way."""
+        found = self.totals()
+        assert found, f"no totals in the log:\n{self.log()}"
+        for worker, totals in found.items():
+            received = totals.pop("received")
+            assert received == sum(totals.values()), (worker, received, totals)
 
     def assert_nothing_left(self):
         assert self.namespace.xdp() is None, f"XDP is attached: {self.namespace.xdp()}"
@@ -372,6 +399,14 @@ def imbalances(metrics, frames):
         outcomes = {name: metrics.sum(name, **worker) for name in WORKER_OUTCOMES}
         if received != sum(outcomes.values()):
             found.append(f"{interface}:{queue} received {received}, but {outcomes}")
+    return found + lost_frames(metrics, frames)
+
+
+def lost_frames(metrics, frames):
+    """Sentences about workers whose UMEM frames do not add up; traffic may go on meanwhile."""
+    found = []
+    for interface, queue in metrics.workers():
+        worker = {"interface": interface, "queue": queue}
         states = metrics.select("fluxpin_worker_umem_frames", **worker)
         if sum(states.values()) != frames:
             found.append(f"{interface}:{queue} has {frames} frames, but {states}")

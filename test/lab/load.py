@@ -96,6 +96,8 @@ class Connection:
                 client, (self.options.address, self.options.port)
             )
         except BaseException:
+            # The port is chosen before the first packet: a failure can be told by its flow.
+            self.local_port = client.getsockname()[1]
             client.close()
             raise
         self.local_port = client.getsockname()[1]

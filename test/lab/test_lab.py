@@ -83,6 +83,7 @@ def test_failures_are_reported(lab):
     report = lab.load("http", lab.http_vip, "--requests", 2, "--timeout", 0.3).result()
     assert (report["ok"], report["failed_count"]) == (0, 2)
     assert [failure["error"] for failure in report["failed"]] == ["TimeoutError"] * 2
+    assert len({failure["port"] for failure in report["failed"]}) == 2
     report = lab.load("udp", lab.dns_vip, "--source-ports", 3, "--timeout", 0.3).result()
     assert (report["ok"], report["failed_count"]) == (0, 3)
 
@@ -285,7 +286,12 @@ def load(*_):
     generation += 1
     print(f"info: configuration generation {generation} active", file=sys.stderr, flush=True)
 signal.signal(signal.SIGHUP, load)
-signal.signal(signal.SIGTERM, lambda *_: (metrics.unlink(), sys.exit(0)))
+def end(*_):
+    metrics.unlink()
+    totals = "received 10, forwarded 6, slow path 1, answered 0, dropped 3"
+    print(f"info: eth0 queue 0: {totals}", file=sys.stderr, flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
 load()
 print("info: ready", file=sys.stderr, flush=True)
 while True:
@@ -310,6 +316,14 @@ def test_the_daemons_helper_with_a_fake(lab, tmp_path, monkeypatch):
             assert daemon.reload(text) == 3
             daemon.assert_balanced()
             assert daemon.quiescent().sum("fluxpin_config_generation") == 3
+        assert daemon.totals()["eth0", "0"]["slow path"] == 1
+    with pytest.raises(AssertionError, match="has 65 frames, but"):
+        with fluxpin.Fluxpin(lab, text, frames=65):
+            pass
+    fake.write_text(fake.read_text().replace(", forwarded 6,", ", forwarded 5,"))
+    with pytest.raises(AssertionError, match="'forwarded': 5"):
+        with fluxpin.Fluxpin(lab, text, frames=64):
+            pass
     with pytest.raises(AssertionError, match="metrics file"):
         with fluxpin.Fluxpin(lab, text) as daemon:
             daemon.kill9()

@@ -204,6 +204,9 @@ def test_vip_and_pool_come_and_go(lab):
         assert fluxpin.reload(text)
         result = lab.load("udp", lab.dns_vip, "--source-ports", 20).result()
         assert result["by_backend"] == {"web-2": 20}, result
+        metrics = fluxpin.wait_for(
+            lambda metrics: metrics.sum("fluxpin_backend_packets_total", pool="echo") == 20)
+        assert metrics.sum("fluxpin_backend_packets_total", pool="web") == 0
         assert fluxpin.reload(configuration([pool(lab)], both[1:]))
         failed = lab.load("http", lab.http_vip, "--requests", 1, "--timeout", 1).result()
         assert failed["ok"] == 0
@@ -221,3 +224,85 @@ def test_what_needs_a_restart_is_said(lab):
         for what in ("connections", "slow_path", "umem"):
             assert f"{what} changed; that takes a restart" in log
         assert lab.load("http", lab.http_vip, "--requests", 10).result()["failed_count"] == 0
+
+
+def test_new_flows_follow_the_weights(lab):
+    """Weights 1, 1 and 8: equal ones would give the last backend a third of the flows."""
+    heavy = [
+        {"name": each.name_in_pool, "address": each.address, "weight": weight}
+        for each, weight in zip(lab.backends, (1, 1, 8))
+    ]
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        assert fluxpin.reload(configuration([pool(lab, backends=heavy)], vips(lab)))
+        result = lab.load("udp", lab.dns_vip, "--source-ports", 300).result()
+        assert result["failed_count"] == 0 and set(result["by_backend"]) == {
+            "web-1", "web-2", "web-3"}, result
+        assert result["by_backend"]["web-3"] > 180, result
+        metrics = fluxpin.assert_balanced()
+        weights = {
+            each["name"]: metrics.get_one("fluxpin_backend_weight", backend=each["name"])
+            for each in heavy
+        }
+        assert weights == {"web-1": 1, "web-2": 1, "web-3": 8}
+
+
+def test_a_backend_that_changes_its_address_is_another_one(lab):
+    """The name stays: flows of the old address must not go on to the new one as if tracked."""
+    before = [{"name": "a", "address": lab.backends[0].address}]
+    after = [{"name": "a", "address": lab.backends[1].address}]
+    with Fluxpin(lab, configuration([pool(lab, backends=before)], vips(lab))) as fluxpin:
+        load = lab.load("udp", lab.dns_vip, "--source-ports", 20, "--rounds", 2, "--hold")
+        assert load.wait_for_line() == "holding"
+        assert fluxpin.reload(configuration([pool(lab, backends=after)], vips(lab)))
+        result = load.result()
+        assert result["by_backend"] == {"web-1": 20, "web-2": 20}, result
+        metrics = fluxpin.assert_balanced()
+        assert metrics.sum("fluxpin_connection_lookups_total", result="stale") == 20
+        assert metrics.sum("fluxpin_backend_packets_total") == 20, "counts of the old address"
+
+
+def nonzero(metrics, name, label):
+    """The values of a label whose samples are above zero."""
+    return {value for value, count in metrics.by_label(name, label).items() if count}
+
+
+def test_an_index_that_is_used_again_starts_afresh(lab):
+    """
+    Reload after reload, other backends and VIPs take the indexes in turn, in the end those of the
+    removed backend and VIP too: its flows must not follow its index, nor its counters.
+    """
+    gone, stay = lab.backends[0], lab.backends[1:]
+    web, dns = vips(lab)
+
+    def others(number):
+        """200 backends of weight 0 behind the default gateway, and 200 VIPs without traffic."""
+        backends = [
+            {"name": f"{number}-{each}", "address": f"10.2.0.{each + 1}", "weight": 0}
+            for each in range(200)
+        ] + [{"name": each.name_in_pool, "address": each.address} for each in stay]
+        ports = [
+            {**web, "name": f"{number}-{each}", "port": 10000 + each} for each in range(200)
+        ]
+        return configuration([pool(lab, backends=backends)], [dns, *ports])
+
+    with Fluxpin(lab, configuration([pool(lab)], [web, dns])) as fluxpin:
+        assert lab.load("http", lab.http_vip, "--requests", 20).result()["failed_count"] == 0
+        load = lab.load("udp", lab.dns_vip, "--source-ports", 60, "--rounds", 2, "--hold")
+        assert load.wait_for_line() == "holding"
+        # 1200 names: the registry comes round after 1024.
+        for number in range(6):
+            assert fluxpin.reload(others(number))
+            metrics = fluxpin.metrics()
+            assert nonzero(metrics, "fluxpin_vip_packets_total", "vip") == {"dns"}
+            counted = nonzero(metrics, "fluxpin_backend_packets_total", "backend")
+            assert counted == {each.name_in_pool for each in stay}
+        result = load.result()
+        assert result["failed_count"] == 0 and result["moved"] > 0, result
+        metrics = fluxpin.assert_balanced()
+        stale = metrics.sum("fluxpin_connection_lookups_total", result="stale")
+        assert stale == result["moved"], (stale, result)
+        assert metrics.sum("fluxpin_worker_dropped_packets_total") == 0
+        assert fluxpin.reload(configuration([pool(lab)], [web, dns]))
+        metrics = fluxpin.metrics()
+        assert metrics.get_one("fluxpin_backend_packets_total", backend=gone.name_in_pool) == 0
+        assert metrics.get_one("fluxpin_vip_packets_total", vip="web") == 0
