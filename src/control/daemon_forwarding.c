@@ -227,15 +227,14 @@ static int activate(struct daemon *daemon, struct configuration *new)
 
 /* Whether this host has what the interfaces ask for. What is only worth a warning was said at the
  * start. */
-static int check_host(const struct configuration *configuration)
+static int check_host(const struct configuration *configuration, struct findings *findings)
 {
-	struct findings findings = { 0 };
-	int error = configuration_check_host(configuration, &findings);
+	struct findings unsaid = { 0 };
+	int error = configuration_check_host(configuration, &unsaid);
 
-	if (error != 0)
-		findings_print(&findings, stderr);
-	findings_release(&findings);
-	return error;
+	findings_release(&unsaid);
+	/* Again into those of the file, which alone can be printed. */
+	return error == 0 ? 0 : configuration_check_host(configuration, findings);
 }
 
 static int read_configuration(struct daemon *daemon, struct configuration **new)
@@ -243,14 +242,14 @@ static int read_configuration(struct daemon *daemon, struct configuration **new)
 	struct findings findings = { 0 };
 	int error = configuration_read(daemon->options->configuration_file, new, &findings);
 
-	findings_print(&findings, stderr);
-	findings_release(&findings);
 	/* With interfaces on the command line, those of the file are not in use. */
 	if (error == 0 && daemon->options->interface_count == 0) {
-		error = check_host(*new);
+		error = check_host(*new, &findings);
 		if (error != 0)
 			configuration_release(*new);
 	}
+	findings_print(&findings, stderr);
+	findings_release(&findings);
 	return error;
 }
 

@@ -180,3 +180,27 @@ def test_help_of_every_command_is_standard_output(lab):
     for command in (["run"], ["check"], ["endpoint"], *(["endpoint", each] for each in actions)):
         done = lab.lb.run([lab.fluxpin, *command, "--help"])
         assert done.stdout.startswith("usage: fluxpin ") and not done.stderr
+
+
+# Reloads
+
+
+def test_a_reload_with_interfaces_that_the_host_lacks_is_refused(lab):
+    def text(**interface):
+        served = {"name": "eth0", "queues": "0-1", "cpus": "0-1"} | interface
+        return configuration([pool(lab)], vips(lab), interfaces=[served])
+
+    fluxpin = Fluxpin(lab, text(), start=False)
+    where = fluxpin.command.index("-i")
+    del fluxpin.command[where : where + 2]
+    with fluxpin.start():
+        for interface, message in (
+            ({"name": "gone0"}, r"fluxpin.conf:\d+:\d+: interface gone0 does not exist\n.*gone0"),
+            ({"queues": "0-7"}, r"fluxpin.conf:\d+:\d+: queues 4-7 do not exist.*\n.*0-7"),
+            ({"cpus": "4095"}, r"fluxpin.conf:\d+:\d+: CPU 4095 is not online.*\n.*4095"),
+        ):
+            before = len(fluxpin.log())
+            assert fluxpin.reload(text(**interface)) is None
+            assert re.search(message, fluxpin.log()[before:]), fluxpin.log()[before:]
+        assert fluxpin.reload(text()) == 2
+        assert lab.load("http", lab.http_vip, "--requests", 10).result()["failed_count"] == 0
