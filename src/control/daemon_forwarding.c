@@ -216,14 +216,17 @@ static int activate(struct daemon *daemon, struct configuration *new)
 }
 
 /* Whether this host has what the interfaces ask for. What is only worth a warning was said at the
- * start. */
-static int check_host(const struct configuration *configuration)
+ * start. `source` is what the file was read with: it holds the lines to show. */
+static int check_host(const struct configuration *configuration, const struct findings *source)
 {
-	struct findings findings = { 0 };
+	struct findings findings = { .file = source->file, .text = source->text };
 	int error = configuration_check_host(configuration, &findings);
 
 	if (error != 0)
 		findings_print(&findings, stderr);
+	/* These two stay the source's. */
+	findings.file = NULL;
+	findings.text = NULL;
 	findings_release(&findings);
 	return error;
 }
@@ -234,13 +237,13 @@ static int read_configuration(struct daemon *daemon, struct configuration **new)
 	int error = configuration_read(daemon->options->configuration_file, new, &findings);
 
 	findings_print(&findings, stderr);
-	findings_release(&findings);
 	/* With interfaces on the command line, those of the file are not in use. */
 	if (error == 0 && daemon->options->interface_count == 0) {
-		error = check_host(*new);
+		error = check_host(*new, &findings);
 		if (error != 0)
 			configuration_release(*new);
 	}
+	findings_release(&findings);
 	return error;
 }
 
