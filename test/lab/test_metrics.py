@@ -158,8 +158,7 @@ def test_path_and_interval_are_those_of_the_file_and_reload(lab):
     place = fluxpin.command.index("--metrics-file")
     del fluxpin.command[place : place + 2]
     old, new = fluxpin.metrics_file, fluxpin.directory / "other.prom"
-    with open(fluxpin.log_file, "a", encoding="utf-8") as log:
-        fluxpin.process = lab.lb.popen(fluxpin.command, stdout=log, stderr=log)
+    fluxpin.launch()
     with fluxpin:
         fluxpin.wait_for_log(r"\bready\b")
         wait_until(old.exists, 10, "metrics")
@@ -176,8 +175,7 @@ def test_a_file_that_cannot_be_written_is_said_once(lab):
     fluxpin.command = [str(each) for each in fluxpin.command]
     place = fluxpin.command.index("--metrics-file") + 1
     fluxpin.command[place] = str(fluxpin.directory / "missing" / "fluxpin.prom")
-    with open(fluxpin.log_file, "w", encoding="utf-8") as log:
-        fluxpin.process = lab.lb.popen(fluxpin.command, stdout=log, stderr=log)
+    fluxpin.launch()
     with fluxpin:
         fluxpin.wait_for_log(r"writing metrics to \S+/missing/fluxpin.prom: No such file")
         time.sleep(1)

@@ -78,6 +78,56 @@ def test_a_route_that_goes_and_comes_back_is_followed(lab):
         assert result["failed_count"] == 0 and result["by_backend"]["web-1"] > 0, result
 
 
+def test_the_load_balancers_own_mac_and_mtu_are_followed(lab):
+    """Frames to the new address are served, the kernel gets its own by the TAP, and what does not
+    fit any more is dropped."""
+    dropped = {"reason": "exceeds_mtu"}
+    lab.lb.sysctl(net__ipv4__conf__eth0__arp_notify=1)
+    old = lab.lb.ip_json("link show eth0")[0]["address"]
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        assert lab.load("http", lab.http_vip, "--requests", 20).result()["failed_count"] == 0
+        for mac in ("02:11:22:33:44:66", old):
+            lab.lb.ip(f"link set eth0 address {mac}")
+            wait_until(
+                lambda: lab.load("http", lab.http_vip, "--requests", 5, "--timeout", 1)
+                .result()["failed_count"] == 0,
+                30, f"service at {mac}")
+            lab.client.run(["ping", "-c", "1", "-W", "5", lab.lb.address])
+            result = lab.load("http", lab.http_vip, "--requests", 50).result()
+            assert result["failed_count"] == 0, result
+        metrics = fluxpin.assert_balanced()
+        assert metrics.sum("fluxpin_worker_dropped_packets_total", **dropped) == 0
+        lab.lb.ip("link set eth0 mtu 1400")
+        try:
+            tap = next(link for link in lab.lb.ip_json("link show")
+                       if link["ifname"].startswith("fluxpin"))["ifname"]
+            wait_until(lambda: lab.lb.ip_json(f"link show {tap}")[0]["mtu"] == 1400, 10, "MTU")
+            for size, ok in ((1400 - 24 - 28, 1), (1400 - 24 - 28 + 1, 0)):
+                arguments = ["--source-ports", 1, "--size", size + 13, "--timeout", 2]
+                result = lab.load("udp", lab.dns_vip, *arguments).result()
+                assert result["ok"] == ok, result
+            metrics = fluxpin.assert_balanced()
+            assert metrics.sum("fluxpin_worker_dropped_packets_total", **dropped) == 1
+        finally:
+            lab.lb.ip("link set eth0 mtu 1600")
+
+
+def test_the_mtu_of_a_route_counts(lab):
+    backend = lab.backends[0]
+    text = configuration([pool(lab, backends=[backend])], vips(lab))
+    lab.lb.ip(f"route add {backend.address}/32 via 10.0.0.1 mtu 1000")
+    try:
+        with Fluxpin(lab, text) as fluxpin:
+            for size, ok in ((1000 - 24 - 28, 1), (1000 - 24 - 28 + 1, 0)):
+                arguments = ["--source-ports", 1, "--size", size + 13, "--timeout", 2]
+                assert lab.load("udp", lab.dns_vip, *arguments).result()["ok"] == ok
+            metrics = fluxpin.assert_balanced()
+            reason = {"reason": "exceeds_mtu"}
+            assert metrics.sum("fluxpin_worker_dropped_packets_total", **reason) == 1
+    finally:
+        lab.lb.ip(f"route del {backend.address}/32")
+
+
 def test_link_down_and_up(lab):
     with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
         assert lab.load("http", lab.http_vip, "--requests", 20).result()["failed_count"] == 0

@@ -158,7 +158,8 @@ def test_draining_backend_keeps_its_flows_and_gets_no_new_ones(lab):
     with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
         load = lab.load("keepalive", lab.http_vip, "--parallel", 60)
         assert load.wait_for_line() == "holding"
-        drained = [{**everyone[0], "weight": 0}] + everyone[1:]
+        # The least weight above 0 would be a third of the new flows.
+        drained = [{**each, "weight": int(each != everyone[0])} for each in everyone]
         assert fluxpin.reload(configuration([pool(lab, backends=drained)], vips(lab)))
         fresh = lab.load("http", lab.http_vip, "--requests", 100, "--parallel", 5).result()
         assert fresh["failed_count"] == 0
@@ -223,7 +224,46 @@ def test_what_needs_a_restart_is_said(lab):
         log = fluxpin.log()
         for what in ("connections", "slow_path", "umem"):
             assert f"{what} changed; that takes a restart" in log
+        assert "interfaces changed" not in log and "hash_seed" not in log
+        seed = text.replace("0123456789abcdef", "0123456789abcdee")
+        assert fluxpin.reload(seed)
+        assert "hash_seed changed; open connections lose their backend" in fluxpin.log()
         assert lab.load("http", lab.http_vip, "--requests", 10).result()["failed_count"] == 0
+
+
+def test_interfaces_of_the_file(lab):
+    """Without -i: mode, queues and CPUs of the file; a reload says that they take a restart, and
+    refuses queues that there are not."""
+    def text(**more):
+        nic = {"name": "eth0", "queues": "1-2", "cpus": "1,0", "mode": "skb", **more}
+        return configuration([pool(lab)], vips(lab), interfaces=[nic])
+
+    fluxpin = Fluxpin(lab, text(), start=False)
+    for option in ("-i", "--mode"):
+        place = fluxpin.command.index(option)
+        del fluxpin.command[place : place + 2]
+    with fluxpin.start():
+        assert "eth0 queue 1: copy (generic XDP), driver veth, CPU 1" in fluxpin.log()
+        assert "eth0 queue 2: copy (generic XDP), driver veth, CPU 0" in fluxpin.log()
+        assert fluxpin.metrics().workers() == [("eth0", "1"), ("eth0", "2")]
+        assert fluxpin.reload() == 2
+        assert "takes a restart" not in fluxpin.log()
+        for generation, more in enumerate(
+            [{"queues": "0-1"}, {"cpus": "0"}, {"mode": "copy"}, {"name": "lo", "queues": "0"}], 3
+        ):
+            seen = len(fluxpin.log())
+            assert fluxpin.reload(text(**more)) == generation, fluxpin.log()
+            assert "interfaces changed; that takes a restart" in fluxpin.log()[seen:], more
+        seen = len(fluxpin.log())
+        # What the file cannot know, but this host does, is refused like any other error.
+        for more, message in (
+            ({"queues": "3-4"}, ":10:14: queue 4 does not exist: eth0 has 4 queues (0-3)"),
+            ({"name": "eth7"}, "interface eth7 does not exist"),
+        ):
+            seen = len(fluxpin.log())
+            assert fluxpin.reload(text(**more)) is None, more
+            assert message in fluxpin.log()[seen:]
+        assert fluxpin.metrics().workers() == [("eth0", "1"), ("eth0", "2")]
 
 
 def test_new_flows_follow_the_weights(lab):

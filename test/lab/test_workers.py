@@ -3,12 +3,12 @@
 
 import os
 import signal
-import subprocess
+import socket
 import time
 
 import pytest
 from fluxpin import Fluxpin, configuration, pool, vips
-from namespaces import wait_until
+from namespaces import stop
 
 
 def run_to_end(lab, file, *arguments):
@@ -73,6 +73,63 @@ def test_workers_are_pinned_and_idle_ones_sleep(lab):
         time.sleep(5)
         share = (busy() - before) / (time.monotonic() - start)
         assert share < 0.02, f"{share:.1%} of a core while idle"
+
+
+def test_sizes_of_the_file_are_in_use(lab):
+    """umem.frames, connections.capacity and the idle times."""
+    _, dns = vips(lab)
+    text = configuration([pool(lab)], [dns], umem={"frames": 2048},
+                         connections={"capacity": 1024, "udp_idle": "1s", "tcp_idle": "15m"})
+    with Fluxpin(lab, text, frames=2048) as fluxpin:
+        arguments = ["--source-ports", 10, "--rounds", 2, "--hold"]
+        load = lab.load("udp", lab.dns_vip, *arguments)
+        assert load.wait_for_line() == "holding"
+        time.sleep(3)
+        assert load.result()["failed_count"] == 0
+        metrics = fluxpin.assert_balanced()
+        lookups = metrics.by_label("fluxpin_connection_lookups_total", "result")
+        assert lookups == {"miss": 20, "hit": 0, "stale": 0}, "idle for longer than udp_idle"
+    longer = text.replace("1s", "5m")
+    with Fluxpin(lab, longer, frames=2048) as fluxpin:
+        lab.load("udp", lab.dns_vip, "--source-ports", 5000).result()
+        metrics = fluxpin.assert_balanced()
+        assert 1024 < metrics.sum("fluxpin_connections") <= 2 * 1024
+        assert metrics.sum("fluxpin_connection_untracked_total") > 1000
+    with Fluxpin(lab, configuration([pool(lab)], [{**dns, "tracking": False}])) as fluxpin:
+        result = lab.load("udp", lab.dns_vip, "--source-ports", 20, "--rounds", 2).result()
+        assert result["failed_count"] == 0 and result["moved"] == 0
+        metrics = fluxpin.assert_balanced()
+        assert metrics.sum("fluxpin_connections") == 0
+        assert metrics.sum("fluxpin_connection_lookups_total") == 0
+
+
+def test_overload_is_counted_and_passes(lab):
+    """While the process stands still its rings fill up; then it goes on, and nothing is lost."""
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        assert lab.load("udp", lab.dns_vip, "--source-ports", 20).result()["failed_count"] == 0
+        metrics = fluxpin.quiescent()
+        assert metrics.sum("fluxpin_xsk_rx_ring_full_total") == 0
+        idle = metrics.select("fluxpin_worker_umem_frames")
+        fluxpin.signal(signal.SIGSTOP)
+        try:
+            clients = [lab.client.socket(kind=socket.SOCK_DGRAM) for _ in range(64)]
+            for number in range(12000):
+                clients[number % 64].sendto(b"x", (lab.dns_vip, 53))
+            for client in clients:
+                client.close()
+        finally:
+            fluxpin.signal(signal.SIGCONT)
+        metrics = fluxpin.assert_balanced()
+        assert metrics.sum("fluxpin_xsk_rx_ring_full_total") > 0
+        forwarded = metrics.sum("fluxpin_worker_forwarded_packets_total")
+        dropped = metrics.sum("fluxpin_worker_dropped_packets_total")
+        assert 4000 < forwarded + dropped < 12000, metrics
+        assert lab.load("http", lab.http_vip, "--requests", 50).result()["failed_count"] == 0
+        load = lab.load("http", lab.http_vip, "--parallel", 10, "--hold")
+        fluxpin.wait_for(lambda metrics: metrics.select("fluxpin_worker_umem_frames") != idle,
+                         what="a ledger that follows the frames")
+        load.go_on()
+        assert load.result()["failed_count"] == 0
 
 
 def test_mode_refuses_less(lab):
@@ -201,14 +258,12 @@ def test_interface_that_goes_away_ends_with_a_message(lab):
     """On a second NIC, so that the lab's own stays."""
     lab.lb.ip("link add gone0 type veth peer name gone1", "link set gone0 up", "link set gone1 up")
     fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
-    with open(fluxpin.log_file, "w", encoding="utf-8") as log:
-        process = lab.lb.popen([lab.fluxpin, "run", "-c", fluxpin.file, "-i", "gone0:0"],
-                               stdout=log, stderr=log)
-    wait_until(lambda: "ready" in fluxpin.log(), 10, "ready")
-    lab.lb.ip("link del gone0")
+    fluxpin.command = [lab.fluxpin, "run", "-c", fluxpin.file, "-i", "gone0:0"]
+    fluxpin.launch()
     try:
-        assert process.wait(10) == 1
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
+        fluxpin.wait_for_log(r"\bready\b")
+        lab.lb.ip("link del gone0")
+        assert fluxpin.process.wait(10) == 1
+    finally:
+        stop(fluxpin.process)
     assert "gone0 is gone" in fluxpin.log()
