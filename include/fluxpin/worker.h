@@ -48,6 +48,9 @@ int worker_open(const struct worker_options *options, struct worker **worker);
 /* Starts the thread. Returns 0 or negative errno after logging. */
 int worker_start(struct worker *worker);
 
+/* Tells the thread to end, and returns at once: so that several end at the same time. */
+void worker_request_stop(struct worker *worker);
+
 /*
  * Ends the thread: it takes what is still in the RX ring and waits up to 100 ms for what it sent,
  * so the socket map's entry is to be removed before. Counters stay readable until worker_close.

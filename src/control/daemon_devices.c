@@ -257,6 +257,8 @@ void daemon_stop_workers(struct daemon *daemon)
 			redirect_remove_socket(device->redirect, worker_queue(daemon->workers[i]));
 	}
 	for (uint32_t i = 0; i < daemon->worker_count; i++)
+		worker_request_stop(daemon->workers[i]);
+	for (uint32_t i = 0; i < daemon->worker_count; i++)
 		worker_stop(daemon->workers[i]);
 }
 

@@ -234,7 +234,7 @@ int worker_start(struct worker *worker)
 	return 0;
 }
 
-void worker_stop(struct worker *worker)
+void worker_request_stop(struct worker *worker)
 {
 	uint64_t one = 1;
 
@@ -244,6 +244,13 @@ void worker_stop(struct worker *worker)
 	/* Cannot fail: the counter is far from its limit. */
 	if (write(worker->wake, &one, sizeof(one)) < 0)
 		log_error("waking a worker: %s", strerror(errno));
+}
+
+void worker_stop(struct worker *worker)
+{
+	if (!worker->is_running)
+		return;
+	worker_request_stop(worker);
 	pthread_join(worker->thread, NULL);
 	worker->is_running = false;
 }

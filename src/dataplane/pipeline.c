@@ -11,7 +11,7 @@
 
 /* Connection buckets to sweep per batch, and when there was none. */
 #define SWEEP_BUSY 16
-#define SWEEP_IDLE 4096
+#define SWEEP_IDLE 256
 
 #define NANOSECONDS_PER_SECOND UINT64_C(1000000000)
 
