@@ -210,3 +210,65 @@ def test_bytes_of_forwarded_frames(lab, fluxpin):
     assert fluxpin.reload(text)
     sent = bytes(ethernet(lab) / ip(lab.dns_vip) / UDP(sport=1, dport=53))
     assert_encapsulated(lab, sent, forwarded(lab, sent), "10.0.0.77", WEB)
+
+
+def test_a_flow_over_reloads(lab, fluxpin):
+    """A drained backend keeps a flow but for a new SYN; a removed one loses it, once."""
+    def reload(*backends):
+        pools, every = pools_and_vips(lab)
+        pools[0]["backends"] = [
+            {"name": address, "address": address, "weight": weight}
+            for address, weight in backends
+        ]
+        assert fluxpin.reload(configuration(pools, every))
+
+    def backend_of(flags):
+        frame = ethernet(lab) / ip(lab.http_vip) / TCP(sport=4711, dport=80, flags=flags)
+        return socket.inet_ntoa(forwarded(lab, bytes(frame))[30:34])
+
+    def lookups():
+        found = fluxpin.wait_for_metrics().by_label("fluxpin_connection_lookups_total", "result")
+        return found["hit"], found["miss"], found["stale"]
+
+    reload((WEB, 100))
+    assert (backend_of("S"), lookups()) == (WEB, (0, 0, 0))
+    assert (backend_of("A"), lookups()) == (WEB, (1, 0, 0))
+    reload((WEB, 0), (HOST, 100))
+    assert (backend_of("A"), lookups()) == (WEB, (2, 0, 0)), "drained"
+    assert (backend_of("S"), lookups()) == (HOST, (2, 0, 0)), "a new connection"
+    assert (backend_of("A"), lookups()) == (HOST, (3, 0, 0))
+    reload((WIDE, 100))
+    assert (backend_of("A"), lookups()) == (WIDE, (3, 0, 1)), "removed"
+    reload((WIDE, 0), (WEB, 100))
+    assert (backend_of("A"), lookups()) == (WIDE, (4, 0, 1)), "recorded again"
+    reload((WEB, 100))
+    assert (backend_of("FA"), lookups()) == (WEB, (4, 0, 2))
+    fluxpin.assert_balanced()
+
+
+def test_syn_flood_evicts_only_what_has_sent_no_more(lab):
+    """8000 SYNs into a table of 1024: they push out each other, and no established flow."""
+    pools, every = pools_and_vips(lab)
+    text = configuration(pools, every, connections={"capacity": 1024})
+    with Fluxpin(lab, text, queues="0-1", interval="20ms") as fluxpin:
+        with lab.router.socket(socket.AF_PACKET, socket.SOCK_RAW) as port:
+            port.bind(("lb", 0))
+
+            def burst(flags, ports):
+                frame = bytes(ethernet(lab) / ip(lab.http_vip) / TCP(dport=80, flags=flags))
+                for number in ports:
+                    port.send(tampered(frame, 34, struct.pack("!H", number)))
+
+            burst("S", range(1000, 1100))
+            burst("A", range(1000, 1100))
+            metrics = fluxpin.assert_balanced()
+            assert metrics.sum("fluxpin_connection_evictions_total") == 0
+            burst("S", range(2000, 10000))
+            metrics = fluxpin.assert_balanced()
+            assert metrics.sum("fluxpin_connections") <= 2048
+            assert metrics.sum("fluxpin_connection_evictions_total") > 5000
+            assert metrics.sum("fluxpin_connection_lookups_total", result="hit") == 100
+            burst("A", range(1000, 1100))
+            metrics = fluxpin.assert_balanced()
+            assert metrics.sum("fluxpin_connection_lookups_total", result="hit") == 200
+            assert metrics.sum("fluxpin_connection_lookups_total", result="miss") == 0
