@@ -214,8 +214,9 @@ def test_bytes_of_forwarded_frames(lab, fluxpin):
 
 def test_a_flow_over_reloads(lab, fluxpin):
     """A drained backend keeps a flow but for a new SYN; a removed one loses it, once."""
-    def reload(*backends):
+    def reload(*backends, pool="web"):
         pools, every = pools_and_vips(lab)
+        every[0]["pool"] = pool
         pools[0]["backends"] = [
             {"name": address, "address": address, "weight": weight}
             for address, weight in backends
@@ -242,7 +243,9 @@ def test_a_flow_over_reloads(lab, fluxpin):
     reload((WIDE, 0), (WEB, 100))
     assert (backend_of("A"), lookups()) == (WIDE, (4, 0, 1)), "recorded again"
     reload((WEB, 100))
-    assert (backend_of("FA"), lookups()) == (WEB, (4, 0, 2))
+    assert (backend_of("A"), lookups()) == (WEB, (4, 0, 2))
+    reload((WEB, 100), pool="host")
+    assert (backend_of("FA"), lookups()) == (HOST, (4, 0, 3)), "the VIP has another pool"
     fluxpin.assert_balanced()
 
 
