@@ -78,23 +78,33 @@ def test_workers_are_pinned_and_idle_ones_sleep(lab):
 def test_sizes_of_the_file_are_in_use(lab):
     """umem.frames, connections.capacity and the idle times."""
     _, dns = vips(lab)
-    text = configuration([pool(lab)], [dns], umem={"frames": 2048},
+    text = configuration([pool(lab)], vips(lab), umem={"frames": 2048},
                          connections={"capacity": 1024, "udp_idle": "1s", "tcp_idle": "15m"})
     with Fluxpin(lab, text, frames=2048) as fluxpin:
         arguments = ["--source-ports", 10, "--rounds", 2, "--hold"]
-        load = lab.load("udp", lab.dns_vip, *arguments)
-        assert load.wait_for_line() == "holding"
+        loads = [lab.load("udp", lab.dns_vip, *arguments),
+                 lab.load("keepalive", lab.http_vip, "--parallel", 5)]
+        for load in loads:
+            assert load.wait_for_line() == "holding"
+        hits = fluxpin.quiescent().sum("fluxpin_connection_lookups_total", result="hit")
         time.sleep(3)
-        assert load.result()["failed_count"] == 0
+        for load in loads:
+            assert load.result()["failed_count"] == 0
         metrics = fluxpin.assert_balanced()
         lookups = metrics.by_label("fluxpin_connection_lookups_total", "result")
-        assert lookups == {"miss": 20, "hit": 0, "stale": 0}, "idle for longer than udp_idle"
-    longer = text.replace("1s", "5m")
-    with Fluxpin(lab, longer, frames=2048) as fluxpin:
-        lab.load("udp", lab.dns_vip, "--source-ports", 5000).result()
-        metrics = fluxpin.assert_balanced()
-        assert 1024 < metrics.sum("fluxpin_connections") <= 2 * 1024
-        assert metrics.sum("fluxpin_connection_untracked_total") > 1000
+        assert lookups["miss"] == 20, "UDP flows idle for longer than udp_idle, and no TCP flow"
+        assert lookups["hit"] > hits and lookups["stale"] == 0
+    for capacity, fits in ((1024, False), (65536, True)):
+        text = configuration([pool(lab)], [dns], connections={"capacity": capacity})
+        with Fluxpin(lab, text) as fluxpin:
+            lab.load("udp", lab.dns_vip, "--source-ports", 5000).result()
+            metrics = fluxpin.assert_balanced()
+            connections = metrics.sum("fluxpin_connections")
+            untracked = metrics.sum("fluxpin_connection_untracked_total")
+            if fits:
+                assert (connections, untracked) == (5000, 0)
+            else:
+                assert 1024 < connections <= 2 * 1024 and untracked > 1000
     with Fluxpin(lab, configuration([pool(lab)], [{**dns, "tracking": False}])) as fluxpin:
         result = lab.load("udp", lab.dns_vip, "--source-ports", 20, "--rounds", 2).result()
         assert result["failed_count"] == 0 and result["moved"] == 0

@@ -12,10 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"
+HANGS = 3600  # seconds after which a command counts as hanging: far more than any of them takes
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
     "UBSAN_OPTIONS": "print_stacktrace=1",
@@ -42,20 +44,31 @@ class Result:
             self.output += output
 
 
-def run(command, **environment):
-    """Runs a command in the project's folder; returns its status and what it printed."""
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **SANITIZER_OPTIONS, **environment},
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace", check=False)
+def run(command, timeout=HANGS, **environment):
+    """Runs a command in the project's folder; returns its status and what it printed. One that
+    cannot be started or does not end has a status of its own, and so has failed."""
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **SANITIZER_OPTIONS, **environment},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", check=False, timeout=timeout)
+    except OSError as error:
+        return 127, f"{command[0]}: {error.strerror}\n"
+    except subprocess.TimeoutExpired as expired:
+        output = expired.stdout or b""
+        output = output if isinstance(output, str) else output.decode(errors="replace")
+        return 124, f"{output}\n{command[0]}: not ended after {timeout} s\n"
     return done.returncode, done.stdout
 
 
 def step_format(result):
     """Every C file is formatted as .clang-format says."""
-    files = subprocess.run(["git", "ls-files", "*.c", "*.h"], cwd=ROOT, capture_output=True,
-                           text=True, check=True).stdout.split()
-    status, output = run(["clang-format", "--dry-run", "-Werror", *files])
+    status, output = run(["git", "ls-files", "*.c", "*.h"])
+    files = output.split()
+    if status == 0 and not files:
+        status, output = 1, "no C files\n"
+    if status == 0:
+        status, output = run(["clang-format", "--dry-run", "-Werror", *files])
     result.check(status == 0, output)
 
 
@@ -84,33 +97,40 @@ def step_build_sanitizers(result):
 
 
 def count_tap(result, name, status, output):
-    """Adds up a cmocka program's TAP output; a crash is a failure of its own."""
-    passed = len(re.findall(r"^ok \d+(?!.*# SKIP)", output, re.M))
-    failed = len(re.findall(r"^not ok \d+", output, re.M))
-    skipped = re.findall(r"^ok \d+ - (\S+).*# SKIP", output, re.M)
-    reasons = re.findall(r"^# (\S+): (.*)$", output, re.M)
-    result.passed += passed
-    result.failed += failed
-    for test in skipped:
-        reason = dict(reasons).get(test, "needs root")
+    """Adds up a cmocka program's TAP output. What the plan announced and did not run, a program
+    without tests and an end that its results do not explain are failures, too."""
+    planned = sum(map(int, re.findall(r"^1\.\.(\d+)", output, re.M)))
+    # cmocka 1.1 writes "not ok 1 # SKIP name", later ones "ok 1 - name # SKIP".
+    lines = re.findall(r"^(ok|not ok) \d+(.*)$", output, re.M)
+    skipped = [rest for _, rest in lines if "# SKIP" in rest]
+    passed = sum(word == "ok" and "# SKIP" not in rest for word, rest in lines)
+    failed = sum(word == "not ok" and "# SKIP" not in rest for word, rest in lines)
+    missing = max(planned - len(lines), 0)
+    reasons = re.findall(r"^(?:# )?skipped: (.*)$", output, re.M)
+    for i, rest in enumerate(skipped):
+        test = re.sub(r"# SKIP|[ -]*(?= )", "", rest).strip()
+        reason = reasons[i] if len(reasons) == len(skipped) else "no reason given"
         result.skips.append(f"{name}: {test}: {reason}")
-    if status != 0 and failed == 0 or passed + failed + len(skipped) == 0:
-        result.failed += 1
+    if not failed and not missing and (status != 0 or not lines):
         failed = 1
-    if failed:
-        result.output += f"--- {name} (status {status})\n{output}\n"
+    result.passed += passed
+    result.failed += failed + missing
+    if failed or missing:
+        result.output += f"--- {name} (status {status}, {missing} not run)\n{output}\n"
 
 
 def unit(result, preset):
-    """Every cmocka program of a build."""
-    programs = sorted((ROOT / "build" / preset / "test" / "unit").glob("test_*"))
-    programs = [program for program in programs if os.access(program, os.X_OK)]
-    for program in programs:
-        if program.is_file():
+    """Every cmocka program of a build; one for each test/unit/test_*.c."""
+    sources = sorted((ROOT / "test" / "unit").glob("test_*.c"))
+    for source in sources:
+        program = ROOT / "build" / preset / "test" / "unit" / source.stem
+        if program.exists():
             status, output = run([str(program)], CMOCKA_MESSAGE_OUTPUT="TAP")
             count_tap(result, f"{preset}/{program.name}", status, output)
-    if not programs:
-        result.check(False, f"no unit tests in build/{preset}\n")
+        else:
+            result.check(False, f"{preset}/{program.name} is not built\n")
+    if not sources:
+        result.check(False, "no unit tests\n")
 
 
 def step_unit(result):
@@ -143,10 +163,10 @@ def pytest(result, preset, *arguments):
             result.skips.append(f"{case.get('name')}: {skipped.get('message')}")
         else:
             result.check(case.find("failure") is None and case.find("error") is None)
-    if status not in (0, 1) or result.failed:
-        result.output += output
-    if status not in (0, 1):
+    if status != 0 and (status != 1 or not result.failed):
         result.failed += 1
+    if result.failed:
+        result.output += output
 
 
 def step_configuration(result):
@@ -175,7 +195,13 @@ def step_lab_asan(result):
     pytest(result, "asan", "test/lab", "-m", "sanitizer")
 
 
+def step_runner(result):
+    """The runner's own tests: nothing that goes wrong in a step is lost."""
+    pytest(result, "dev", "test/lib")
+
+
 STEPS = {
+    "runner": step_runner,
     "format": step_format,
     "build": step_build,
     "build-sanitizers": step_build_sanitizers,
@@ -205,7 +231,12 @@ def main(names):
     for name in names or STEPS:
         started = time.monotonic()
         result = Result()
-        STEPS[name](result)
+        try:
+            STEPS[name](result)
+        except Exception:
+            result.check(False, traceback.format_exc())
+        if not result.passed and not result.failed and not result.skips:
+            result.check(False, f"{name} ran nothing\n")
         print(f"{name:18} {result.passed:5} passed {result.failed:3} failed "
               f"{len(result.skips):3} skipped  {time.monotonic() - started:6.1f} s", flush=True)
         if result.output:

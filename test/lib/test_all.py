@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The runner itself: whatever goes wrong in a step is counted, and nothing is lost."""
+
+import stat
+
+import pytest
+
+import all as runner
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """An empty project."""
+    for folder in ("test/unit", "build/dev/test/unit"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.setattr(runner, "ROOT", tmp_path)
+    return tmp_path
+
+
+def unit_test(root, script, name="test_it"):
+    """A unit test's source, and a shell script for its program."""
+    (root / "test/unit" / f"{name}.c").touch()
+    program = root / "build/dev/test/unit" / name
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+
+def counts(step, *arguments):
+    result = runner.Result()
+    step(result, *arguments)
+    return result.passed, result.failed, len(result.skips)
+
+
+@pytest.mark.parametrize("script, expected", [
+    ("echo 1..2; echo ok 1 - a; echo ok 2 - b", (2, 0, 0)),
+    ("echo 1..2; echo ok 1 - a; echo not ok 2 - b; exit 1", (1, 1, 0)),
+    ("echo 1..3; echo ok 1 - a; kill -SEGV $$", (1, 2, 0)),
+    ("echo 1..1; echo ok 1 - a; kill -SEGV $$", (1, 1, 0)),
+    ("echo 1..1; echo ok 1 - a; exit 23", (1, 1, 0)),
+    ("echo 1..3; echo ok 1 - a; exit 0", (1, 2, 0)),
+    ("echo 1..3; echo not ok 1 - a; exit 1", (0, 3, 0)),
+    ("exit 0", (0, 1, 0)),
+    ("echo 1..0", (0, 1, 0)),
+    ("echo 1..2; echo 'not ok 1 # SKIP a'; echo ok 2 - b", (1, 0, 1)),
+    ("echo 1..1; echo 'ok 1 - a # SKIP'", (0, 0, 1)),
+])
+def test_unit_programs(root, script, expected):
+    unit_test(root, script)
+    assert counts(runner.unit, "dev") == expected
+
+
+def test_reasons_of_skipped_unit_tests(root):
+    unit_test(root, "echo 1..1; echo 'skipped: no network'; echo 'not ok 1 # SKIP test_a'")
+    result = runner.Result()
+    runner.unit(result, "dev")
+    assert result.skips == ["dev/test_it: test_a: no network"]
+
+
+def test_a_unit_test_that_was_not_built(root):
+    unit_test(root, "echo 1..1; echo ok 1 - a")
+    (root / "test/unit/test_other.c").touch()
+    assert counts(runner.unit, "dev") == (1, 1, 0)
+
+
+def test_no_unit_tests(root):
+    assert counts(runner.unit, "dev") == (0, 1, 0)
+
+
+@pytest.mark.parametrize("text, expected", [
+    ("def test_a(): pass", (1, 0, 0)),
+    ("def test_a(): assert False", (0, 1, 0)),
+    ("import nothing_of_that_name", (0, 2, 0)),
+    ("def test_a(: pass", (0, 2, 0)),
+    ("x = 1", (0, 1, 0)),
+    ("import os\ndef test_a(): os._exit(0)", (0, 1, 0)),
+    ("import os\ndef test_a(): os.kill(os.getpid(), 9)", (0, 1, 0)),
+    ("import pytest\ndef test_a(): pytest.skip('why')", (0, 0, 1)),
+    ("import pytest\n@pytest.fixture\ndef f(): raise ValueError\ndef test_a(f): pass", (0, 1, 0)),
+    ("import pytest\n@pytest.fixture\ndef f():\n yield\n raise ValueError\n"
+     "def test_a(f): pass\ndef test_b(): pass", (1, 1, 0)),
+    ("import pytest\n@pytest.mark.nonsense\ndef test_a(): pass", (0, 2, 0)),
+])
+def test_pytest_files(root, text, expected):
+    (root / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
+    (root / "test_it.py").write_text(text)
+    assert counts(runner.pytest, "dev", "test_it.py") == expected
+
+
+def test_a_pytest_file_that_is_missing(root):
+    assert counts(runner.pytest, "dev", "test_missing.py") == (0, 1, 0)
+
+
+def test_builds(root):
+    assert counts(runner.build, "dev", "build/dev") == (0, 1, 0), "no CMakeLists.txt"
+
+
+def test_commands_that_do_not_start_or_end(root):
+    assert runner.run(["no-such-command"])[0] == 127
+    status, output = runner.run(["sh", "-c", "echo begun; exec sleep 60"], timeout=0.5)
+    assert status == 124 and "begun" in output
+
+
+def test_sum_and_exit_status(root, monkeypatch, capsys):
+    def fails(result):
+        result.passed += 2
+        result.check(False, "why\n")
+
+    def raises(result):
+        raise KeyError("broken")
+
+    def skips(result):
+        result.passed += 1
+        result.skips.append("a: no root")
+
+    steps = {"fails": fails, "raises": raises, "nothing": lambda result: None, "skips": skips}
+    monkeypatch.setattr(runner, "STEPS", steps)
+    assert runner.main([]) == 1
+    output = capsys.readouterr().out
+    assert output.endswith("skipped: a: no root\n3 passed, 3 failed, 1 skipped\n")
+    assert "why" in output and "KeyError" in output and "nothing ran nothing" in output
+    assert runner.main(["skips"]) == 0
+    assert runner.main(["unknown"]) == 2
