@@ -8,9 +8,9 @@
  * command, and what it would buy, sharing the NIC with other XDP programs, is better refused
  * aloud. A foreign program is never replaced nor detached.
  *
- * The program decapsulates only what is addressed to this host. It knows the IPv4 addresses that
- * the network namespace had at the last attach; attaching again brings them up to date without
- * touching traffic or counters.
+ * The program decapsulates only what is addressed to this host. It knows the addresses that the
+ * network namespace had at the last attach, without 127.0.0.0/8, ::1 and fe80::/10; attaching again
+ * brings them up to date without touching traffic or counters.
  *
  * Thread: the command's only thread. Every call makes system calls on the kernel's tables and may
  * wait for the driver to attach; each logs, in words for the operator, why it fails.

@@ -25,7 +25,8 @@ static const char usage[] =
 	"       fluxpin endpoint detach -i IF\n"
 	"       fluxpin endpoint status -i IF [--json]\n"
 	"\n"
-	"Takes the outer headers off what the load balancer sends to this host (GRE over IPv4).\n"
+	"Takes the outer headers off what the load balancer sends to this host (GRE, IP in IP,\n"
+	"GUE; over IPv4 and IPv6).\n"
 	"  attach    attach the program to the interface; again: read the host's addresses again\n"
 	"  detach    remove it\n"
 	"  status    show its mode and what it counted\n";

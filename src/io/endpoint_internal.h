@@ -40,7 +40,7 @@ void endpoint_close_attached(struct endpoint_attached *attached);
  */
 int endpoint_open_map(const struct endpoint_attached *attached, const char *name, uint32_t entries);
 
-/* Makes the map hold this host's IPv4 addresses. Returns 0, or negative errno after logging. */
+/* Makes the map hold this host's addresses. Returns 0, or negative errno after logging. */
 int endpoint_refresh_addresses(const char *interface, int map);
 
 /*

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A network of namespaces with real servers, in which fluxpin is tested.
 
-    client ────────── router ────────── lb            198.51.100.0/24, 10.0.0.0/24
+    client ────────── router ────────── lb     198.51.100.0/24 fd00:c::/64, 10.0.0.0/24 fd00::/64
                         │ br0
-               ┌────────┼────────┐                    10.1.0.0/24
+               ┌────────┼────────┐             10.1.0.0/24 fd00:1::/64
               b1       b2       b3
 
 The router sends the VIPs to the load balancer; it sends them encapsulated through the router to
@@ -35,7 +35,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 HTTP_VIP = "203.0.113.10"
 DNS_VIP = "203.0.113.53"
+HTTP_VIP_IPV6 = "2001:db8::10"
+DNS_VIP_IPV6 = "2001:db8::53"
 CLIENT_ADDRESS = "198.51.100.10"
+CLIENT_ADDRESS_IPV6 = "fd00:c::10"
 MTU = 1600
 QUEUES = 4  # of every NIC
 # Partial checksums and merged packets of a sender reach XDP as they are on veth.
@@ -48,6 +51,11 @@ def fluxpin_path():
     ).resolve()
 
 
+def host_prefix(address):
+    """The prefix that holds this address alone."""
+    return f"{address}/{128 if ':' in address else 32}"
+
+
 class Lab:
     """The namespaces `client`, `router`, `lb` (all of them: `balancers`) and `backends`.
 
@@ -58,6 +66,8 @@ class Lab:
     vips: addresses that the router sends to the load balancer and the backends have on lo.
     endpoint: mode in which the endpoint program is attached on each backend, or None for not.
     servers: whether nginx and the UDP echo server run on each backend.
+    ipv6: whether every address has an IPv6 one beside it (ipv6_address; http_vip_ipv6 and
+        dns_vip_ipv6); without it, the namespaces do not speak IPv6 at all.
     """
 
     def __init__(
@@ -68,12 +78,18 @@ class Lab:
         vips=(HTTP_VIP, DNS_VIP),
         endpoint="auto",
         servers=True,
+        ipv6=False,
     ):
         self.id = new_identity()
         self.directory = pathlib.Path(tempfile.gettempdir()) / self.id
         self.http_vip = HTTP_VIP
         self.dns_vip = DNS_VIP
+        self.http_vip_ipv6 = HTTP_VIP_IPV6
+        self.dns_vip_ipv6 = DNS_VIP_IPV6
         self.vips = list(vips)
+        self.ipv6 = ipv6
+        if ipv6:
+            self.vips += [HTTP_VIP_IPV6, DNS_VIP_IPV6]
         self.fluxpin = fluxpin_path()
         self.namespaces = []
         self.backends = []
@@ -140,7 +156,7 @@ class Lab:
         self.route_vips([self.lb])
         if self._servers:
             for backend in self.backends:
-                servers.start(backend, self.vips)
+                servers.start(backend, self.vips, self.ipv6)
             for backend in self.backends:
                 wait_until(lambda: self._answers(backend), 10, f"{backend.name_in_pool} server")
 
@@ -155,9 +171,18 @@ class Lab:
         namespace = Namespace(self.id, role, directory)
         self.namespaces.append(namespace)
         namespace.sysctl(
-            # No packet that a test did not ask for.
-            net__ipv6__conf__all__disable_ipv6=1,
-            net__ipv6__conf__default__disable_ipv6=1,
+            # No packet that a test did not ask for; of IPv6 none at all, or else what neighbours
+            # need, who ask from link-local addresses.
+            net__ipv6__conf__all__disable_ipv6=0 if self.ipv6 else 1,
+            net__ipv6__conf__default__disable_ipv6=0 if self.ipv6 else 1,
+            net__ipv6__conf__all__accept_ra=0,
+            net__ipv6__conf__default__accept_ra=0,
+            net__ipv6__conf__default__accept_dad=0,
+            net__ipv6__conf__default__dad_transmits=0,
+            net__ipv6__conf__default__router_solicitations=0,
+            # Groups are reported twice within this many milliseconds, and then no more.
+            net__ipv6__conf__default__mldv1_unsolicited_report_interval=10,
+            net__ipv6__conf__default__mldv2_unsolicited_report_interval=10,
             # DSR is asymmetric: the router sees a VIP as a source on the backends' side.
             net__ipv4__conf__all__rp_filter=0,
             net__ipv4__conf__default__rp_filter=0,
@@ -186,12 +211,26 @@ class Lab:
         )
         self.router.ip(
             f"link add br0 mtu {MTU} type bridge stp_state 0 mcast_snooping 0 forward_delay 0",
-            "addr add 10.1.0.1/24 dev br0",
+            *self._addresses("br0", "10.1.0.1/24", "fd00:1::1/64"),
             "link set br0 up",
         )
+        if self.ipv6:
+            self.router.sysctl(
+                net__ipv6__conf__all__forwarding=1, net__ipv6__fib_multipath_hash_policy=1
+            )
+
+    def _addresses(self, interface, ipv4, ipv6):
+        """Lines of ip(8) that give an interface its addresses."""
+        return [f"addr add {each} dev {interface}" for each in [ipv4, ipv6][: 1 + self.ipv6]]
+
+    def _gateway(self, ipv4, ipv6, more=""):
+        """Lines of ip(8) for the default routes."""
+        gateways = [ipv4, ipv6][: 1 + self.ipv6]
+        return [f"route add default via {each} {more}" for each in gateways]
 
     def _build_client(self):
         self.client.address = CLIENT_ADDRESS
+        self.client.ipv6_address = CLIENT_ADDRESS_IPV6
         # With several, the queue on which the client sends would decide on which one the router
         # does (skb_tx_hash in the kernel); with one, the router takes a hash of the flow.
         self._link(self.client, "client", 1500, back=1)
@@ -199,38 +238,55 @@ class Lab:
         self.client.sysctl(
             net__core__txrehash=0, net__ipv4__ip_local_port_range="1024 65535"
         )
-        self.client.ip(f"addr add {CLIENT_ADDRESS}/24 dev eth0")
-        self.router.ip("addr add 198.51.100.1/24 dev client", "link set client up")
-        self.client.ip("route add default via 198.51.100.1")
+        self.client.ip(
+            *self._addresses("eth0", f"{CLIENT_ADDRESS}/24", f"{CLIENT_ADDRESS_IPV6}/64")
+        )
+        self.router.ip(
+            *self._addresses("client", "198.51.100.1/24", "fd00:c::1/64"), "link set client up"
+        )
+        self.client.ip(*self._gateway("198.51.100.1", "fd00:c::1"))
 
     def _build_balancer(self, number):
         name = "lb" if number == 1 else f"lb{number}"
         network = f"10.0.{number - 1}"
+        ipv6_network = "fd00::" if number == 1 else f"fd00:0:0:{number - 1}::"
         balancer = self._namespace(name)
         balancer.address = f"{network}.5"
+        balancer.ipv6_address = f"{ipv6_network}5"
         self._link(balancer, name, MTU, to=self.queues)
-        balancer.ip(f"addr add {balancer.address}/24 dev eth0")
-        self.router.ip(f"addr add {network}.1/24 dev {name}", f"link set {name} up")
-        balancer.ip(f"route add default via {network}.1")
+        balancer.ip(
+            *self._addresses("eth0", f"{balancer.address}/24", f"{balancer.ipv6_address}/64")
+        )
+        self.router.ip(
+            *self._addresses(name, f"{network}.1/24", f"{ipv6_network}1/64"),
+            f"link set {name} up",
+        )
+        balancer.ip(*self._gateway(f"{network}.1", f"{ipv6_network}1"))
         self.balancers.append(balancer)
 
     def _build_backend(self, number):
         backend = self._namespace(f"b{number}")
         backend.name_in_pool = f"web-{number}"
         backend.address = f"10.1.0.{10 + number}"
+        backend.ipv6_address = f"fd00:1::{10 + number}"
         backend.router_port = f"b{number}"
         self._link(backend, backend.router_port, MTU)
-        self.router.ip(f"link set {backend.router_port} master br0", "link set b%d up" % number)
+        # A port of the bridge has no addresses of its own.
+        self.router.ip(
+            f"link set {backend.router_port} addrgenmode none",
+            f"link set {backend.router_port} master br0",
+            f"link set {backend.router_port} up",
+        )
         backend.sysctl(
             # The VIPs are on lo of every backend: none of them may claim one by ARP.
             net__ipv4__conf__all__arp_ignore=1,
             net__ipv4__conf__all__arp_announce=2,
         )
         backend.ip(
-            f"addr add {backend.address}/24 dev eth0",
-            *(f"addr add {vip}/32 dev lo" for vip in self.vips),
+            *self._addresses("eth0", f"{backend.address}/24", f"{backend.ipv6_address}/64"),
+            *(f"addr add {host_prefix(vip)} dev lo" for vip in self.vips),
             # Answers go to clients beyond links of 1500.
-            "route add default via 10.1.0.1 mtu 1500",
+            *self._gateway("10.1.0.1", "fd00:1::1", "mtu 1500"),
         )
         if self._endpoint:
             mode = ["--mode", self._endpoint]
@@ -241,9 +297,13 @@ class Lab:
 
     def route_vips(self, balancers):
         """Sends the VIPs to these load balancers (ECMP where there are several), or nowhere."""
-        hops = " ".join(f"nexthop via {balancer.address}" for balancer in balancers)
         for vip in self.vips:
-            self.router.ip(f"route replace {vip}/32 {hops}" if hops else f"route del {vip}/32")
+            hops = " ".join(
+                f"nexthop via {balancer.ipv6_address if ':' in vip else balancer.address}"
+                for balancer in balancers
+            )
+            vip = host_prefix(vip)
+            self.router.ip(f"route replace {vip} {hops}" if hops else f"route del {vip}")
 
     def steer(self, queue=None, balancer=None):
         """Sends everything to one queue of a load balancer's NIC; None: by a hash of the flow."""

@@ -34,14 +34,14 @@ http {{
     sendfile on;
     reset_timedout_connection on;
     server {{
-        listen 80 backlog=4096;
+        listen 80 backlog=4096;{listen_ipv6}
         location = /id {{ return 200 "{name}\\n"; }}
         location = /large {{ root {directory}; }}
         # Through a proxy, because that reads the whole body.
         location = /upload {{ proxy_pass http://127.0.0.1:8081; }}
     }}
     server {{
-        listen {address}:{health_port};
+        listen {address}:{health_port};{listen_health_ipv6}
         location = /healthz {{ return 200 "ok\\n"; }}
         location = /id {{ return 200 "{name}\\n"; }}
     }}
@@ -54,7 +54,7 @@ http {{
 """
 
 
-def start(backend, vips):
+def start(backend, vips, ipv6=False):
     """Starts both in the backend's namespace; they end with it. Stores them on the backend."""
     with open(backend.directory / "large", "wb") as large:
         large.truncate(LARGE_SIZE)
@@ -65,6 +65,8 @@ def start(backend, vips):
             name=backend.name_in_pool,
             address=backend.address,
             health_port=HEALTH_PORT,
+            listen_ipv6=" listen [::]:80 backlog=4096;" if ipv6 else "",
+            listen_health_ipv6=f" listen [{backend.ipv6_address}]:{HEALTH_PORT};" if ipv6 else "",
         )
     )
     log = open(backend.directory / "servers.log", "a")

@@ -52,6 +52,21 @@ def test_datagrams_reach_every_backend(lab, standin):
     assert (report["flows"], len(report["by_backend"])) == (200, 3)
 
 
+def test_ipv6_when_asked(lab):
+    """Neighbours, routes and servers; and none of it where nobody asked."""
+    assert not any("inet6" in str(each.ip_json("addr")) for each in lab.namespaces)
+    with Lab(backends=1, endpoint=None, ipv6=True) as built:
+        backend = built.backends[0]
+        for namespace in (built.lb, backend):
+            built.client.run(["ping", "-c1", "-W2", namespace.ipv6_address])
+        for vip in (built.http_vip_ipv6, built.dns_vip_ipv6):
+            route = built.router.ip_json(f"-6 route get {vip}")[0]
+            assert route["gateway"] == built.lb.ipv6_address
+        built.router.ip(f"route replace {built.http_vip_ipv6}/128 via {backend.ipv6_address}")
+        page = built.client.output(["curl", "-s", "-m5", f"http://[{built.http_vip_ipv6}]/id"])
+        assert page == "web-1\n"
+
+
 def test_full_size_segments_in_both_directions(lab, standin):
     report = lab.load("upload", lab.http_vip, "--size", 2000000, "--parallel", 3).result()
     assert (report["ok"], report["failed"], report["bytes"]) == (3, [], 6000000)

@@ -11,7 +11,8 @@ def main():
     port = int(sys.argv[2])
     selector = selectors.DefaultSelector()
     for address in sys.argv[3:]:
-        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        server = socket.socket(family, socket.SOCK_DGRAM)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         # Answers must leave with the VIP as their source, hence one socket per address.
         server.bind((address, port))
