@@ -40,6 +40,13 @@ static bool is_better(const struct vip *a, const struct vip *b)
 	return a->protocol != 0 && b->protocol == 0;
 }
 
+/* A short IPv6 prefix does not hold the mapped form of IPv4 addresses. */
+static bool same_family(const struct prefix *prefix, const struct address *address)
+{
+	return (prefix->length >= 96 && address_is_ipv4(&prefix->address)) ==
+	       address_is_ipv4(address);
+}
+
 static enum vip_match model_find(const struct vip *vips, uint32_t count,
 				 const struct address *address, uint8_t protocol, uint16_t port,
 				 uint16_t *index)
@@ -50,7 +57,7 @@ static enum vip_match model_find(const struct vip *vips, uint32_t count,
 	for (uint32_t i = 0; i < count; i++) {
 		const struct vip *vip = &vips[i];
 
-		if (!covers(&vip->prefix, address))
+		if (!same_family(&vip->prefix, address) || !covers(&vip->prefix, address))
 			continue;
 		if (match == VIP_MATCH_NONE)
 			match = VIP_MATCH_ADDRESS;
