@@ -87,7 +87,10 @@ static enum explained_match match(const struct vip_configuration *vip,
 {
 	struct address masked = address_mask(&flow->destination, vip->prefix.length);
 
-	if (!address_equal(&masked, &vip->prefix.address))
+	/* IPv4 addresses are mapped into ::/0, but not meant by it; see vip_table.h. */
+	if (address_is_ipv4(&flow->destination) != address_is_ipv4(&vip->prefix.address) ||
+	    address_is_link_or_group(&flow->destination) ||
+	    !address_equal(&masked, &vip->prefix.address))
 		return EXPLAINED_OTHER_ADDRESS;
 	if (vip->protocol != 0 && vip->protocol != flow->protocol)
 		return EXPLAINED_OTHER_PROTOCOL;

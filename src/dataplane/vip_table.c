@@ -180,9 +180,13 @@ static uint32_t find_vip(const struct vip_table *table, uint32_t group, uint8_t 
 enum vip_match vip_table_find(const struct vip_table *table, const struct address *destination,
 			      uint8_t protocol, uint16_t port, const struct vip **vip)
 {
-	const struct lengths *lengths = address_is_ipv4(destination) ? &table->ipv4 : &table->ipv6;
+	const struct lengths *lengths = &table->ipv6;
 	enum vip_match match = VIP_MATCH_NONE;
 
+	if (address_is_ipv4(destination))
+		lengths = &table->ipv4;
+	else if (address_is_link_or_group(destination))
+		return VIP_MATCH_NONE;
 	for (uint32_t i = 0; i < lengths->count; i++) {
 		uint8_t length = lengths->values[i];
 		struct address masked =
