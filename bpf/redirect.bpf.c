@@ -43,10 +43,13 @@ static __always_inline bool is_for_vip(struct xdp_md *context)
 	void *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
 	struct redirect_prefix key = { .length = 128 };
 	struct ethhdr *ethernet = data;
+	bool is_ipv4;
+	__u8 *value;
 
 	if ((void *)(ethernet + 1) > end)
 		return false;
-	if (ethernet->h_proto == bpf_htons(ETH_P_IP)) {
+	is_ipv4 = ethernet->h_proto == bpf_htons(ETH_P_IP);
+	if (is_ipv4) {
 		struct iphdr *ip = (void *)(ethernet + 1);
 
 		if ((void *)(ip + 1) > end)
@@ -60,10 +63,15 @@ static __always_inline bool is_for_vip(struct xdp_md *context)
 		if ((void *)(ip + 1) > end)
 			return false;
 		__builtin_memcpy(key.address, &ip->daddr, 16);
+		/* Link-local and multicast addresses are never a VIP's (vip_table.h). */
+		if (key.address[0] == 0xff ||
+		    (key.address[0] == 0xfe && (key.address[1] & 0xc0) == 0x80))
+			return false;
 	} else {
 		return false;
 	}
-	return bpf_map_lookup_elem(&vips, &key) != NULL;
+	value = bpf_map_lookup_elem(&vips, &key);
+	return value && *value == is_ipv4;
 }
 
 SEC("xdp")

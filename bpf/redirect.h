@@ -8,7 +8,11 @@
 /* The program's name in the kernel, by which a start finds what a killed daemon left. */
 #define REDIRECT_PROGRAM_NAME "fluxpin_redir"
 
-/* Key of the VIP trie: length in bits of the 16-byte form, IPv4 mapped (address.h). */
+/*
+ * Key of the VIP trie: length in bits of the 16-byte form, IPv4 mapped (address.h). The value is 1
+ * for prefixes of IPv4 and 0 for those of IPv6: a short one such as ::/0 holds the mapped
+ * addresses, too, but does not mean them.
+ */
 struct redirect_prefix {
 	__u32 length;
 	__u8 address[16];

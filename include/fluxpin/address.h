@@ -52,6 +52,14 @@ static inline bool address_equal(const struct address *a, const struct address *
 	return a->halves[0] == b->halves[0] && a->halves[1] == b->halves[1];
 }
 
+/* Whether the address is an IPv6 one that means something on one link or to a group only:
+ * link-local unicast (RFC 4291 section 2.5.6) or multicast (2.7). */
+static inline bool address_is_link_or_group(const struct address *address)
+{
+	return address->bytes[0] == 0xff ||
+	       (address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80);
+}
+
 /* Whether all 16 bytes are zero: "::", used for "not set". */
 static inline bool address_is_zero(const struct address *address)
 {

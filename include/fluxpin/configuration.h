@@ -20,6 +20,7 @@
 #include <stdio.h>
 
 #include <fluxpin/address.h>
+#include <fluxpin/encapsulation.h>
 
 /* Limits, also named in the messages. Backend and VIP indexes are 16 bits wide on the packet path.
  */
@@ -42,13 +43,6 @@ enum xdp_mode {
 	XDP_MODE_ZEROCOPY, /* native XDP and zero-copy sockets */
 	XDP_MODE_COPY,	   /* native XDP and copying sockets */
 	XDP_MODE_GENERIC,  /* "skb": generic XDP and copying sockets */
-};
-
-enum encapsulation {
-	ENCAPSULATION_GRE,
-	ENCAPSULATION_IPIP,
-	ENCAPSULATION_GUE,
-	ENCAPSULATION_L2,
 };
 
 enum health_check_type {
@@ -109,6 +103,7 @@ struct backend_configuration {
 struct pool_configuration {
 	char *name; /* unique */
 	enum encapsulation encapsulation;
+	bool udp_checksum;   /* of GUE */
 	uint32_t table_size; /* M, a prime above the number of backends, at most 2^24 */
 	struct health_check_configuration health_check;
 	struct backend_configuration *backends; /* in the order of the file */

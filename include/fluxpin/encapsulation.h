@@ -2,11 +2,19 @@
 /*
  * Encapsulation: an outer header, prepared per backend by the control thread and copied in front
  * of each packet by the worker, over the old Ethernet header and the headroom. The inner packet is
- * never touched.
+ * never touched. Every encapsulation carries both families of inner packets, over either family.
  *
- * The outer IPv4 header: TTL 64, DF set with identification 0 (RFC 6864 section 4.1), DSCP and ECN
- * copied from the inner header (RFC 2983, RFC 6040 section 4.1), no options. GRE: RFC 2784 with
- * neither checksum nor key, four bytes.
+ * Outer IPv4: TTL 64, DF set with identification 0 (RFC 6864 section 4.1), no options. Outer IPv6:
+ * hop limit 64, flow label 0, no extension headers. DSCP and ECN are copied from the inner header
+ * (RFC 2983, RFC 6040 section 4.1).
+ *
+ *     gre    RFC 2784, neither checksum nor key: 4 bytes
+ *     ipip   IPv4 in IPv4 (RFC 2003), IPv6 in IPv6 and IPv4 in IPv6 (RFC 2473), IPv6 in IPv4
+ *            (RFC 4213): nothing between the headers
+ *     gue    variant 0 of draft-ietf-intarea-gue over UDP port 6080, no options: 8 + 4 bytes. The
+ *            source port is of the flow hash, 49152 to 65535. The UDP checksum is 0, as RFC 6935
+ *            and 6936 allow over IPv6, unless it is asked for.
+ *     l2     no outer header: the frame goes to the backend's MAC address
  */
 #ifndef FLUXPIN_ENCAPSULATION_H
 #define FLUXPIN_ENCAPSULATION_H
@@ -14,10 +22,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <fluxpin/address.h>
 #include <fluxpin/packet.h>
 
-#define ENCAPSULATION_GRE_IPV4_OVERHEAD 24 /* IPv4 and GRE headers, bytes */
-#define ENCAPSULATION_MAX_HEADER	96 /* Ethernet included */
+#define ENCAPSULATION_MAX_HEADER 96 /* Ethernet included */
+
+enum encapsulation {
+	ENCAPSULATION_GRE,
+	ENCAPSULATION_IPIP,
+	ENCAPSULATION_GUE,
+	ENCAPSULATION_L2,
+};
 
 enum destination_state {
 	DESTINATION_ABSENT,	/* the index is not in use */
@@ -27,7 +42,7 @@ enum destination_state {
 
 /*
  * How to reach one backend through one interface. The first cache line holds all that a hit
- * reads for IPv4. Immutable once published.
+ * reads for outer IPv4. Immutable once published.
  */
 struct destination {
 	uint16_t generation;   /* of this backend index */
@@ -36,20 +51,37 @@ struct destination {
 	uint8_t header_length; /* bytes of `header` in use, Ethernet included */
 	uint16_t packet_limit; /* the largest inner IP packet in bytes that the egress MTU holds */
 	uint32_t checksum;     /* partial sum of the outer IPv4 header without length and TOS */
-	uint8_t header[ENCAPSULATION_MAX_HEADER];
+	uint8_t encapsulation; /* enum encapsulation */
+	bool is_ipv6;	       /* the outer header's family */
+	bool udp_checksum;     /* GUE: compute it */
+	uint8_t header[ENCAPSULATION_MAX_HEADER]; /* for an IPv4 packet inside */
 } __attribute__((aligned(64)));
 
+/* What a prepared header is made from. */
+struct encapsulation_path {
+	enum encapsulation encapsulation;
+	struct address source; /* of the same family as the destination */
+	struct address destination;
+	uint8_t source_mac[6]; /* as on the wire */
+	uint8_t next_hop_mac[6];
+	uint32_t mtu; /* of the egress, bytes of IP packet */
+	bool udp_checksum;
+};
+
 /*
- * Prepares the header for GRE over IPv4: addresses in network order, MACs as on the wire, mtu of
- * the egress in bytes. Leaves generation and pool alone; sets the state to READY. Thread: control.
+ * Prepares the header. Leaves generation and pool alone; sets the state to READY. Thread: control.
  */
-void encapsulation_prepare_gre_ipv4(struct destination *destination, const uint8_t source_mac[6],
-				    const uint8_t next_hop_mac[6], uint32_t source_be,
-				    uint32_t destination_be, uint32_t mtu);
+void encapsulation_prepare(struct destination *destination, const struct encapsulation_path *path);
+
+/*
+ * Bytes that the encapsulation adds to an IP packet: 0 for l2. `is_ipv6`: the outer family.
+ * Thread: any.
+ */
+uint32_t encapsulation_overhead(enum encapsulation encapsulation, bool is_ipv6);
 
 /*
  * Encapsulates the packet in place: frame.data, address, length and headroom are moved to the new
- * Ethernet header; link padding is left off. Thread: worker.
+ * Ethernet header, l4_offset along with them; link padding is left off. Thread: worker.
  * Returns false with packet->reason set (EXCEEDS_MTU, NO_HEADROOM); the frame is then unchanged.
  */
 bool encapsulation_apply(struct packet *packet, const struct destination *destination);

@@ -4,7 +4,8 @@
  * same hash_seed computes the same value, whatever its host, byte order or version.
  *
  * The canonical IPv4 5-tuple is 16 bytes: source address, destination address, source port,
- * destination port, all in network order, the protocol, and three zero bytes.
+ * destination port, all in network order, the protocol, and three zero bytes. That of IPv6 is 40
+ * bytes: the two addresses, the ports, the protocol, and three zero bytes.
  *
  * Uses of the 64 bits: Maglev slot from the upper 32, connection bucket from the lower ones, and
  * all of them as the connection's signature.
@@ -16,6 +17,10 @@
 
 /* Thread: any. */
 uint64_t flow_hash_ipv4(uint32_t source_be, uint32_t destination_be, uint16_t source_port_be,
+			uint16_t destination_port_be, uint8_t protocol, uint64_t seed);
+
+/* The same for IPv6; `addresses` are source and destination, 32 bytes as in the header. */
+uint64_t flow_hash_ipv6(const uint8_t addresses[static 32], uint16_t source_port_be,
 			uint16_t destination_port_be, uint8_t protocol, uint64_t seed);
 
 #endif

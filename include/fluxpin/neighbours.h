@@ -35,6 +35,7 @@ enum next_hop_state {
 	NEXT_HOP_LOCAL,	   /* the destination is an address of this host, or broadcast/multicast */
 	NEXT_HOP_OTHER_INTERFACE, /* the route leaves by another interface */
 	NEXT_HOP_NO_NEIGHBOUR,	  /* ARP or ND has not (yet, or no longer) an answer */
+	NEXT_HOP_OFF_LINK,	  /* behind a router, which its user's encapsulation cannot have */
 };
 
 struct next_hop {

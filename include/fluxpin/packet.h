@@ -4,8 +4,8 @@
  * written to the frame and nothing outside [data, data + length) is read.
  *
  * Only what is needed to know the destination is checked here (Ethernet, IPv4: RFC 791 section
- * 3.1). The TCP and UDP headers are checked by packet_parse_transport, when the packet turned out
- * to be for a VIP: what is not for a VIP is the kernel's to judge.
+ * 3.1, IPv6: RFC 8200 section 3). The TCP and UDP headers are checked by packet_check_transport,
+ * when the packet turned out to be for a VIP: what is not for a VIP is the kernel's to judge.
  *
  * Thread: worker. No function here blocks or allocates.
  */
@@ -15,25 +15,28 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <fluxpin/address.h>
 #include <fluxpin/port.h>
 #include <fluxpin/verdict.h>
 
 #define ETHERNET_HEADER_LENGTH 14
 #define IPV4_HEADER_LENGTH     20 /* without options */
+#define IPV6_HEADER_LENGTH     40
 
 enum packet_kind {
 	PACKET_MALFORMED, /* drop for packet->reason */
-	PACKET_OTHER,	  /* not IPv4, or not addressed to this station: for the kernel */
+	PACKET_OTHER,	  /* not IP, or not addressed to this station: for the kernel */
 	PACKET_IPV4,
+	PACKET_IPV6,
 };
 
 /* One packet of a batch, from parsing to its verdict. One cache line, owned by the worker. */
 struct packet {
 	struct frame frame;
 	uint64_t hash;	    /* of the flow; set once the packet is known to be for a VIP */
-	uint32_t source_be; /* IPv4 addresses and ports, network order */
+	uint32_t source_be; /* IPv4 addresses, network order; those of IPv6 stay in the frame */
 	uint32_t destination_be;
-	uint16_t source_port_be; /* 0 for what has no ports */
+	uint16_t source_port_be; /* network order; 0 for what has no ports */
 	uint16_t destination_port_be;
 	uint16_t l3_offset; /* from data */
 	uint16_t l4_offset;
@@ -46,6 +49,7 @@ struct packet {
 	uint8_t reason;	       /* enum drop_reason, when dropped */
 	uint16_t backend;      /* index, when forwarded */
 	uint16_t vip;	       /* index */
+	bool is_ipv6;
 } __attribute__((aligned(64)));
 
 #define TCP_FLAG_FIN 0x01
@@ -61,7 +65,19 @@ struct packet {
 enum packet_kind packet_parse(struct packet *packet, const uint8_t *mac);
 
 /*
- * Reads ports and TCP flags of a PACKET_IPV4 that is no fragment, if they lie within the packet.
+ * Walks the extension headers of a PACKET_IPV6 (RFC 8200 section 4: hop-by-hop, routing, fragment,
+ * destination options; at most 8) up to the transport header, or one that ends the walk. Sets
+ * protocol, l4_offset and is_fragment; an atomic fragment (RFC 6946) is none.
+ * Returns false with packet->reason set when the chain is cut off or longer.
+ */
+bool packet_walk_extensions(struct packet *packet);
+
+/* The destination in the form of address.h; the source and destination of IPv6, 32 bytes. */
+struct address packet_destination(const struct packet *packet);
+const uint8_t *packet_ipv6_addresses(const struct packet *packet);
+
+/*
+ * Reads ports and TCP flags of an IP packet that is no fragment, if they lie within the packet.
  * Returns false when they do not (the ports are then 0).
  */
 bool packet_parse_ports(struct packet *packet);
@@ -73,7 +89,7 @@ bool packet_parse_ports(struct packet *packet);
  */
 bool packet_check_transport(struct packet *packet);
 
-/* The Internet checksum (RFC 1071) of `length` bytes (even), as it lies in memory; 0 when a header
+/* The Internet checksum (RFC 1071) of `length` bytes, as it lies in memory; 0 when a header
  * that contains a right checksum is summed. */
 uint16_t packet_checksum(const void *data, uint32_t length);
 

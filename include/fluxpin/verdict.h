@@ -14,6 +14,11 @@
 	X(IPV4_HEADER, "ipv4_header", "the version is not 4 or the header length is below 20")    \
 	X(IPV4_LENGTH, "ipv4_length", "the total length is below the header or beyond the frame") \
 	X(IPV4_CHECKSUM, "ipv4_checksum", "the IPv4 header checksum is wrong")                    \
+	X(IPV6_TRUNCATED, "ipv6_truncated", "the frame ends inside the IPv6 header")              \
+	X(IPV6_HEADER, "ipv6_header", "the version is not 6")                                     \
+	X(IPV6_LENGTH, "ipv6_length", "the payload length is beyond the frame, or a jumbogram's") \
+	X(IPV6_EXTENSION, "ipv6_extension",                                                       \
+	  "to a VIP: an extension header is cut off, or there are more than 8")                   \
 	X(TCP_HEADER, "tcp_header", "to a VIP: the TCP header is cut off or its offset is wrong") \
 	X(UDP_HEADER, "udp_header", "to a VIP: the UDP header is cut off or its length is wrong") \
 	X(FRAGMENT, "fragment", "to a VIP: a fragment, whose flow cannot be told")                \

@@ -3,6 +3,9 @@
  * The VIP table: which VIP, if any, a packet's destination belongs to. Where several match, the
  * longest prefix wins, then an exact port over port 0, then a protocol over any.
  *
+ * IPv4 addresses are in no IPv6 prefix, however short, and link-local and multicast IPv6 addresses
+ * in none at all: a VIP for ::/0 must not take the network's own traffic.
+ *
  * Immutable once built: a hash table of prefixes, looked up once for each prefix length in use (so
  * one probe tells that an address is no VIP), and one of the services of those prefixes.
  */

@@ -57,6 +57,9 @@ static int print_text(const struct configuration *configuration,
 {
 	const struct vip_configuration *vip = &configuration->vips[explanation->vip];
 	const struct pool_configuration *pool;
+	const struct address *outer_source = explanation->destination.is_ipv6
+						     ? &configuration->source_ipv6
+						     : &configuration->source_ipv4;
 	char text[HEADER_TEXT_SIZE], source[ADDRESS_TEXT_SIZE], address[ADDRESS_TEXT_SIZE];
 
 	print_vips(configuration, explanation);
@@ -76,9 +79,8 @@ static int print_text(const struct configuration *configuration,
 	       address_format(&pool->backends[explanation->backend].address, address),
 	       pool->backends[explanation->backend].weight);
 	printf("outer     %s, source %s, %u bytes: %s\n", encapsulation_name(pool->encapsulation),
-	       address_is_zero(&configuration->source_ipv4)
-		       ? "of the interface"
-		       : address_format(&configuration->source_ipv4, source),
+	       address_is_zero(outer_source) ? "of the interface"
+					     : address_format(outer_source, source),
 	       explanation->destination.header_length - ETHERNET_HEADER_LENGTH, text);
 	puts("verdict   forward (total length, TOS and checksum are set per packet)");
 	return EXIT_DONE;
@@ -200,10 +202,6 @@ int command_explain(int argc, char **argv)
 	if (explain_parse(argv[optind], &flow, &error) != 0) {
 		fprintf(stderr, "fluxpin explain: \"%s\": %s\n", argv[optind], error);
 		return EXIT_USAGE;
-	}
-	if (!address_is_ipv4(&flow.source)) {
-		fputs("fluxpin explain: this version does not balance IPv6\n", stderr);
-		return EXIT_FAILED;
 	}
 	return explain(file, &flow, is_json);
 }

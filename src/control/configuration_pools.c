@@ -171,14 +171,15 @@ static void read_pool(struct reader *reader, const struct value *element,
 	static const struct key keys[] = {
 		{ "name", KEY_STRING, true },	      { "encapsulation", KEY_STRING, false },
 		{ "table_size", KEY_INTEGER, false }, { "health_check", KEY_GROUP, false },
-		{ "backends", KEY_LIST, true },
+		{ "backends", KEY_LIST, true },	      { "udp_checksum", KEY_BOOLEAN, false },
 	};
 	enum {
 		NAME,
 		ENCAPSULATION,
 		TABLE_SIZE,
 		HEALTH_CHECK,
-		BACKENDS
+		BACKENDS,
+		UDP_CHECKSUM
 	};
 	struct value values[COUNT_OF(keys)];
 	uint32_t choice = ENCAPSULATION_GRE;
@@ -195,6 +196,7 @@ static void read_pool(struct reader *reader, const struct value *element,
 	value_choice(reader, &values[ENCAPSULATION], encapsulation_names,
 		     COUNT_OF(encapsulation_names), &choice);
 	pool->encapsulation = (enum encapsulation)choice;
+	value_boolean(&values[UDP_CHECKSUM], &pool->udp_checksum);
 	configuration_read_health_check(reader, &values[HEALTH_CHECK], &pool->health_check);
 	read_backends(reader, &values[BACKENDS], pool, total);
 	read_table_size(reader, &values[TABLE_SIZE], pool);

@@ -16,37 +16,17 @@ static struct position value_position(const struct reader *reader, const struct 
 static void check_pool(struct reader *reader, const struct pool_configuration *pool,
 		       const struct node *node)
 {
-	const struct node *nodes = reader->tree->nodes;
 	const struct node *check = node_find(reader, node, "health_check");
-	const struct node *backends = node_find(reader, node, "backends");
-	uint32_t i = 0;
 
-	if (pool->encapsulation != ENCAPSULATION_GRE)
-		reader_error(
-			reader, value_position(reader, node, "encapsulation"),
-			"encapsulation \"%s\" is not supported by this version yet, only \"gre\"",
-			encapsulation_name(pool->encapsulation));
 	if (check && pool->health_check.type != HEALTH_CHECK_NONE)
 		reader_warn(reader, value_position(reader, check, "type"),
 			    "health checks are not run by this version yet: every backend counts "
 			    "as healthy");
-	if (!backends || pool->backend_count != backends->child_count)
-		return;
-	for (uint32_t child = backends->first_child; child != 0; child = nodes[child].next, i++) {
-		const struct address *address = &pool->backends[i].address;
-
-		if (!address_is_zero(address) && !address_is_ipv4(address))
-			reader_error(reader, value_position(reader, &nodes[child], "address"),
-				     "IPv6 backends are not supported by this version yet");
-	}
 }
 
 static void check_vip(struct reader *reader, const struct vip_configuration *vip,
 		      const struct node *node)
 {
-	if (!address_is_ipv4(&vip->prefix.address))
-		reader_error(reader, value_position(reader, node, "address"),
-			     "IPv6 VIPs are not supported by this version yet");
 	if (!vip->fragments)
 		reader_warn(reader, value_position(reader, node, "fragments"),
 			    "\"fragments\" has no effect in this version yet");

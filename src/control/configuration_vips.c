@@ -65,7 +65,7 @@ static bool read_prefix(struct reader *reader, const struct value *value, struct
 {
 	char host[ADDRESS_TEXT_SIZE], suggestion[ADDRESS_TEXT_SIZE];
 	struct position position;
-	const char *text, *objection;
+	const char *text, *objection = NULL;
 	int status;
 
 	if (!value_string(value, &text))
@@ -91,7 +91,10 @@ static bool read_prefix(struct reader *reader, const struct value *value, struct
 			     text);
 		return false;
 	}
-	objection = prefix->length == 128 ? address_objection(&prefix->address) : NULL;
+	if (prefix->length == 128 || address_is_link_or_group(&prefix->address))
+		objection = address_objection(&prefix->address);
+	if (!objection && address_is_link_or_group(&prefix->address))
+		objection = "a link-local address";
 	if (objection) {
 		reader_error(reader, position, "\"address\" cannot be %s, found \"%.63s\"",
 			     objection, text);

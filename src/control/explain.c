@@ -87,7 +87,10 @@ static enum explained_match match(const struct vip_configuration *vip,
 {
 	struct address masked = address_mask(&flow->destination, vip->prefix.length);
 
-	if (!address_equal(&masked, &vip->prefix.address))
+	/* IPv4 addresses are mapped into ::/0, but not meant by it; see vip_table.h. */
+	if (address_is_ipv4(&flow->destination) != address_is_ipv4(&vip->prefix.address) ||
+	    address_is_link_or_group(&flow->destination) ||
+	    !address_equal(&masked, &vip->prefix.address))
 		return EXPLAINED_OTHER_ADDRESS;
 	if (vip->protocol != 0 && vip->protocol != flow->protocol)
 		return EXPLAINED_OTHER_PROTOCOL;
@@ -109,6 +112,20 @@ static void choose_backend(const struct forwarding_tables *tables,
 	}
 }
 
+static uint64_t hash_flow(const struct explained_flow *flow, uint64_t seed)
+{
+	uint16_t source_port_be = htons(flow->source_port);
+	uint16_t destination_port_be = htons(flow->destination_port);
+	uint8_t addresses[32];
+
+	if (address_is_ipv4(&flow->destination))
+		return flow_hash_ipv4(flow->source.words_be[3], flow->destination.words_be[3],
+				      source_port_be, destination_port_be, flow->protocol, seed);
+	memcpy(addresses, flow->source.bytes, 16);
+	memcpy(addresses + 16, flow->destination.bytes, 16);
+	return flow_hash_ipv6(addresses, source_port_be, destination_port_be, flow->protocol, seed);
+}
+
 static void decide(const struct configuration *configuration,
 		   const struct forwarding_tables *tables, const struct forwarding_state *state,
 		   const struct explained_flow *flow, struct explanation *explanation)
@@ -127,9 +144,7 @@ static void decide(const struct configuration *configuration,
 		if (tables->vip_indexes[i] == vip->index)
 			explanation->vip = i;
 	explanation->vips[explanation->vip] = EXPLAINED_CHOSEN;
-	explanation->hash = flow_hash_ipv4(flow->source.words_be[3], flow->destination.words_be[3],
-					   htons(flow->source_port), htons(flow->destination_port),
-					   flow->protocol, configuration->hash_seed);
+	explanation->hash = hash_flow(flow, configuration->hash_seed);
 	pool = &tables->pools[vip->pool];
 	explanation->slot = maglev_slot(explanation->hash, pool->size);
 	index = pool->slots[explanation->slot];

@@ -6,31 +6,49 @@
 #include <fluxpin/forwarding_builder.h>
 
 /* The outer source address: the operator's, else the one that the route prefers. */
-static uint32_t source_of(const struct configuration *configuration,
-			  const struct next_hop *next_hop, const struct interface *nic)
+static struct address source_of(const struct configuration *configuration,
+				const struct next_hop *next_hop, const struct interface *nic,
+				bool is_ipv4)
 {
+	const struct address *configured =
+		is_ipv4 ? &configuration->source_ipv4 : &configuration->source_ipv6;
 	uint32_t source_be = 0;
 
-	if (!address_is_zero(&configuration->source_ipv4))
-		return configuration->source_ipv4.words_be[3];
-	if (!address_is_zero(&next_hop->source))
-		return next_hop->source.words_be[3];
+	if (!address_is_zero(configured))
+		return *configured;
+	if (!address_is_zero(&next_hop->source) || !is_ipv4)
+		return next_hop->source;
 	if (nic->index != 0)
 		interface_source_ipv4(nic->index, &source_be);
-	return source_be;
+	return address_from_ipv4(source_be);
 }
 
 static void prepare(const struct configuration *configuration, const struct next_hop *next_hop,
-		    const struct interface *nic, const struct address *address,
-		    struct destination *destination)
+		    const struct interface *nic, const struct pool_configuration *pool,
+		    const struct address *address, struct destination *destination)
 {
-	uint32_t mtu = nic->mtu;
+	struct encapsulation_path path = {
+		.encapsulation = pool->encapsulation,
+		.source = source_of(configuration, next_hop, nic, address_is_ipv4(address)),
+		.destination = *address,
+		.mtu = nic->mtu,
+		.udp_checksum = pool->udp_checksum,
+	};
 
-	if (next_hop->mtu != 0 && next_hop->mtu < mtu)
-		mtu = next_hop->mtu;
-	encapsulation_prepare_gre_ipv4(destination, nic->mac, next_hop->mac,
-				       source_of(configuration, next_hop, nic),
-				       address->words_be[3], mtu);
+	memcpy(path.source_mac, nic->mac, sizeof(path.source_mac));
+	memcpy(path.next_hop_mac, next_hop->mac, sizeof(path.next_hop_mac));
+	if (next_hop->mtu != 0 && next_hop->mtu < path.mtu)
+		path.mtu = next_hop->mtu;
+	encapsulation_prepare(destination, &path);
+}
+
+/* Without an outer header only the backend's own MAC address will do, not that of a router. */
+static void require_link(const struct pool_configuration *pool, const struct address *address,
+			 struct next_hop *next_hop)
+{
+	if (pool->encapsulation == ENCAPSULATION_L2 && next_hop->state == NEXT_HOP_RESOLVED &&
+	    !address_equal(&next_hop->gateway, address))
+		next_hop->state = NEXT_HOP_OFF_LINK;
 }
 
 static int resolve_interface(const struct configuration *configuration,
@@ -43,10 +61,10 @@ static int resolve_interface(const struct configuration *configuration,
 
 	for (uint32_t i = 0; i < tables->backend_count; i++) {
 		const struct forwarding_backend *backend = &tables->backends[i];
-		const struct address *address =
-			&configuration->pools[backend->pool].backends[backend->backend].address;
+		const struct pool_configuration *pool = &configuration->pools[backend->pool];
+		const struct address *address = &pool->backends[backend->backend].address;
 		struct destination *destination = &destinations[backend->index];
-		struct next_hop next_hop = { .state = NEXT_HOP_RESOLVED };
+		struct next_hop next_hop = { .state = NEXT_HOP_RESOLVED, .gateway = *address };
 		int error = neighbours == NULL
 				    ? 0
 				    : next_hop_resolve(neighbours, address, nic->index, &next_hop);
@@ -58,9 +76,10 @@ static int resolve_interface(const struct configuration *configuration,
 		destination->generation = backend->generation;
 		destination->pool = (uint16_t)backend->pool;
 		destination->state = DESTINATION_UNRESOLVED;
+		require_link(pool, address, &next_hop);
 		next_hops[i] = (uint8_t)next_hop.state;
 		if (next_hop.state == NEXT_HOP_RESOLVED)
-			prepare(configuration, &next_hop, nic, address, destination);
+			prepare(configuration, &next_hop, nic, pool, address, destination);
 		else
 			state->unresolved++;
 	}

@@ -195,19 +195,31 @@ static struct replay_worker *choose_worker(struct replay *replay,
 {
 	struct packet packet = { .frame = { .data = (uint8_t *)frame->data,
 					    .length = frame->length } };
-	uint64_t hash = 0;
+	uint8_t protocol;
+	uint64_t hash;
 
 	if (replay->options->workers == 1)
 		return &replay->workers[0];
-	if (packet_parse(&packet, NULL) == PACKET_IPV4) {
-		uint8_t protocol = packet.is_fragment ? 0 : packet.protocol;
-
-		if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP)
-			packet_parse_ports(&packet);
-		hash = flow_hash_ipv4(packet.source_be, packet.destination_be,
-				      packet.source_port_be, packet.destination_port_be, protocol,
-				      0);
+	switch (packet_parse(&packet, NULL)) {
+	case PACKET_IPV6:
+		/* A chain that is cut off: as much of the 5-tuple as there is. */
+		packet_walk_extensions(&packet);
+		break;
+	case PACKET_IPV4:
+		break;
+	default:
+		return &replay->workers[0];
 	}
+	if (!packet.is_fragment &&
+	    (packet.protocol == IPPROTO_TCP || packet.protocol == IPPROTO_UDP))
+		packet_parse_ports(&packet);
+	protocol = packet.is_fragment ? 0 : packet.protocol;
+	hash = packet.is_ipv6
+		       ? flow_hash_ipv6(packet_ipv6_addresses(&packet), packet.source_port_be,
+					packet.destination_port_be, protocol, 0)
+		       : flow_hash_ipv4(packet.source_be, packet.destination_be,
+					packet.source_port_be, packet.destination_port_be, protocol,
+					0);
 	return &replay->workers[hash % replay->options->workers];
 }
 

@@ -8,99 +8,277 @@
 #define OUTER_TTL	   64
 #define IPV4_DONT_FRAGMENT 0x4000
 #define GRE_HEADER_LENGTH  4
-#define GRE_IPV4_HEADER	   (ETHERNET_HEADER_LENGTH + IPV4_HEADER_LENGTH + GRE_HEADER_LENGTH)
+#define UDP_HEADER_LENGTH  8
+#define GUE_HEADER_LENGTH  4
+#define GUE_PORT	   6080
+#define ETHERTYPE_IPV4	   0x0800
+#define ETHERTYPE_IPV6	   0x86dd
 
 /* Offsets in the prepared header. */
-#define OUTER_IPV4	   ETHERNET_HEADER_LENGTH
-#define OUTER_TOS	   (OUTER_IPV4 + 1)
-#define OUTER_TOTAL_LENGTH (OUTER_IPV4 + 2)
-#define OUTER_FLAGS	   (OUTER_IPV4 + 6)
-#define OUTER_TTL_OFFSET   (OUTER_IPV4 + 8)
-#define OUTER_PROTOCOL	   (OUTER_IPV4 + 9)
-#define OUTER_CHECKSUM	   (OUTER_IPV4 + 10)
-#define OUTER_SOURCE	   (OUTER_IPV4 + 12)
-#define OUTER_DESTINATION  (OUTER_IPV4 + 16)
-#define GRE		   (OUTER_IPV4 + IPV4_HEADER_LENGTH)
+#define ETHERTYPE	    12
+#define OUTER		    ETHERNET_HEADER_LENGTH
+#define IPV4_TOS	    (OUTER + 1)
+#define IPV4_TOTAL_LENGTH   (OUTER + 2)
+#define IPV4_FLAGS	    (OUTER + 6)
+#define IPV4_TTL	    (OUTER + 8)
+#define IPV4_PROTOCOL	    (OUTER + 9)
+#define IPV4_CHECKSUM	    (OUTER + 10)
+#define IPV4_SOURCE	    (OUTER + 12)
+#define IPV4_DESTINATION    (OUTER + 16)
+#define IPV6_PAYLOAD_LENGTH (OUTER + 4)
+#define IPV6_NEXT_HEADER    (OUTER + 6)
+#define IPV6_HOP_LIMIT	    (OUTER + 7)
+#define IPV6_SOURCE	    (OUTER + 8)
+#define IPV6_DESTINATION    (OUTER + 24)
 
 static void store16_be(uint8_t *bytes, uint16_t value)
 {
-	bytes[0] = (uint8_t)(value >> 8);
-	bytes[1] = (uint8_t)value;
+	value = htons(value);
+	memcpy(bytes, &value, sizeof(value));
 }
 
-void encapsulation_prepare_gre_ipv4(struct destination *destination, const uint8_t source_mac[6],
-				    const uint8_t next_hop_mac[6], uint32_t source_be,
-				    uint32_t destination_be, uint32_t mtu)
+static inline uint32_t outer_length(enum encapsulation encapsulation, bool is_ipv6)
+{
+	uint32_t length = is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH;
+
+	switch (encapsulation) {
+	case ENCAPSULATION_GRE:
+		return length + GRE_HEADER_LENGTH;
+	case ENCAPSULATION_IPIP:
+		return length;
+	case ENCAPSULATION_GUE:
+		return length + UDP_HEADER_LENGTH + GUE_HEADER_LENGTH;
+	case ENCAPSULATION_L2:
+		break;
+	}
+	return 0;
+}
+
+uint32_t encapsulation_overhead(enum encapsulation encapsulation, bool is_ipv6)
+{
+	return outer_length(encapsulation, is_ipv6);
+}
+
+/* The protocol number behind the outer IP header, for an IPv4 packet inside. */
+static uint8_t outer_protocol(enum encapsulation encapsulation)
+{
+	switch (encapsulation) {
+	case ENCAPSULATION_GRE:
+		return IPPROTO_GRE;
+	case ENCAPSULATION_GUE:
+		return IPPROTO_UDP;
+	default:
+		return IPPROTO_IPIP;
+	}
+}
+
+static void prepare_ipv4(struct destination *destination, const struct encapsulation_path *path)
 {
 	uint8_t *header = destination->header;
-	uint32_t sum = 0;
 
-	memset(header, 0, sizeof(destination->header));
-	memcpy(header, next_hop_mac, 6);
-	memcpy(header + 6, source_mac, 6);
-	store16_be(header + 12, 0x0800);
-
-	header[OUTER_IPV4] = 4 << 4 | IPV4_HEADER_LENGTH / 4;
-	store16_be(header + OUTER_FLAGS, IPV4_DONT_FRAGMENT);
-	header[OUTER_TTL_OFFSET] = OUTER_TTL;
-	header[OUTER_PROTOCOL] = IPPROTO_GRE;
-	memcpy(header + OUTER_SOURCE, &source_be, sizeof(source_be));
-	memcpy(header + OUTER_DESTINATION, &destination_be, sizeof(destination_be));
-	store16_be(header + GRE + 2, 0x0800);
-
+	store16_be(header + ETHERTYPE, ETHERTYPE_IPV4);
+	header[OUTER] = 4 << 4 | IPV4_HEADER_LENGTH / 4;
+	store16_be(header + IPV4_FLAGS, IPV4_DONT_FRAGMENT);
+	header[IPV4_TTL] = OUTER_TTL;
+	header[IPV4_PROTOCOL] = outer_protocol(path->encapsulation);
+	memcpy(header + IPV4_SOURCE, &path->source.words_be[3], 4);
+	memcpy(header + IPV4_DESTINATION, &path->destination.words_be[3], 4);
 	for (int i = 0; i < IPV4_HEADER_LENGTH; i += 2) {
 		uint16_t word;
 
-		memcpy(&word, header + OUTER_IPV4 + i, sizeof(word));
-		sum += word;
+		memcpy(&word, header + OUTER + i, sizeof(word));
+		destination->checksum += word;
 	}
-	destination->checksum = sum;
-	destination->header_length = GRE_IPV4_HEADER;
-	if (mtu > UINT16_MAX)
-		mtu = UINT16_MAX;
-	destination->packet_limit = mtu > ENCAPSULATION_GRE_IPV4_OVERHEAD
-					    ? (uint16_t)(mtu - ENCAPSULATION_GRE_IPV4_OVERHEAD)
-					    : 0;
-	destination->state = DESTINATION_READY;
 }
 
-bool encapsulation_apply(struct packet *packet, const struct destination *destination)
+static void prepare_ipv6(struct destination *destination, const struct encapsulation_path *path)
 {
+	uint8_t *header = destination->header;
+
+	store16_be(header + ETHERTYPE, ETHERTYPE_IPV6);
+	header[OUTER] = 6 << 4;
+	header[IPV6_NEXT_HEADER] = outer_protocol(path->encapsulation);
+	header[IPV6_HOP_LIMIT] = OUTER_TTL;
+	memcpy(header + IPV6_SOURCE, path->source.bytes, 16);
+	memcpy(header + IPV6_DESTINATION, path->destination.bytes, 16);
+}
+
+/* What stands between the outer IP header and the inner packet. */
+static void prepare_shim(struct destination *destination, enum encapsulation encapsulation)
+{
+	uint8_t *end = destination->header + destination->header_length;
+
+	if (encapsulation == ENCAPSULATION_GRE) {
+		store16_be(end - 2, ETHERTYPE_IPV4);
+	} else if (encapsulation == ENCAPSULATION_GUE) {
+		store16_be(end - GUE_HEADER_LENGTH - UDP_HEADER_LENGTH + 2, GUE_PORT);
+		end[-3] = IPPROTO_IPIP;
+	}
+}
+
+void encapsulation_prepare(struct destination *destination, const struct encapsulation_path *path)
+{
+	bool is_ipv6 = !address_is_ipv4(&path->destination);
+	uint32_t overhead = outer_length(path->encapsulation, is_ipv6);
+	uint32_t mtu = path->mtu < UINT16_MAX ? path->mtu : UINT16_MAX;
+
+	memset(destination->header, 0, sizeof(destination->header));
+	memcpy(destination->header, path->next_hop_mac, 6);
+	memcpy(destination->header + 6, path->source_mac, 6);
+	destination->checksum = 0;
+	destination->encapsulation = (uint8_t)path->encapsulation;
+	destination->is_ipv6 = is_ipv6;
+	destination->udp_checksum = path->udp_checksum;
+	destination->header_length = (uint8_t)(ETHERNET_HEADER_LENGTH + overhead);
+	destination->packet_limit = mtu > overhead ? (uint16_t)(mtu - overhead) : 0;
+	destination->state = DESTINATION_READY;
+	if (path->encapsulation == ENCAPSULATION_L2)
+		return;
+	if (is_ipv6)
+		prepare_ipv6(destination, path);
+	else
+		prepare_ipv4(destination, path);
+	prepare_shim(destination, path->encapsulation);
+}
+
+/* The sum of the pseudo-header (RFC 8200 section 8.1, RFC 768) and all of the datagram. */
+static void finish_udp_checksum(uint8_t *udp, uint32_t length, const uint8_t *addresses,
+				uint32_t addresses_length)
+{
+	uint16_t words[2] = { htons((uint16_t)length), htons(IPPROTO_UDP) };
+	uint32_t sum = (uint16_t)~packet_checksum(addresses, addresses_length);
+	uint16_t checksum;
+
+	sum += words[0];
+	sum += words[1];
+	sum += (uint16_t)~packet_checksum(udp, length);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	checksum = (uint16_t)~sum;
+	/* 0 would say that there is none. */
+	if (checksum == 0)
+		checksum = 0xffff;
+	memcpy(udp + 6, &checksum, sizeof(checksum));
+}
+
+static inline void finish_gue(const struct packet *packet, const struct destination *destination,
+			      uint8_t *outer, uint32_t ip_length, bool is_ipv6)
+{
+	uint8_t *udp = outer + OUTER + ip_length;
+	uint32_t length = UDP_HEADER_LENGTH + GUE_HEADER_LENGTH + (uint32_t)packet->l3_length;
+
+	/* The dynamic ports (RFC 6335 section 6) by bits that no other use of the hash takes first.
+	 */
+	store16_be(udp, (uint16_t)(0xc000 | (packet->hash >> 16 & 0x3fff)));
+	store16_be(udp + 4, (uint16_t)length);
+	if (destination->udp_checksum)
+		finish_udp_checksum(udp, length, outer + (is_ipv6 ? IPV6_SOURCE : IPV4_SOURCE),
+				    is_ipv6 ? 32 : 8);
+}
+
+/* The header was prepared for an IPv4 packet inside. Returns what that adds to the checksum. */
+static inline uint32_t say_ipv6_inside(uint8_t *outer, uint32_t header_length,
+				       enum encapsulation encapsulation, bool is_ipv6)
+{
+	if (encapsulation == ENCAPSULATION_GRE) {
+		store16_be(outer + header_length - 2, ETHERTYPE_IPV6);
+	} else if (encapsulation == ENCAPSULATION_GUE) {
+		outer[header_length - 3] = IPPROTO_IPV6;
+	} else if (is_ipv6) {
+		outer[IPV6_NEXT_HEADER] = IPPROTO_IPV6;
+	} else {
+		outer[IPV4_PROTOCOL] = IPPROTO_IPV6;
+		return htons(IPPROTO_IPV6 - IPPROTO_IPIP);
+	}
+	return 0;
+}
+
+static inline void finish_ipv4(const struct packet *packet, const struct destination *destination,
+			       uint8_t *outer, uint32_t overhead, uint32_t added)
+{
+	uint16_t length_be = htons((uint16_t)(packet->l3_length + overhead));
+	uint16_t traffic_class_be = htons(packet->traffic_class);
+	uint32_t sum = destination->checksum + length_be + traffic_class_be + added;
+	uint16_t checksum;
+
+	/* At most 13 words of 16 bits: two folds are enough (RFC 1071). */
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	checksum = (uint16_t)~sum;
+	outer[IPV4_TOS] = packet->traffic_class;
+	memcpy(outer + IPV4_TOTAL_LENGTH, &length_be, sizeof(length_be));
+	memcpy(outer + IPV4_CHECKSUM, &checksum, sizeof(checksum));
+}
+
+static inline void finish_ipv6(const struct packet *packet, uint8_t *outer, uint32_t overhead)
+{
+	store16_be(outer + OUTER, (uint16_t)(6 << 12 | packet->traffic_class << 4));
+	store16_be(outer + IPV6_PAYLOAD_LENGTH,
+		   (uint16_t)(packet->l3_length + overhead - IPV6_HEADER_LENGTH));
+}
+
+/* One body, specialised at compile time by its last two arguments. */
+static inline __attribute__((always_inline)) bool apply(struct packet *packet,
+							const struct destination *destination,
+							enum encapsulation encapsulation,
+							bool is_ipv6)
+{
+	const uint32_t overhead = outer_length(encapsulation, is_ipv6);
+	const uint32_t header_length = ETHERNET_HEADER_LENGTH + overhead;
+	const uint32_t ip_length = is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH;
 	struct frame *frame = &packet->frame;
-	uint16_t outer_length, length_be, traffic_class_be, checksum;
-	uint32_t sum, moved;
+	uint32_t moved, added = 0;
 	uint8_t *outer;
 
 	if (packet->l3_length > destination->packet_limit) {
 		packet->reason = DROP_EXCEEDS_MTU;
 		return false;
 	}
-	if (frame->headroom + packet->l3_offset < GRE_IPV4_HEADER) {
+	if (frame->headroom + packet->l3_offset < header_length) {
 		packet->reason = DROP_NO_HEADROOM;
 		return false;
 	}
-	outer = frame->data + packet->l3_offset - GRE_IPV4_HEADER;
-	memcpy(outer, destination->header, GRE_IPV4_HEADER);
-
-	outer_length = (uint16_t)(packet->l3_length + ENCAPSULATION_GRE_IPV4_OVERHEAD);
-	length_be = htons(outer_length);
-	traffic_class_be = htons(packet->traffic_class);
-	/* At most 11 words of 16 bits: two folds are enough (RFC 1071). */
-	sum = destination->checksum + length_be + traffic_class_be;
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	checksum = (uint16_t)~sum;
-	outer[OUTER_TOS] = packet->traffic_class;
-	memcpy(outer + OUTER_TOTAL_LENGTH, &length_be, sizeof(length_be));
-	memcpy(outer + OUTER_CHECKSUM, &checksum, sizeof(checksum));
-
+	outer = frame->data + packet->l3_offset - header_length;
+	memcpy(outer, destination->header, header_length);
+	if (encapsulation == ENCAPSULATION_L2) {
+		store16_be(outer + ETHERTYPE, packet->is_ipv6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
+	} else {
+		if (packet->is_ipv6)
+			added = say_ipv6_inside(outer, header_length, encapsulation, is_ipv6);
+		if (encapsulation == ENCAPSULATION_GUE)
+			finish_gue(packet, destination, outer, ip_length, is_ipv6);
+		if (is_ipv6)
+			finish_ipv6(packet, outer, overhead);
+		else
+			finish_ipv4(packet, destination, outer, overhead, added);
+	}
 	/* Unsigned arithmetic: right whichever of the two starts lies further in front. */
-	moved = (uint32_t)packet->l3_offset - GRE_IPV4_HEADER;
-	frame->address += (uint64_t)packet->l3_offset - GRE_IPV4_HEADER;
+	moved = (uint32_t)packet->l3_offset - header_length;
+	frame->address += (uint64_t)packet->l3_offset - header_length;
 	frame->headroom += moved;
 	frame->data = outer;
-	frame->length = (uint32_t)packet->l3_length + GRE_IPV4_HEADER;
-	packet->l3_offset = GRE_IPV4_HEADER;
+	frame->length = (uint32_t)packet->l3_length + header_length;
+	packet->l3_offset = (uint16_t)header_length;
 	packet->l4_offset = (uint16_t)(packet->l4_offset - moved);
 	return true;
+}
+
+bool encapsulation_apply(struct packet *packet, const struct destination *destination)
+{
+	switch (destination->encapsulation << 1 | destination->is_ipv6) {
+	case ENCAPSULATION_GRE << 1:
+		return apply(packet, destination, ENCAPSULATION_GRE, false);
+	case ENCAPSULATION_GRE << 1 | 1:
+		return apply(packet, destination, ENCAPSULATION_GRE, true);
+	case ENCAPSULATION_IPIP << 1:
+		return apply(packet, destination, ENCAPSULATION_IPIP, false);
+	case ENCAPSULATION_IPIP << 1 | 1:
+		return apply(packet, destination, ENCAPSULATION_IPIP, true);
+	case ENCAPSULATION_GUE << 1:
+		return apply(packet, destination, ENCAPSULATION_GUE, false);
+	case ENCAPSULATION_GUE << 1 | 1:
+		return apply(packet, destination, ENCAPSULATION_GUE, true);
+	default:
+		return apply(packet, destination, ENCAPSULATION_L2, false);
+	}
 }

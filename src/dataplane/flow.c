@@ -19,3 +19,14 @@ uint64_t flow_hash_ipv4(uint32_t source_be, uint32_t destination_be, uint16_t so
 
 	return XXH3_64bits_withSeed(key, sizeof(key), seed);
 }
+
+uint64_t flow_hash_ipv6(const uint8_t addresses[static 32], uint16_t source_port_be,
+			uint16_t destination_port_be, uint8_t protocol, uint64_t seed)
+{
+	uint64_t key[5];
+
+	memcpy(key, addresses, 32);
+	key[4] = htole64((uint64_t)protocol << 32 | (uint64_t)le16toh(destination_port_be) << 16 |
+			 le16toh(source_port_be));
+	return XXH3_64bits_withSeed(key, sizeof(key), seed);
+}

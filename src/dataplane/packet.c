@@ -7,6 +7,7 @@
 
 #define ETHERTYPE_OFFSET     12
 #define ETHERTYPE_IPV4	     0x0800
+#define ETHERTYPE_IPV6	     0x86dd
 #define TCP_HEADER_LENGTH    20
 #define TCP_DATA_OFFSET	     12
 #define TCP_FLAGS	     13
@@ -45,14 +46,26 @@ uint16_t packet_checksum(const void *data, uint32_t length)
 	/* The ones' complement sum may be taken in any word size (RFC 1071 section 2(C)). */
 	for (; i + 4 <= length; i += 4)
 		sum += load32_raw(bytes + i);
-	if (i < length)
+	if (i + 2 <= length) {
 		sum += load16_raw(bytes + i);
+		i += 2;
+	}
+	if (i < length) {
+		/* The last byte is the first one of a word that is filled up with a zero. */
+		const uint8_t last[2] = { bytes[i], 0 };
+
+		sum += load16_raw(last);
+	}
 	sum = (sum & 0xffffffff) + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (uint16_t)~sum;
 }
+
+/* More than any sane packet has; keeps the walk short. */
+#define MOST_EXTENSIONS 8
+#define EXTENSION_UNIT	8 /* lengths count in units of 8 bytes, without the first */
 
 static enum packet_kind malformed(struct packet *packet, enum drop_reason reason)
 {
@@ -91,6 +104,86 @@ static enum packet_kind parse_ipv4(struct packet *packet)
 	return PACKET_IPV4;
 }
 
+static enum packet_kind parse_ipv6(struct packet *packet)
+{
+	const uint8_t *ip = packet->frame.data + packet->l3_offset;
+	uint32_t available = packet->frame.length - packet->l3_offset;
+	uint32_t payload_length;
+
+	if (available < IPV6_HEADER_LENGTH)
+		return malformed(packet, DROP_IPV6_TRUNCATED);
+	if (ip[0] >> 4 != 6)
+		return malformed(packet, DROP_IPV6_HEADER);
+	payload_length = load16_be(ip + 4);
+	/* A length of 0 with a hop-by-hop header is a jumbogram (RFC 2675), which no link of ours
+	 * carries. */
+	if (payload_length > available - IPV6_HEADER_LENGTH ||
+	    payload_length > UINT16_MAX - IPV6_HEADER_LENGTH ||
+	    (payload_length == 0 && ip[6] == IPPROTO_HOPOPTS))
+		return malformed(packet, DROP_IPV6_LENGTH);
+
+	packet->is_ipv6 = true;
+	packet->is_fragment = false;
+	packet->l3_length = (uint16_t)(payload_length + IPV6_HEADER_LENGTH);
+	packet->l4_offset = (uint16_t)(packet->l3_offset + IPV6_HEADER_LENGTH);
+	packet->protocol = ip[6];
+	packet->traffic_class = (uint8_t)(load16_be(ip) >> 4);
+	packet->source_be = 0;
+	packet->destination_be = 0;
+	return PACKET_IPV6;
+}
+
+bool packet_walk_extensions(struct packet *packet)
+{
+	uint32_t end = (uint32_t)packet->l3_offset + packet->l3_length;
+	uint32_t offset = packet->l4_offset;
+
+	packet->reason = DROP_IPV6_EXTENSION;
+	for (int i = 0; i <= MOST_EXTENSIONS; i++) {
+		const uint8_t *header = packet->frame.data + offset;
+		bool is_fragment_header = packet->protocol == IPPROTO_FRAGMENT;
+		uint32_t length = EXTENSION_UNIT;
+
+		packet->l4_offset = (uint16_t)offset;
+		if (packet->protocol != IPPROTO_HOPOPTS && packet->protocol != IPPROTO_ROUTING &&
+		    packet->protocol != IPPROTO_DSTOPTS && !is_fragment_header)
+			return true;
+		if (offset + EXTENSION_UNIT > end)
+			return false;
+		if (is_fragment_header) {
+			/* RFC 8200 section 4.5: offset in units of 8, two reserved bits, M. */
+			uint16_t fragment = load16_be(header + 2);
+
+			packet->is_fragment = (fragment & ~0x0006) != 0;
+		} else {
+			length += (uint32_t)header[1] * EXTENSION_UNIT;
+		}
+		packet->protocol = header[0];
+		/* What follows a fragment's header may be the middle of anything. */
+		if (packet->is_fragment)
+			return true;
+		if (offset + length > end)
+			return false;
+		offset += length;
+	}
+	return false;
+}
+
+struct address packet_destination(const struct packet *packet)
+{
+	struct address address;
+
+	if (!packet->is_ipv6)
+		return address_from_ipv4(packet->destination_be);
+	memcpy(address.bytes, packet_ipv6_addresses(packet) + 16, sizeof(address.bytes));
+	return address;
+}
+
+const uint8_t *packet_ipv6_addresses(const struct packet *packet)
+{
+	return packet->frame.data + packet->l3_offset + 8;
+}
+
 enum packet_kind packet_parse(struct packet *packet, const uint8_t *mac)
 {
 	const uint8_t *ethernet = packet->frame.data;
@@ -98,6 +191,7 @@ enum packet_kind packet_parse(struct packet *packet, const uint8_t *mac)
 	packet->source_port_be = 0;
 	packet->destination_port_be = 0;
 	packet->tcp_flags = 0;
+	packet->is_ipv6 = false;
 	if (packet->frame.length < ETHERNET_HEADER_LENGTH)
 		return malformed(packet, DROP_ETHERNET_TRUNCATED);
 	/* A group address, or a station that is not us: seen in promiscuous mode or when a switch
@@ -107,10 +201,15 @@ enum packet_kind packet_parse(struct packet *packet, const uint8_t *mac)
 	if (mac != NULL && (load32_raw(ethernet) != load32_raw(mac) ||
 			    load16_raw(ethernet + 4) != load16_raw(mac + 4)))
 		return PACKET_OTHER;
-	if (load16_be(ethernet + ETHERTYPE_OFFSET) != ETHERTYPE_IPV4)
-		return PACKET_OTHER;
 	packet->l3_offset = ETHERNET_HEADER_LENGTH;
-	return parse_ipv4(packet);
+	switch (load16_be(ethernet + ETHERTYPE_OFFSET)) {
+	case ETHERTYPE_IPV4:
+		return parse_ipv4(packet);
+	case ETHERTYPE_IPV6:
+		return parse_ipv6(packet);
+	default:
+		return PACKET_OTHER;
+	}
 }
 
 /* Bytes of the transport header and payload. */

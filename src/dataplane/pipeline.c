@@ -36,15 +36,33 @@ static bool has_ports(const struct packet *packet)
 	return packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP;
 }
 
-/* Decides whether an IPv4 packet is for a VIP. Returns it, or NULL with the verdict set. */
+/* Whether an address of a VIP is meant by an IPv6 packet that carries a mapped IPv4 address: never,
+ * since such addresses do not belong on a wire (RFC 4942 section 2.2). */
+static bool is_mapped_on_the_wire(const struct packet *packet, const struct address *destination)
+{
+	return packet->is_ipv6 && address_is_ipv4(destination);
+}
+
+/* Decides whether an IP packet is for a VIP. Returns it, or NULL with the verdict set. */
 static const struct vip *match_vip(const struct forwarding *forwarding, struct packet *packet)
 {
-	struct address destination = address_from_ipv4(packet->destination_be);
+	struct address destination = packet_destination(packet);
 	const struct vip *vip = NULL;
 	enum vip_match match;
 	bool ports_known = false;
 
 	packet->verdict = VERDICT_SLOW_PATH;
+	if (is_mapped_on_the_wire(packet, &destination))
+		return NULL;
+	if (packet->is_ipv6 && !has_ports(packet)) {
+		/* Extension headers of what is for no VIP are the kernel's. */
+		if (vip_table_find(forwarding->vips, &destination, 0, 0, &vip) == VIP_MATCH_NONE)
+			return NULL;
+		if (!packet_walk_extensions(packet)) {
+			packet->verdict = VERDICT_DROP;
+			return NULL;
+		}
+	}
 	if (!packet->is_fragment && has_ports(packet))
 		ports_known = packet_parse_ports(packet);
 	match = vip_table_find(forwarding->vips, &destination, ports_known ? packet->protocol : 0,
@@ -64,6 +82,15 @@ static const struct vip *match_vip(const struct forwarding *forwarding, struct p
 		return NULL;
 	}
 	return vip;
+}
+
+static uint64_t hash_flow(const struct packet *packet, uint64_t seed)
+{
+	if (packet->is_ipv6)
+		return flow_hash_ipv6(packet_ipv6_addresses(packet), packet->source_port_be,
+				      packet->destination_port_be, packet->protocol, seed);
+	return flow_hash_ipv4(packet->source_be, packet->destination_be, packet->source_port_be,
+			      packet->destination_port_be, packet->protocol, seed);
 }
 
 static void parse_stage(struct pipeline *pipeline, const struct forwarding *forwarding,
@@ -87,6 +114,7 @@ static void parse_stage(struct pipeline *pipeline, const struct forwarding *forw
 			packet->verdict = VERDICT_SLOW_PATH;
 			break;
 		case PACKET_IPV4:
+		case PACKET_IPV6:
 			packet->verdict = VERDICT_FORWARD;
 			break;
 		}
@@ -107,9 +135,7 @@ static void match_stage(struct pipeline *pipeline, const struct forwarding *forw
 		vip = match_vip(forwarding, packet);
 		if (vip == NULL)
 			continue;
-		packet->hash = flow_hash_ipv4(packet->source_be, packet->destination_be,
-					      packet->source_port_be, packet->destination_port_be,
-					      packet->protocol, forwarding->hash_seed);
+		packet->hash = hash_flow(packet, forwarding->hash_seed);
 		if (vip->tracking)
 			connection_prefetch(pipeline->connections, packet->hash);
 		packet->vip = vip->index;

@@ -30,8 +30,12 @@ struct vip_table {
 	uint32_t address_mask; /* slots - 1; at most half of them are in use */
 	uint32_t service_mask;
 	uint32_t group_count;
-	uint32_t length_count;
-	uint8_t lengths[129]; /* the prefix lengths in use, longest first */
+	/* The prefix lengths in use, longest first. Apart by family: a short IPv6 prefix such as
+	 * ::/0 would otherwise hold the IPv4 addresses, which are mapped into it. */
+	struct lengths {
+		uint32_t count;
+		uint8_t values[129];
+	} ipv4, ipv6;
 };
 
 /*
@@ -100,15 +104,20 @@ static void add_vip(struct vip_table *table, uint32_t number)
 	service->vip = number;
 }
 
-static void collect_lengths(struct vip_table *table, uint32_t count)
+static void collect_lengths(const struct vip_table *table, uint32_t count, bool is_ipv4,
+			    struct lengths *lengths)
 {
 	bool used[129] = { false };
 
-	for (uint32_t i = 0; i < count; i++)
-		used[table->vips[i].prefix.length] = true;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct prefix *prefix = &table->vips[i].prefix;
+
+		if (is_ipv4 == (prefix->length >= 96 && address_is_ipv4(&prefix->address)))
+			used[prefix->length] = true;
+	}
 	for (int length = 128; length >= 0; length--)
 		if (used[length])
-			table->lengths[table->length_count++] = (uint8_t)length;
+			lengths->values[lengths->count++] = (uint8_t)length;
 }
 
 int vip_table_build(const struct vip *vips, uint32_t count, struct vip_table **result)
@@ -135,7 +144,8 @@ int vip_table_build(const struct vip *vips, uint32_t count, struct vip_table **r
 	}
 	if (count > 0)
 		memcpy(table->vips, vips, count * sizeof(*vips));
-	collect_lengths(table, count);
+	collect_lengths(table, count, true, &table->ipv4);
+	collect_lengths(table, count, false, &table->ipv6);
 	for (uint32_t i = 0; i < count; i++)
 		add_vip(table, i);
 	*result = table;
@@ -170,10 +180,15 @@ static uint32_t find_vip(const struct vip_table *table, uint32_t group, uint8_t 
 enum vip_match vip_table_find(const struct vip_table *table, const struct address *destination,
 			      uint8_t protocol, uint16_t port, const struct vip **vip)
 {
+	const struct lengths *lengths = &table->ipv6;
 	enum vip_match match = VIP_MATCH_NONE;
 
-	for (uint32_t i = 0; i < table->length_count; i++) {
-		uint8_t length = table->lengths[i];
+	if (address_is_ipv4(destination))
+		lengths = &table->ipv4;
+	else if (address_is_link_or_group(destination))
+		return VIP_MATCH_NONE;
+	for (uint32_t i = 0; i < lengths->count; i++) {
+		uint8_t length = lengths->values[i];
 		struct address masked =
 			length == 128 ? *destination : address_mask(destination, length);
 		uint32_t group = find_address(table, &masked, length)->group;

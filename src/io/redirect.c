@@ -209,7 +209,6 @@ int redirect_set_vips(struct redirect *redirect, const struct prefix *prefixes, 
 {
 	int map = bpf_map__fd(redirect->skeleton->maps.vips);
 	struct prefix *copy;
-	uint8_t present = 1;
 
 	if (!redirect->only_vips)
 		return 0;
@@ -218,9 +217,10 @@ int redirect_set_vips(struct redirect *redirect, const struct prefix *prefixes, 
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++) {
 		struct redirect_prefix key = trie_key(&prefixes[i]);
+		uint8_t is_ipv4 = address_is_ipv4(&prefixes[i].address);
 
 		copy[i] = prefixes[i];
-		if (bpf_map_update_elem(map, &key, &present, BPF_ANY) != 0) {
+		if (bpf_map_update_elem(map, &key, &is_ipv4, BPF_ANY) != 0) {
 			int error = -errno;
 
 			free(copy);

@@ -127,3 +127,31 @@ def test_slow_path_pass(lab, mode):
         lab.load("http", lab.http_vip, "--requests", 1, "--timeout", 1).result()
         metrics = fluxpin.assert_balanced()
         assert metrics.sum("fluxpin_worker_dropped_packets_total") == 0, "the old VIP is passed"
+
+
+@pytest.fixture
+def link_local(lab):
+    """IPv6 on the link between router and load balancer: fe80::1 and fe80::5."""
+    ends = ((lab.router, "lb", "fe80::1"), (lab.lb, "eth0", "fe80::5"))
+    for namespace, device, address in ends:
+        namespace.run(["sysctl", "-q", "-w", f"net.ipv6.conf.{device}.disable_ipv6=0"])
+        namespace.ip(f"addr add {address}/64 dev {device} nodad")
+    yield
+    for namespace, device, _ in ends:
+        namespace.run(["sysctl", "-q", "-w", f"net.ipv6.conf.{device}.disable_ipv6=1"])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.usefixtures("link_local")
+def test_pass_with_a_vip_for_all_of_ipv6(lab, mode):
+    """The XDP program passes IPv4 and what belongs to the link, whatever ::/0 holds."""
+    text = configuration([pool(lab)], [*vips(lab), {"name": "all6", "address": "::/0",
+                                                    "protocol": "any", "pool": "web"}],
+                         slow_path="pass")
+    with Fluxpin(lab, text, mode=mode, **ALL_QUEUES) as running:
+        lab.router.ip("neigh flush dev lb")
+        lab.client.run(["ping", "-c", "2", "-i", "0.2", "-W", "2", lab.lb.address])
+        tcp_exchange(lab.lb, lab.lb.address, lab.client)
+        lab.router.run(["ping", "-c", "2", "-i", "0.2", "-W", "2", "fe80::5%lb"])
+        assert lab.load("http", lab.http_vip, "--requests", 20).result()["failed_count"] == 0
+        assert running.assert_balanced().sum("fluxpin_worker_dropped_packets_total") == 0

@@ -4,6 +4,7 @@
 import struct
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP  # noqa: F401
+from scapy.layers.inet6 import IPv6  # noqa: F401
 from scapy.layers.l2 import ARP, Dot1Q, Ether  # noqa: F401
 from scapy.packet import Raw, raw  # noqa: F401
 

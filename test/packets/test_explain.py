@@ -49,6 +49,22 @@ def test_vips_that_do_not_match_say_why(tmp_path):
     assert why["dns"] == (False, "no: another address")
 
 
+def test_everything_of_ipv6_does_not_mean_ipv4(tmp_path):
+    more = CONFIGURATION.replace('vips = (', '''vips = (
+  { name = "all6"; address = "::/0"; protocol = "any"; pool = "web"; },''')
+
+    def said(flow):
+        answer = document(tmp_path, flow, configuration=more)
+        why = {each["name"]: each["why"] for each in answer["vips"]}
+        return answer["verdict"], why["all6"]
+
+    assert said(f"tcp {CLIENT}:1 {HTTP_VIP}:80") == ("forward", "no: another address")
+    assert said(f"tcp {CLIENT}:1 {HTTP_VIP}:81") == ("slow_path", "no: another address")
+    assert said("tcp [2001:db8::1]:1 [2001:db8::2]:80") == ("forward", "matches")
+    assert said("udp [fe80::1]:546 [fe80::2]:547") == ("slow_path", "no: another address")
+    assert said("udp [fe80::1]:1 [ff02::1]:1") == ("slow_path", "no: another address")
+
+
 def test_no_vip_and_no_backend(tmp_path):
     said = document(tmp_path, f"tcp {CLIENT}:1 203.0.113.11:80")
     assert said["verdict"] == "slow_path" and "vip" not in said

@@ -2,7 +2,7 @@
 """One frame in, and what becomes of it: a table."""
 
 import pytest
-from frames import (ARP, BACKENDS, CLIENT, CLIENT_MAC, CONFIGURATION, DNS_VIP, HTTP_VIP, ICMP, IP,
+from frames import (ARP, BACKENDS, CLIENT, CLIENT_MAC, CONFIGURATION, DNS_VIP, HTTP_VIP, ICMP, IP, IPv6,
                     LB, LB_MAC, TCP, UDP, Dot1Q, Ether, Raw, encapsulated, ethernet, raw, tcp, udp)
 from replay import replay
 
@@ -59,7 +59,9 @@ def table():
     yield "echo-to-lb", ethernet(IP(src=CLIENT, dst=LB) / ICMP()), KERNEL
     yield "arp", ethernet(ARP(), destination="ff:ff:ff:ff:ff:ff"), KERNEL
     yield "arp-unicast", ethernet(ARP()), KERNEL
-    yield "ipv6", ethernet(Raw(b"\x60" + bytes(39)), type=0x86DD), KERNEL
+    yield "ipv6-elsewhere", ethernet(IPv6(src="2001:db8:1::7", dst="2001:db8::99") / TCP()), KERNEL
+    yield "ipv6-no-next-header", ethernet(IPv6(dst="2001:db8::99", nh=59)), KERNEL
+    yield "ipv6-mapped-vip", ethernet(IPv6(dst=f"::ffff:{HTTP_VIP}") / TCP(dport=80)), KERNEL
     yield "vlan", raw(Ether(dst=LB_MAC, src=CLIENT_MAC) / Dot1Q(vlan=5) / IP(dst=HTTP_VIP)
                       / TCP(dport=80)), KERNEL
     yield "lldp", ethernet(Raw(b"x" * 50), destination="01:80:c2:00:00:0e", type=0x88CC), KERNEL

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <fluxpin/encapsulation.h>
 #include <fluxpin/packet.h>
 
 #define TEST_FRAME_SIZE 2048
@@ -139,6 +140,21 @@ static inline uint8_t *test_exact_copy(const uint8_t *bytes, uint32_t length)
 	if (length > 0)
 		memcpy(copy, bytes, length);
 	return copy;
+}
+
+/* Prepares GRE over IPv4, addresses in network order. */
+static inline void test_prepare_gre_ipv4(struct destination *destination,
+					 const uint8_t source_mac[6], const uint8_t next_hop_mac[6],
+					 uint32_t source_be, uint32_t destination_be, uint32_t mtu)
+{
+	struct encapsulation_path path = { .encapsulation = ENCAPSULATION_GRE,
+					   .source = address_from_ipv4(source_be),
+					   .destination = address_from_ipv4(destination_be),
+					   .mtu = mtu };
+
+	memcpy(path.source_mac, source_mac, 6);
+	memcpy(path.next_hop_mac, next_hop_mac, 6);
+	encapsulation_prepare(destination, &path);
 }
 
 #endif

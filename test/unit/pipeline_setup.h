@@ -126,9 +126,8 @@ static inline void setup_publish(struct setup *setup)
 
 		if (!backend->is_present)
 			continue;
-		encapsulation_prepare_gre_ipv4(destination, test_own_mac, test_peer_mac,
-					       htonl(0x0a000005), htonl(0x0a010000u + i),
-					       backend->mtu);
+		test_prepare_gre_ipv4(destination, test_own_mac, test_peer_mac, htonl(0x0a000005),
+				      htonl(0x0a010000u + i), backend->mtu);
 		destination->generation = backend->generation;
 		destination->pool = backend->pool;
 		if (!backend->is_resolved)

@@ -56,8 +56,8 @@ static struct destination new_destination(uint32_t mtu)
 {
 	struct destination destination = { .generation = 11, .pool = 12 };
 
-	encapsulation_prepare_gre_ipv4(&destination, test_own_mac, test_peer_mac, htonl(0x0a000005),
-				       htonl(0x0a01000b), mtu);
+	test_prepare_gre_ipv4(&destination, test_own_mac, test_peer_mac, htonl(0x0a000005),
+			      htonl(0x0a01000b), mtu);
 	return destination;
 }
 
@@ -173,8 +173,8 @@ static void test_checksum_of_all_lengths(void **state)
 			source_be = destination_be = UINT32_MAX;
 		if (round == 1)
 			source_be = destination_be = 0;
-		encapsulation_prepare_gre_ipv4(&destination, test_own_mac, test_peer_mac, source_be,
-					       destination_be, UINT32_MAX);
+		test_prepare_gre_ipv4(&destination, test_own_mac, test_peer_mac, source_be,
+				      destination_be, UINT32_MAX);
 		for (uint32_t length = 0; length <= 65511; length++) {
 			struct packet packet = {
 				.frame = { .data = memory + HEADROOM, .headroom = HEADROOM },

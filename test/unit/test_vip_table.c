@@ -40,6 +40,14 @@ static bool is_better(const struct vip *a, const struct vip *b)
 	return a->protocol != 0 && b->protocol == 0;
 }
 
+/* A short IPv6 prefix holds neither the mapped form of IPv4 addresses nor those of the link. */
+static bool same_family(const struct prefix *prefix, const struct address *address)
+{
+	return !address_is_link_or_group(address) &&
+	       (prefix->length >= 96 && address_is_ipv4(&prefix->address)) ==
+		       address_is_ipv4(address);
+}
+
 static enum vip_match model_find(const struct vip *vips, uint32_t count,
 				 const struct address *address, uint8_t protocol, uint16_t port,
 				 uint16_t *index)
@@ -50,7 +58,7 @@ static enum vip_match model_find(const struct vip *vips, uint32_t count,
 	for (uint32_t i = 0; i < count; i++) {
 		const struct vip *vip = &vips[i];
 
-		if (!covers(&vip->prefix, address))
+		if (!same_family(&vip->prefix, address) || !covers(&vip->prefix, address))
 			continue;
 		if (match == VIP_MATCH_NONE)
 			match = VIP_MATCH_ADDRESS;
@@ -137,6 +145,44 @@ static void test_precedence(void **state)
 }
 
 /* The table copies its VIPs. */
+/* ::/0 takes neither IPv4 nor what belongs to the link or a group; 0.0.0.0/0 nothing of IPv6. */
+static void test_everything(void **state)
+{
+	static const char *const never[] = { "fe80::",	"fe80::1", "febf:ffff::1", "ff00::",
+					     "ff02::1", "ff0e::5", "ffff::" };
+	struct vip six[] = { vip_of("::/0", 0, 0), vip_of("2000::/3", IPPROTO_TCP, 80) };
+	struct vip both[] = { vip_of("::/0", 0, 0), vip_of("0.0.0.0/0", 0, 0) };
+	struct vip four[] = { vip_of("0.0.0.0/0", 0, 0) };
+	struct vip_table *table = build(six, 2);
+
+	(void)state;
+	expect(table, "2001:db8::1", IPPROTO_TCP, 80, VIP_MATCH_SERVICE, 1);
+	expect(table, "2001:db8::1", IPPROTO_TCP, 81, VIP_MATCH_SERVICE, 0);
+	expect(table, "::", IPPROTO_TCP, 80, VIP_MATCH_SERVICE, 0);
+	expect(table, "::fffe:1.2.3.4", IPPROTO_TCP, 80, VIP_MATCH_SERVICE, 0);
+	expect(table, "fdff::1", IPPROTO_TCP, 80, VIP_MATCH_SERVICE, 0);
+	expect(table, "fe7f::1", IPPROTO_TCP, 80, VIP_MATCH_SERVICE, 0);
+	expect(table, "fec0::1", IPPROTO_TCP, 80, VIP_MATCH_SERVICE, 0);
+	expect(table, "203.0.113.10", IPPROTO_TCP, 80, VIP_MATCH_NONE, 0);
+	expect(table, "0.0.0.0", IPPROTO_TCP, 80, VIP_MATCH_NONE, 0);
+	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
+		expect(table, never[i], IPPROTO_TCP, 80, VIP_MATCH_NONE, 0);
+		expect(table, never[i], 0, 0, VIP_MATCH_NONE, 0);
+	}
+	vip_table_release(table);
+
+	table = build(both, 2);
+	expect(table, "2001:db8::1", IPPROTO_TCP, 80, VIP_MATCH_SERVICE, 0);
+	expect(table, "203.0.113.10", IPPROTO_TCP, 80, VIP_MATCH_SERVICE, 1);
+	expect(table, "ff02::1", IPPROTO_TCP, 80, VIP_MATCH_NONE, 0);
+	vip_table_release(table);
+
+	table = build(four, 1);
+	expect(table, "2001:db8::1", IPPROTO_TCP, 80, VIP_MATCH_NONE, 0);
+	expect(table, "203.0.113.10", IPPROTO_TCP, 80, VIP_MATCH_SERVICE, 0);
+	vip_table_release(table);
+}
+
 static void test_copies(void **state)
 {
 	struct vip vip = vip_of("203.0.113.10", IPPROTO_TCP, 80);
@@ -331,9 +377,9 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_empty),  cmocka_unit_test(test_precedence),
-		cmocka_unit_test(test_copies), cmocka_unit_test(test_against_model),
-		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_empty),	      cmocka_unit_test(test_precedence),
+		cmocka_unit_test(test_everything),    cmocka_unit_test(test_copies),
+		cmocka_unit_test(test_against_model), cmocka_unit_test(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
