@@ -35,7 +35,8 @@ enum next_hop_state {
 	NEXT_HOP_LOCAL,	   /* the destination is an address of this host, or broadcast/multicast */
 	NEXT_HOP_OTHER_INTERFACE, /* the route leaves by another interface */
 	NEXT_HOP_NO_NEIGHBOUR,	  /* ARP or ND has not (yet, or no longer) an answer */
-	NEXT_HOP_OFF_LINK,	  /* behind a router, which its user's encapsulation cannot have */
+	NEXT_HOP_NO_SOURCE, /* no address to send from: none configured, and the host has none */
+	NEXT_HOP_OFF_LINK,  /* behind a router, which its user's encapsulation cannot have */
 };
 
 struct next_hop {

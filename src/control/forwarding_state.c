@@ -5,31 +5,35 @@
 
 #include <fluxpin/forwarding_builder.h>
 
-/* The outer source address: the operator's, else the one that the route prefers. */
-static struct address source_of(const struct configuration *configuration,
-				const struct next_hop *next_hop, const struct interface *nic,
-				bool is_ipv4)
+/*
+ * The outer source address: the operator's, else the one that the route prefers, else the NIC's.
+ * Without any, nothing can be sent, but in replay, where there is no host (nic->index is 0).
+ */
+static void choose_source(const struct configuration *configuration, const struct interface *nic,
+			  const struct pool_configuration *pool, bool is_ipv4,
+			  struct next_hop *next_hop)
 {
 	const struct address *configured =
 		is_ipv4 ? &configuration->source_ipv4 : &configuration->source_ipv6;
 	uint32_t source_be = 0;
 
 	if (!address_is_zero(configured))
-		return *configured;
-	if (!address_is_zero(&next_hop->source) || !is_ipv4)
-		return next_hop->source;
-	if (nic->index != 0)
-		interface_source_ipv4(nic->index, &source_be);
-	return address_from_ipv4(source_be);
+		next_hop->source = *configured;
+	if (!address_is_zero(&next_hop->source) || next_hop->state != NEXT_HOP_RESOLVED)
+		return;
+	if (is_ipv4 && (nic->index == 0 || interface_source_ipv4(nic->index, &source_be) == 0))
+		next_hop->source = address_from_ipv4(source_be);
+	else if (nic->index != 0 && pool->encapsulation != ENCAPSULATION_L2)
+		next_hop->state = NEXT_HOP_NO_SOURCE;
 }
 
-static void prepare(const struct configuration *configuration, const struct next_hop *next_hop,
-		    const struct interface *nic, const struct pool_configuration *pool,
-		    const struct address *address, struct destination *destination)
+static void prepare(const struct next_hop *next_hop, const struct interface *nic,
+		    const struct pool_configuration *pool, const struct address *address,
+		    struct destination *destination)
 {
 	struct encapsulation_path path = {
 		.encapsulation = pool->encapsulation,
-		.source = source_of(configuration, next_hop, nic, address_is_ipv4(address)),
+		.source = next_hop->source,
 		.destination = *address,
 		.mtu = nic->mtu,
 		.udp_checksum = pool->udp_checksum,
@@ -77,9 +81,10 @@ static int resolve_interface(const struct configuration *configuration,
 		destination->pool = (uint16_t)backend->pool;
 		destination->state = DESTINATION_UNRESOLVED;
 		require_link(pool, address, &next_hop);
+		choose_source(configuration, nic, pool, address_is_ipv4(address), &next_hop);
 		next_hops[i] = (uint8_t)next_hop.state;
 		if (next_hop.state == NEXT_HOP_RESOLVED)
-			prepare(configuration, &next_hop, nic, pool, address, destination);
+			prepare(&next_hop, nic, pool, address, destination);
 		else
 			state->unresolved++;
 	}

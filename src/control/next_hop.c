@@ -25,6 +25,8 @@ const char *next_hop_state_name(enum next_hop_state state)
 		return "other interface";
 	case NEXT_HOP_NO_NEIGHBOUR:
 		return "no neighbour";
+	case NEXT_HOP_NO_SOURCE:
+		return "no source address";
 	case NEXT_HOP_OFF_LINK:
 		return "not on the same link, which l2 needs";
 	}

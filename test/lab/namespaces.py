@@ -59,8 +59,13 @@ def _sessions_of(identity):
         lines = (run_directory(identity) / "sessions").read_text().splitlines()
     except FileNotFoundError:
         return set()
-    started = (map(int, line.split()) for line in lines)
-    return {pid for pid, start in started if process_start_time(pid) in (start, None)}
+    # "None": it had ended before it could be looked at; others of its session may live on.
+    started = (line.split() for line in lines if line.count(" ") == 1)
+    return {
+        int(pid)
+        for pid, start in started
+        if process_start_time(pid) is None or str(process_start_time(pid)) == start
+    }
 
 
 def processes_of(identity):

@@ -185,3 +185,19 @@ def test_a_nic_that_changes_while_a_reload_waits_is_followed(lab):
         finally:
             lab.lb.ip(f"link set eth0 address {old}")
             lab.router.ip("neigh flush dev lb")
+
+
+def test_without_a_source_address_nothing_is_sent(lab):
+    """None in the file, and none that the host has: told, and dropped, rather than sent from 0.0.0.0."""
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        assert lab.load("udp", lab.dns_vip, "--source-ports", 20).result()["failed_count"] == 0
+        lab.lb.ip("route add 10.1.0.0/24 via 10.0.0.1 dev eth0 onlink",
+                  f"addr del {lab.lb.address}/24 dev eth0",
+                  "route replace 10.1.0.0/24 via 10.0.0.1 dev eth0 onlink")
+        try:
+            fluxpin.wait_for_log(r"web/web-1 .*no source address")
+        finally:
+            lab.lb.ip(f"addr add {lab.lb.address}/24 dev eth0",
+                      "route replace default via 10.0.0.1", "route del 10.1.0.0/24")
+        fluxpin.wait_for_log(r"web/web-1 .*next hop resolved", 15)
+        assert lab.load("udp", lab.dns_vip, "--source-ports", 20).result()["failed_count"] == 0
