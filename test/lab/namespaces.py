@@ -59,8 +59,10 @@ def _sessions_of(identity):
         lines = (run_directory(identity) / "sessions").read_text().splitlines()
     except FileNotFoundError:
         return set()
-    started = (map(int, line.split()) for line in lines)
-    return {pid for pid, start in started if process_start_time(pid) in (start, None)}
+    started = (line.split() for line in lines)
+    return {
+        int(pid) for pid, start in started if str(process_start_time(int(pid))) in (start, "None")
+    }
 
 
 def processes_of(identity):
@@ -195,6 +197,7 @@ class Namespace:
         )
         self.processes.append(process)
         with open(self.directory.parent / "sessions", "a") as sessions:
+            # "None" for one that has ended already; children of it may still live in its session.
             print(process.pid, process_start_time(process.pid), file=sessions)
         return process
 
