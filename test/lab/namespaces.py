@@ -59,12 +59,9 @@ def _sessions_of(identity):
         lines = (run_directory(identity) / "sessions").read_text().splitlines()
     except FileNotFoundError:
         return set()
-    # "None": it had ended before it could be looked at; others of its session may live on.
-    started = (line.split() for line in lines if line.count(" ") == 1)
+    started = (line.split() for line in lines)
     return {
-        int(pid)
-        for pid, start in started
-        if process_start_time(pid) is None or str(process_start_time(pid)) == start
+        int(pid) for pid, start in started if str(process_start_time(int(pid))) in (start, "None")
     }
 
 
@@ -200,6 +197,7 @@ class Namespace:
         )
         self.processes.append(process)
         with open(self.directory.parent / "sessions", "a") as sessions:
+            # "None" for one that has ended already; children of it may still live in its session.
             print(process.pid, process_start_time(process.pid), file=sessions)
         return process
 

@@ -210,6 +210,16 @@ def test_a_killed_run_is_removed_by_the_next(tmp_path):
     assert left_of(identity) == []
 
 
+def test_a_process_that_ended_before_it_was_noted_stops_no_janitor():
+    process = subprocess.Popen(["true"])
+    process.wait()
+    identity = f"fp{process.pid}-1-0"
+    namespaces.run_directory(identity).mkdir()
+    (namespaces.run_directory(identity) / "sessions").write_text(f"{process.pid} None\n")
+    assert namespaces.remove_dead_runs().count(identity) == 1
+    assert left_of(identity) == []
+
+
 def test_the_script_runs_a_command():
     command = ["sh", "-c", 'ip netns exec "$FLUXPIN_LAB_B2" ip -4 -o addr show eth0; exit 7']
     done = subprocess.run(
