@@ -190,15 +190,6 @@ static inline uint8_t *test_exact_copy(const uint8_t *bytes, uint32_t length)
 	return copy;
 }
 
-/* Whether the address is the one that test_build_ipv6 gives to a destination in host order. */
-static inline bool test_is_ipv6_destination(const struct address *address, uint32_t destination)
-{
-	struct address expected = { .bytes = { 0x20, 0x01, 0x0d, 0xb8 } };
-
-	expected.words_be[3] = htonl(destination);
-	return address_equal(address, &expected);
-}
-
 /* Prepares GRE over IPv4, addresses in network order. */
 static inline void test_prepare_gre_ipv4(struct destination *destination,
 					 const uint8_t source_mac[6], const uint8_t next_hop_mac[6],
