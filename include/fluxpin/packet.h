@@ -68,7 +68,8 @@ enum packet_kind packet_parse(struct packet *packet, const uint8_t *mac);
  * Walks the extension headers of a PACKET_IPV6 (RFC 8200 section 4: hop-by-hop, routing, fragment,
  * destination options; at most 8) up to the transport header, or one that ends the walk. Sets
  * protocol, l4_offset and is_fragment; an atomic fragment (RFC 6946) is none.
- * Returns false with packet->reason set when the chain is cut off or longer.
+ * Returns false with packet->reason set when the chain is cut off or longer; protocol and l4_offset
+ * are then those of the first header that could not be read.
  */
 bool packet_walk_extensions(struct packet *packet);
 

@@ -67,6 +67,10 @@ uint16_t packet_checksum(const void *data, uint32_t length)
 #define MOST_EXTENSIONS 8
 #define EXTENSION_UNIT	8 /* lengths count in units of 8 bytes, without the first */
 
+/* The offset and M of a fragment header; between them are two reserved bits (RFC 8200 section 4.5).
+ */
+#define FRAGMENT_FIELDS 0xfff9
+
 static enum packet_kind malformed(struct packet *packet, enum drop_reason reason)
 {
 	packet->reason = (uint8_t)reason;
@@ -133,40 +137,39 @@ static enum packet_kind parse_ipv6(struct packet *packet)
 	return PACKET_IPV6;
 }
 
+static bool is_extension(uint8_t protocol)
+{
+	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING ||
+	       protocol == IPPROTO_FRAGMENT || protocol == IPPROTO_DSTOPTS;
+}
+
 bool packet_walk_extensions(struct packet *packet)
 {
 	uint32_t end = (uint32_t)packet->l3_offset + packet->l3_length;
-	uint32_t offset = packet->l4_offset;
 
 	packet->reason = DROP_IPV6_EXTENSION;
-	for (int i = 0; i <= MOST_EXTENSIONS; i++) {
-		const uint8_t *header = packet->frame.data + offset;
-		bool is_fragment_header = packet->protocol == IPPROTO_FRAGMENT;
+	for (int i = 0; is_extension(packet->protocol); i++) {
+		const uint8_t *header = packet->frame.data + packet->l4_offset;
 		uint32_t length = EXTENSION_UNIT;
 
-		packet->l4_offset = (uint16_t)offset;
-		if (packet->protocol != IPPROTO_HOPOPTS && packet->protocol != IPPROTO_ROUTING &&
-		    packet->protocol != IPPROTO_DSTOPTS && !is_fragment_header)
-			return true;
-		if (offset + EXTENSION_UNIT > end)
+		if (i == MOST_EXTENSIONS || packet->l4_offset + length > end)
 			return false;
-		if (is_fragment_header) {
-			/* RFC 8200 section 4.5: offset in units of 8, two reserved bits, M. */
-			uint16_t fragment = load16_be(header + 2);
-
-			packet->is_fragment = (fragment & ~0x0006) != 0;
+		if (packet->protocol == IPPROTO_FRAGMENT) {
+			packet->is_fragment = (load16_be(header + 2) & FRAGMENT_FIELDS) != 0;
+			/* What follows may be the middle of anything. */
+			if (packet->is_fragment) {
+				packet->protocol = header[0];
+				return true;
+			}
 		} else {
 			length += (uint32_t)header[1] * EXTENSION_UNIT;
 		}
-		packet->protocol = header[0];
-		/* What follows a fragment's header may be the middle of anything. */
-		if (packet->is_fragment)
-			return true;
-		if (offset + length > end)
+		if (packet->l4_offset + length > end)
 			return false;
-		offset += length;
+		packet->protocol = header[0];
+		packet->l4_offset = (uint16_t)(packet->l4_offset + length);
 	}
-	return false;
+	return true;
 }
 
 struct address packet_destination(const struct packet *packet)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <string.h>
 
 #include <fluxpin/flow.h>
 #include <fluxpin/maglev.h>
@@ -36,11 +37,16 @@ static bool has_ports(const struct packet *packet)
 	return packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP;
 }
 
-/* Whether an address of a VIP is meant by an IPv6 packet that carries a mapped IPv4 address: never,
- * since such addresses do not belong on a wire (RFC 4942 section 2.2). */
-static bool is_mapped_on_the_wire(const struct packet *packet, const struct address *destination)
+/* Mapped IPv4 addresses do not belong on a wire (RFC 4942 section 2.2). As a destination they would
+ * be taken for the IPv4 VIP; as a source no backend would answer to them. */
+static bool has_mapped_address(const struct packet *packet, const struct address *destination)
 {
-	return packet->is_ipv6 && address_is_ipv4(destination);
+	struct address source;
+
+	if (!packet->is_ipv6)
+		return false;
+	memcpy(source.bytes, packet_ipv6_addresses(packet), sizeof(source.bytes));
+	return address_is_ipv4(destination) || address_is_ipv4(&source);
 }
 
 /* Decides whether an IP packet is for a VIP. Returns it, or NULL with the verdict set. */
@@ -52,7 +58,7 @@ static const struct vip *match_vip(const struct forwarding *forwarding, struct p
 	bool ports_known = false;
 
 	packet->verdict = VERDICT_SLOW_PATH;
-	if (is_mapped_on_the_wire(packet, &destination))
+	if (has_mapped_address(packet, &destination))
 		return NULL;
 	if (packet->is_ipv6 && !has_ports(packet)) {
 		/* Extension headers of what is for no VIP are the kernel's. */

@@ -130,6 +130,54 @@ static inline uint32_t test_build(const struct test_packet *packet, uint8_t *buf
 	return ETHERNET_HEADER_LENGTH + ip_length + l4_length + packet->payload + packet->padding;
 }
 
+/* An extension header of an IPv6 frame; `length` as on the wire, in units of 8 bytes. */
+struct test_extension {
+	uint8_t kind; /* IPPROTO_* */
+	uint8_t length;
+	uint16_t fragment; /* offset, reserved bits and M of a fragment header */
+};
+
+/*
+ * The same frame over IPv6, from 2001:db8:1::SOURCE to 2001:db8::DESTINATION, with extension
+ * headers behind the IPv6 one. IPv4 options, `fragment` and unlike protocols do not apply.
+ */
+static inline uint32_t test_build_ipv6(const struct test_packet *packet,
+				       const struct test_extension *extensions, uint32_t count,
+				       uint8_t *buffer)
+{
+	struct test_packet without = *packet;
+	uint8_t *ip = buffer + ETHERNET_HEADER_LENGTH, *next = ip + 6;
+	uint8_t *rest = ip + IPV6_HEADER_LENGTH;
+	uint8_t ipv4[TEST_FRAME_SIZE];
+	uint32_t length;
+
+	without.option_words = 0;
+	length = test_build(&without, ipv4) - ETHERNET_HEADER_LENGTH - IPV4_HEADER_LENGTH;
+	memset(buffer, 0, TEST_FRAME_SIZE);
+	memcpy(buffer, ipv4, 12);
+	test_store16(buffer + 12, 0x86dd);
+	for (uint32_t i = 0; i < count; i++) {
+		*next = extensions[i].kind;
+		next = rest;
+		rest[1] = extensions[i].kind == IPPROTO_FRAGMENT ? 0 : extensions[i].length;
+		if (extensions[i].kind == IPPROTO_FRAGMENT)
+			test_store16(rest + 2, extensions[i].fragment);
+		rest += 8 + rest[1] * 8u;
+	}
+	*next = packet->protocol;
+	memcpy(rest, ipv4 + ETHERNET_HEADER_LENGTH + IPV4_HEADER_LENGTH, length);
+	rest += length;
+	test_store32(ip, 6u << 28 | (uint32_t)packet->traffic_class << 20 | 0x12345);
+	test_store16(ip + 4, (uint32_t)(rest - ip) - IPV6_HEADER_LENGTH - packet->padding);
+	ip[7] = 63;
+	test_store32(ip + 8, 0x20010db8);
+	test_store16(ip + 12, 1);
+	test_store32(ip + 20, packet->source);
+	test_store32(ip + 24, 0x20010db8);
+	test_store32(ip + 36, packet->destination);
+	return (uint32_t)(rest - buffer);
+}
+
 /* A copy of the bytes in a heap block of exactly that size, for AddressSanitizer to fence. */
 static inline uint8_t *test_exact_copy(const uint8_t *bytes, uint32_t length)
 {

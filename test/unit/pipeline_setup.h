@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A pipeline on a memory port with VIPs and backends that a test describes, changes and publishes,
- * as a reload would. Backend i of the description has the outer address 10.1.0.i.
+ * as a reload would. Backend i of the description has the outer address 10.1.0.i or fd01::i.
  */
 #ifndef FLUXPIN_TEST_PIPELINE_SETUP_H
 #define FLUXPIN_TEST_PIPELINE_SETUP_H
@@ -36,6 +36,8 @@ struct setup_backend {
 	uint16_t pool;
 	uint16_t generation;
 	uint16_t mtu;
+	enum encapsulation encapsulation;
+	bool is_ipv6;
 	char name[16];
 };
 
@@ -76,6 +78,35 @@ static inline void setup_add_vip(struct setup *setup, uint32_t address, uint8_t 
 		.index = (uint16_t)(1000 + 7 * setup->vip_count),
 	};
 	setup->vip_count++;
+}
+
+/* As test_build_ipv6 writes them. */
+static inline struct address setup_ipv6_address(uint32_t destination)
+{
+	struct address address = { .bytes = { 0x20, 0x01, 0x0d, 0xb8 } };
+
+	address.words_be[3] = htonl(destination);
+	return address;
+}
+
+static inline void setup_prepare(const struct setup_backend *backend, uint16_t index,
+				 struct destination *destination)
+{
+	struct encapsulation_path path = {
+		.encapsulation = backend->encapsulation,
+		.source = address_from_ipv4(htonl(0x0a000005)),
+		.destination = address_from_ipv4(htonl(0x0a010000u + index)),
+		.mtu = backend->mtu,
+	};
+
+	if (backend->is_ipv6) {
+		path.source = (struct address){ .bytes = { 0xfd, [15] = 5 } };
+		path.destination = (struct address){ .bytes = { 0xfd, 1 } };
+		path.destination.words_be[3] = htonl(index);
+	}
+	memcpy(path.source_mac, test_own_mac, 6);
+	memcpy(path.next_hop_mac, test_peer_mac, 6);
+	encapsulation_prepare(destination, &path);
 }
 
 static inline void setup_add_backend(struct setup *setup, uint16_t index, uint16_t pool)
@@ -126,8 +157,7 @@ static inline void setup_publish(struct setup *setup)
 
 		if (!backend->is_present)
 			continue;
-		test_prepare_gre_ipv4(destination, test_own_mac, test_peer_mac, htonl(0x0a000005),
-				      htonl(0x0a010000u + i), backend->mtu);
+		setup_prepare(backend, i, destination);
 		destination->generation = backend->generation;
 		destination->pool = backend->pool;
 		if (!backend->is_resolved)
@@ -231,10 +261,12 @@ static inline void setup_run(struct setup *setup)
 	} while (count > 0);
 }
 
-/* The backend that a sent frame goes to. */
+/* The backend that a sent frame goes to, by the last two bytes of the outer destination. */
 static inline uint16_t setup_backend_of(const struct frame *frame)
 {
-	return test_load16(frame->data + 14 + 18);
+	bool is_ipv6 = test_load16(frame->data + 12) == 0x86dd;
+
+	return test_load16(frame->data + 14 + (is_ipv6 ? 38 : 18));
 }
 
 /* The flow hash of a packet with ports. */
