@@ -24,24 +24,25 @@ import time
 
 NETNS_DIRECTORY = pathlib.Path("/run/netns")
 IDENTITY = re.compile(r"fp(?P<pid>\d+)-(?P<start>\d+)-\d+")
+SESSION = re.compile(r"\d+ \d+")
 CLONE_NEWNET = 0x40000000
 _numbers = itertools.count()
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _stat(pid):
+def _stat(pid, ended="ZX"):
     """Fields of /proc/PID/stat from the state on (proc(5), field 3), or None for a dead process."""
     try:
         text = pathlib.Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text[text.rindex(")") + 2 :].split()
-    return None if fields[0] in "ZX" else fields
+    return None if fields[0] in ended else fields
 
 
-def process_start_time(pid):
-    """Start time in clock ticks since boot, or None for a dead process."""
-    fields = _stat(pid)
+def process_start_time(pid, ended="ZX"):
+    """Start time in clock ticks since boot, or None for a process in one of these states."""
+    fields = _stat(pid, ended)
     return int(fields[19]) if fields else None
 
 
@@ -59,10 +60,9 @@ def _sessions_of(identity):
         lines = (run_directory(identity) / "sessions").read_text().splitlines()
     except FileNotFoundError:
         return set()
-    started = (line.split() for line in lines)
-    return {
-        int(pid) for pid, start in started if str(process_start_time(int(pid))) in (start, "None")
-    }
+    # A run that was killed may have left half a line.
+    started = (map(int, line.split()) for line in lines if SESSION.fullmatch(line))
+    return {pid for pid, start in started if process_start_time(pid) in (start, None)}
 
 
 def processes_of(identity):
@@ -197,8 +197,8 @@ class Namespace:
         )
         self.processes.append(process)
         with open(self.directory.parent / "sessions", "a") as sessions:
-            # "None" for one that has ended already; children of it may still live in its session.
-            print(process.pid, process_start_time(process.pid), file=sessions)
+            # It may have ended already, but nobody has waited for it: a zombie has its time, too.
+            print(process.pid, process_start_time(process.pid, ended=""), file=sessions)
         return process
 
     def ip(self, *lines):

@@ -220,6 +220,28 @@ def test_a_process_that_ended_before_it_was_noted_stops_no_janitor():
     assert left_of(identity) == []
 
 
+def test_processes_that_end_at_once_are_recorded(lab):
+    """Their session may have children that live on. A record that cannot be read spoils nothing."""
+    processes = [lab.client.popen(["true"]) for _ in range(20)]
+    sessions = lab.directory / "sessions"
+    recorded = [line.split() for line in sessions.read_text().splitlines()]
+    for process in processes:
+        process.wait()
+        assert [start for pid, start in recorded if pid == str(process.pid)][-1].isdigit()
+    with open(sessions, "a") as file:
+        file.write("4711 None\n12")
+    assert namespaces.processes_of(lab.id)
+    with open(sessions, "a") as file:
+        file.write("\n")
+
+
+def test_a_zombie_has_a_start_time():
+    process = subprocess.Popen(["true"])
+    wait_until(lambda: namespaces.process_start_time(process.pid) is None, 10, "end")
+    assert namespaces.process_start_time(process.pid, ended="") > 0
+    process.wait()
+
+
 def test_the_script_runs_a_command():
     command = ["sh", "-c", 'ip netns exec "$FLUXPIN_LAB_B2" ip -4 -o addr show eth0; exit 7']
     done = subprocess.run(

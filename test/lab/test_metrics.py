@@ -85,6 +85,13 @@ def test_refused_reloads_are_counted(lab):
         assert metrics.get_one("fluxpin_config_last_reload_successful") == 0
         assert metrics.get_one("fluxpin_config_generation") == 1
         assert metrics.get_one("fluxpin_config_reloads_total", outcome="refused") == 1
+        # Nor is a part of the file in use.
+        other = configuration([pool(lab, name="new")], [])
+        assert fluxpin.reload("nonsense = 1;\n" + other) is None
+        metrics = fluxpin.wait_for_metrics()
+        assert set(metrics.by_label("fluxpin_vip_packets_total", "vip")) == {"web", "dns"}
+        assert set(metrics.by_label("fluxpin_backend_weight", "pool")) == {"web"}
+        assert lab.load("http", lab.http_vip, "--requests", 20).result()["failed_count"] == 0
         assert fluxpin.reload(text) == 2
         metrics = fluxpin.wait_for_metrics()
         assert metrics.get_one("fluxpin_config_last_reload_successful") == 1

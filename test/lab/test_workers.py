@@ -175,6 +175,24 @@ def test_too_few_descriptors_are_a_message(lab):
         pass
 
 
+def test_auto_takes_generic_xdp_where_there_is_no_native(lab):
+    """A bridge has no native XDP: auto goes down the ladder, copy does not."""
+    lab.lb.ip("link add bridge0 type bridge", "link set bridge0 up")
+    try:
+        fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
+        fluxpin.command[fluxpin.command.index("-i") + 1] = "bridge0:0"
+        with fluxpin.start():
+            assert "bridge0 (driver bridge): native XDP refused" in fluxpin.log()
+            assert "bridge0 queue 0: copy (generic XDP), driver bridge" in fluxpin.log()
+            assert lab.lb.xdp("bridge0")[0] == "xdpgeneric"
+        assert lab.lb.xdp("bridge0") is None
+        done = run_to_end(lab, fluxpin.file, "-i", "bridge0:0", "--mode", "copy")
+        assert done.returncode == 1
+        assert "bridge0 queue 0 (driver bridge): mode copy: native XDP refused" in done.stderr
+    finally:
+        lab.lb.ip("link del bridge0")
+
+
 def test_unserved_queues_are_reported(lab):
     with Fluxpin(lab, configuration([pool(lab)], vips(lab)), queues="0-1") as fluxpin:
         assert "eth0 has 4 queues (0-3) and only 0-1 will be served" in fluxpin.log()
