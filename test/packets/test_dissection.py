@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Every frame that leaves, dissected by tshark: the outer header is right, and behind it tshark finds
-what it found in the frame that came in."""
+"""Every frame that leaves, dissected by tshark: its outer header is right, and behind it is found
+what was found in the frame that came in."""
 
 import struct
 
