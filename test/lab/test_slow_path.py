@@ -71,6 +71,8 @@ def random_frames(mac, count, seed):
         destination = generator.choice([mac, b"\xff" * 6, b"\x01\x00\x5e\x00\x00\x01",
                                         b"\x02\x99\x99\x99\x99\x99"])
         body = struct.pack("!I", number) + generator.randbytes(length - 4)
+        if kind == 0x86DD:  # to nobody here; without a right header it would be dropped
+            body = struct.pack("!IHBB", 6 << 28 | number, length - 40, 59, 64) + body[8:]
         yield destination + source + struct.pack("!H", kind) + body
 
 

@@ -17,9 +17,10 @@ def header(kind, length=0, fragment=0, body=None):
     if kind == FRAGMENT:
         return kind, struct.pack("!BHI", 0, fragment, 0x12345678)
     if body is None:
-        # PadN options over all of it, in what takes options; a type 4 route without segments left.
+        # PadN options over all of it, in what takes options; an experimental route (RFC 4727) without
+        # segments left.
         size = 6 + 8 * length
-        body = b"\4\0" + bytes(size - 2) if kind == ROUTING else pad(size)
+        body = b"\xfd\0" + bytes(size - 2) if kind == ROUTING else pad(size)
     return kind, bytes([length]) + body
 
 
