@@ -185,6 +185,13 @@ def step_lab(result):
     pytest(result, "dev", "test/lab", "-m", "not sanitizer")
 
 
+def step_demo(result):
+    """The demonstration of the README ends well."""
+    status, output = run([PYTHON, "test/lab/demo.py"],
+                         FLUXPIN=str(ROOT / "build/release/src/cli/fluxpin"))
+    result.check(status == 0, output)
+
+
 def step_lab_tsan(result):
     """The reload test under ThreadSanitizer."""
     pytest(result, "tsan", "test/lab", "-m", "sanitizer")
@@ -210,6 +217,7 @@ STEPS = {
     "configuration": step_configuration,
     "packets": step_packets,
     "lab": step_lab,
+    "demo": step_demo,
     "lab-tsan": step_lab_tsan,
     "lab-asan": step_lab_asan,
 }
