@@ -60,7 +60,6 @@ void worker_close(struct worker *worker);
 
 const char *worker_interface(const struct worker *worker);
 uint32_t worker_queue(const struct worker *worker);
-int worker_cpu(const struct worker *worker);
 struct xsk_port *worker_port(const struct worker *worker);
 const struct counters *worker_counters(const struct worker *worker);
 

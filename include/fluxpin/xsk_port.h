@@ -36,7 +36,6 @@ struct xsk_port_options {
 	uint32_t frames;     /* in the UMEM; a power of two */
 	uint32_t frame_size; /* bytes: 2048 or 4096 */
 	bool zero_copy;	     /* XDP_ZEROCOPY, else XDP_COPY */
-	bool generic;	     /* the XDP program is attached in generic mode */
 	int tap;	     /* descriptor for the slow path, or -1 */
 };
 

@@ -172,22 +172,16 @@ static int check_transmit_queues(const struct interface_configuration *wanted,
 /* The bytes that the outer headers of a pool's backends take at most. */
 static uint32_t outer_header_size(const struct pool_configuration *pool)
 {
-	static const uint32_t inside[] = {
-		[ENCAPSULATION_GRE] = 4,  /* RFC 2784 without options */
-		[ENCAPSULATION_IPIP] = 0, /* RFC 2003, RFC 2473 */
-		[ENCAPSULATION_GUE] = 12, /* UDP, and a GUE header without options */
-	};
-	uint32_t outer = 0;
+	uint32_t most = 0;
 
-	if (pool->encapsulation == ENCAPSULATION_L2)
-		return 0;
 	for (uint32_t i = 0; i < pool->backend_count; i++) {
-		uint32_t ip = address_is_ipv4(&pool->backends[i].address) ? 20 : 40;
+		bool is_ipv6 = !address_is_ipv4(&pool->backends[i].address);
+		uint32_t size = encapsulation_overhead(pool->encapsulation, is_ipv6);
 
-		if (ip > outer)
-			outer = ip;
+		if (size > most)
+			most = size;
 	}
-	return outer > 0 ? outer + inside[pool->encapsulation] : 0;
+	return most;
 }
 
 static int check_mtu(const struct configuration *configuration,

@@ -145,7 +145,6 @@ static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
 			.frames = configuration->umem.frames,
 			.frame_size = configuration->umem.frame_size,
 			.zero_copy = !device->generic && device->mode != XDP_MODE_COPY,
-			.generic = device->generic,
 			.tap = device->tap != NULL ? tap_queue(device->tap, i) : -1,
 		},
 		.interface = ordinal,
