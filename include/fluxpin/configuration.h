@@ -21,6 +21,7 @@
 
 #include <fluxpin/address.h>
 #include <fluxpin/encapsulation.h>
+#include <fluxpin/vip_table.h>
 
 /* Limits, also named in the messages. Backend and VIP indexes are 16 bits wide on the packet path.
  */
@@ -50,12 +51,6 @@ enum health_check_type {
 	HEALTH_CHECK_TCP,
 	HEALTH_CHECK_HTTP,
 	HEALTH_CHECK_HTTPS,
-};
-
-enum icmp_echo {
-	ICMP_ECHO_REPLY,
-	ICMP_ECHO_FORWARD,
-	ICMP_ECHO_DROP,
 };
 
 enum affinity {

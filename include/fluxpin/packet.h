@@ -50,7 +50,16 @@ struct packet {
 	uint16_t backend;      /* index, when forwarded */
 	uint16_t vip;	       /* index */
 	bool is_ipv6;
+	uint8_t tag_count; /* VLAN tags, at most PACKET_MAX_TAGS; they follow the MAC addresses */
+	uint8_t flags;	   /* PACKET_* below */
 } __attribute__((aligned(64)));
+
+#define PACKET_MAX_TAGS 2
+
+/* How the packet came. */
+#define PACKET_DECAPSULATED 0x01 /* l3_offset is that of the packet inside a tunnel's */
+#define PACKET_REDIRECTED   0x02 /* by a peer: it is ours, and goes to no other peer */
+#define PACKET_HANDED_OVER  0x04 /* by another worker: it is ours, and goes to no other worker */
 
 #define TCP_FLAG_FIN 0x01
 #define TCP_FLAG_SYN 0x02

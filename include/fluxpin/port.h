@@ -3,25 +3,33 @@
  * The port: where a pipeline's frames come from and go to. An AF_XDP socket, a pcap file and the
  * benchmark's memory are ports; the pipeline is the same on all of them.
  *
- *            receive                    send (taken)
+ *        receive, allocate              send (taken)
  *     port ------------> pipeline ----------------------> port
  *       ^                   |  deliver (borrowed: slow path, the frame stays with the pipeline)
  *       +-------------------+
  *           recycle, drop
  *
- * Ownership: a frame belongs to the pipeline from receive until send has taken it, or recycle or
- * drop has given it back. Every received frame goes back by exactly one of the three, within the
- * same batch.
+ * Ownership: a frame belongs to the pipeline from receive or allocate until send has taken it, or
+ * recycle or drop has given it back. Every frame goes back by exactly one of the three, within the
+ * same batch. What has to wait longer is copied and its frame recycled; the copy later takes a
+ * frame from allocate, or ends by discard.
  *
  * Thread: all calls come from the one worker that owns the port.
  */
 #ifndef FLUXPIN_PORT_H
 #define FLUXPIN_PORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* The most frames in one batch; also the number of bits in deliver's answer. */
+#include <fluxpin/verdict.h>
+
+/* The most frames that receive gives; also the number of bits in deliver's answer. */
 #define PORT_BATCH 64
+
+/* The most frames that one call of the others is given: those received, as many that waited or
+ * come from other workers, and as many that parts of packets took. */
+#define PORT_MOST_FRAMES (3 * PORT_BATCH)
 
 /* One Ethernet frame in the port's memory. */
 struct frame {
@@ -48,16 +56,33 @@ struct port_operations {
 
 	/*
 	 * Hands copies of frames, bit for bit, to the kernel. Never waits. Returns a mask: bit i is
-	 * set when frame i was accepted. The frames stay with the caller.
+	 * set when frame i was accepted; count is at most PORT_BATCH. The frames stay with the
+	 * caller.
 	 */
 	uint64_t (*deliver)(struct port *port, const struct frame *frames, uint32_t count);
 
-	/* Gives frames back that were delivered, unsent. Never fails. */
+	/*
+	 * Gives a free frame, without contents: data points to headroom bytes behind its start, and
+	 * length is the room from there. `origin` is the address, as received, of the frame whose
+	 * packet it will carry (of this port, or of the one that handed it over); a port that tells
+	 * frames apart keeps it. Never waits. Returns false when there is none.
+	 */
+	bool (*allocate)(struct port *port, uint64_t origin, struct frame *frame);
+
+	/*
+	 * Gives frames back that were delivered, copied, or allocated and not needed. Never fails.
+	 */
 	void (*recycle)(struct port *port, const struct frame *frames, uint32_t count);
 
 	/* Gives dropped frames back, each with its reason (enum drop_reason). Never fails. */
 	void (*drop)(struct port *port, const struct frame *frames, const uint8_t *reasons,
 		     uint32_t count);
+
+	/*
+	 * Tells that the packet of a frame that went back before was dropped: a copy that waited,
+	 * or one of which a part was sent. `origin` is the frame's address as received.
+	 */
+	void (*discard)(struct port *port, uint64_t origin, enum drop_reason reason);
 };
 
 /* The head of every port; the port's own state follows it. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What became of a packet. Every frame that a pipeline receives ends in exactly one verdict, and
+ * What became of a packet. Every frame that a pipeline receives ends in exactly one verdict
+ * (forward, slow path, answer or drop; of a held or handed over one it is the copy's), and
  * every drop has exactly one reason; the reason's name is the value of the metric label
  * fluxpin_worker_dropped_packets_total{reason}.
  */
@@ -9,7 +10,8 @@
 
 /* X(identifier, label, explanation for the manual) */
 #define DROP_REASONS(X)                                                                           \
-	X(ETHERNET_TRUNCATED, "ethernet_truncated", "the frame is shorter than its link header")  \
+	X(ETHERNET_TRUNCATED, "ethernet_truncated",                                               \
+	  "the frame is shorter than its link header or ends inside a VLAN tag")                  \
 	X(IPV4_TRUNCATED, "ipv4_truncated", "the frame ends inside the IPv4 header")              \
 	X(IPV4_HEADER, "ipv4_header", "the version is not 4 or the header length is below 20")    \
 	X(IPV4_LENGTH, "ipv4_length", "the total length is below the header or beyond the frame") \
@@ -18,14 +20,42 @@
 	X(IPV6_HEADER, "ipv6_header", "the version is not 6")                                     \
 	X(IPV6_LENGTH, "ipv6_length", "the payload length is beyond the frame, or a jumbogram's") \
 	X(IPV6_EXTENSION, "ipv6_extension",                                                       \
-	  "to a VIP: an extension header is cut off, or there are more than 8")                   \
+	  "to a VIP: an extension header is cut off or unknown, or there are more than 8")        \
+	X(TTL, "ttl", "to a VIP: the TTL or hop limit is 0, which nobody may send")               \
+	X(LAND, "land", "to a VIP: the source is the destination itself")                         \
+	X(MARTIAN_SOURCE, "martian_source",                                                       \
+	  "to a VIP: a source that nobody can have or answer to")                                 \
 	X(TCP_HEADER, "tcp_header", "to a VIP: the TCP header is cut off or its offset is wrong") \
 	X(UDP_HEADER, "udp_header", "to a VIP: the UDP header is cut off or its length is wrong") \
-	X(FRAGMENT, "fragment", "to a VIP: a fragment, whose flow cannot be told")                \
+	X(FRAGMENT, "fragment",                                                                   \
+	  "to a VIP: a fragment, which the VIP or the protocol does not take")                    \
+	X(FRAGMENT_TINY, "fragment_tiny", "a first fragment without the whole transport header")  \
+	X(FRAGMENT_LENGTH, "fragment_length",                                                     \
+	  "a fragment that ends off the 8-byte grid or beyond 65535 bytes")                       \
+	X(FRAGMENT_OVERLAP, "fragment_overlap",                                                   \
+	  "a fragment that repeats or overlaps another one of its packet")                        \
+	X(FRAGMENT_TIMEOUT, "fragment_timeout",                                                   \
+	  "a held fragment whose first one did not come in time")                                 \
+	X(FRAGMENT_OVERFLOW, "fragment_overflow",                                                 \
+	  "a fragment that there was no room to hold, or to hold any longer")                     \
+	X(HANDOVER_FULL, "handover_full",                                                         \
+	  "the worker that the fragment belongs to had no room to take it")                       \
+	X(ICMP_HEADER, "icmp_header",                                                             \
+	  "to a VIP: the ICMP message is cut off or its checksum is wrong")                       \
+	X(ICMP_QUOTE, "icmp_quote",                                                               \
+	  "to a VIP: an ICMP error whose quoted packet does not tell its flow")                   \
+	X(ICMP_ECHO, "icmp_echo", "to a VIP: an echo request that the configuration refuses")     \
+	X(ICMP_RATE, "icmp_rate",                                                                 \
+	  "an answer of the load balancer's own would have exceeded the limit")                   \
+	X(DECAPSULATION, "decapsulation",                                                         \
+	  "from a listed source: the tunnel's header or checksum is wrong")                       \
 	X(NO_BACKEND, "no_backend", "the VIP's pool has no backend that serves")                  \
 	X(NO_NEXT_HOP, "no_next_hop", "the backend's route or neighbour is not resolved")         \
-	X(EXCEEDS_MTU, "exceeds_mtu", "the encapsulated packet exceeds the egress MTU")           \
+	X(EXCEEDS_MTU, "exceeds_mtu",                                                             \
+	  "the encapsulated packet exceeds the egress MTU, and nobody may be told")               \
 	X(NO_HEADROOM, "no_headroom", "no room in front of the packet for the outer header")      \
+	X(NO_FRAME, "no_frame",                                                                   \
+	  "no free frame for a further fragment or for one from another worker")                  \
 	X(TX_RING_FULL, "tx_ring_full", "the transmit ring had no room")                          \
 	X(SLOW_PATH_REFUSED, "slow_path_refused", "the kernel did not take the frame from the TAP")
 
@@ -41,6 +71,9 @@ enum verdict {
 	VERDICT_SLOW_PATH, /* handed to the kernel, unchanged */
 	VERDICT_ANSWER,	   /* answered by fluxpin itself, in place */
 	VERDICT_DROP,
+	/* Not an end: a copy waits for its first fragment, or went to another worker. */
+	VERDICT_HELD,
+	VERDICT_HANDED_OVER,
 };
 
 /* The label of a reason; never NULL for a valid one. Thread: any. */

@@ -17,14 +17,30 @@
 
 #include <fluxpin/address.h>
 
+/* What becomes of echo requests. */
+enum icmp_echo {
+	ICMP_ECHO_REPLY,
+	ICMP_ECHO_FORWARD,
+	ICMP_ECHO_DROP,
+};
+
 /* What the packet path needs to know of a VIP. */
 struct vip {
 	struct prefix prefix;
-	uint16_t port;	  /* host order; 0: every port */
-	uint8_t protocol; /* IPPROTO_*; 0: any */
-	bool tracking;	  /* false: by consistent hash alone */
-	uint16_t index;	  /* for counters: stable over reloads */
-	uint16_t pool;	  /* index into the forwarding's pools */
+	uint16_t port;	   /* host order; 0: every port */
+	uint8_t protocol;  /* IPPROTO_*; 0: any */
+	bool tracking;	   /* false: by consistent hash alone */
+	bool fragments;	   /* false: dropped */
+	uint8_t icmp_echo; /* enum icmp_echo */
+	uint16_t index;	   /* for counters: stable over reloads */
+	uint16_t pool;	   /* index into the forwarding's pools */
+};
+
+/* What all VIPs of one prefix say together, for packets that tell no port. */
+struct vip_address {
+	const struct vip *echo; /* takes echo requests as its icmp_echo says: the first VIP of the
+				 * prefix that says other than "reply", or the first one */
+	bool fragments;		/* at least one VIP takes fragments */
 };
 
 struct vip_table;
@@ -49,5 +65,12 @@ void vip_table_release(struct vip_table *table);
  */
 enum vip_match vip_table_find(const struct vip_table *table, const struct address *destination,
 			      uint8_t protocol, uint16_t port, const struct vip **vip);
+
+/*
+ * What the VIPs of the longest prefix that holds the address say of it; NULL when there is none.
+ * Lives as long as the table. Thread: worker.
+ */
+const struct vip_address *vip_table_find_address(const struct vip_table *table,
+						 const struct address *destination);
 
 #endif

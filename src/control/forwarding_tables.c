@@ -93,6 +93,8 @@ static int build_vips(const struct configuration *configuration, struct registry
 					.port = in->port,
 					.protocol = in->protocol,
 					.tracking = in->tracking,
+					.fragments = in->fragments,
+					.icmp_echo = (uint8_t)in->icmp_echo,
 					.index = tables->vip_indexes[i],
 					.pool = (uint16_t)in->pool };
 		tables->prefixes[i] = in->prefix;

@@ -25,9 +25,7 @@ struct replay {
 	const struct replay_options *options;
 	struct replay_result *result;
 	struct capture_reader *input;
-	struct capture_writer *output;
-	struct capture_writer *slow_path;
-	FILE *drops;
+	struct replay_frames frames;
 	struct replay_events events;
 	uint32_t next_event;
 	struct configuration *configuration;
@@ -227,6 +225,8 @@ static int run_frame(struct replay *replay, const struct captured_frame *frame, 
 {
 	struct replay_worker *worker = choose_worker(replay, frame);
 
+	if (replay_frames_add(&replay->frames, frame) != 0)
+		return complain(replay->options->input, strerror(ENOMEM));
 	if (number == 1)
 		replay->first_ns = frame->time_ns;
 	/* Captures of several queues may be a little out of order; the clock never goes back. */
@@ -240,7 +240,7 @@ static int run_frame(struct replay *replay, const struct captured_frame *frame, 
 		if (error != 0)
 			return error;
 	}
-	if (replay_port_offer(&worker->port, frame, number) != 0) {
+	if (replay_port_offer(&worker->port, frame) != 0) {
 		fprintf(stderr, "%s: frame %" PRIu64 " is too long\n", replay->options->input,
 			number);
 		return -EINVAL;
@@ -273,7 +273,7 @@ static int open_worker(struct replay *replay, struct replay_worker *worker)
 {
 	const struct configuration *configuration = replay->configuration;
 	uint32_t capacity = configuration->connections.capacity;
-	int error = replay_port_open(&worker->port);
+	int error = replay_port_open(&worker->port, &replay->frames);
 
 	if (error == 0)
 		error = memory_map_lazy(connection_table_size(capacity), &worker->memory);
@@ -283,9 +283,6 @@ static int open_worker(struct replay *replay, struct replay_worker *worker)
 		&worker->connections, worker->memory.base, capacity,
 		(uint32_t)(configuration->connections.tcp_idle_ns / NANOSECONDS_PER_SECOND),
 		(uint32_t)(configuration->connections.udp_idle_ns / NANOSECONDS_PER_SECOND));
-	worker->port.output = replay->output;
-	worker->port.slow_path = replay->slow_path;
-	worker->port.drops = replay->drops;
 	worker->pipeline = (struct pipeline){ .port = &worker->port.port,
 					      .connections = &worker->connections,
 					      .counters = &worker->counters,
@@ -329,15 +326,15 @@ static int open_files(struct replay *replay)
 	if (capture_reader_open(options->input, &replay->input, message) != 0)
 		return complain(options->input, message);
 	nanosecond = capture_reader_is_nanosecond(replay->input);
-	error = open_writer(options->output, nanosecond, &replay->output);
+	error = open_writer(options->output, nanosecond, &replay->frames.output);
 	if (error == 0)
-		error = open_writer(options->slow_path, nanosecond, &replay->slow_path);
+		error = open_writer(options->slow_path, nanosecond, &replay->frames.slow_path);
 	if (error != 0 || options->drops == NULL)
 		return error;
-	replay->drops = fopen(options->drops, "we");
-	if (replay->drops == NULL)
+	replay->frames.drops = fopen(options->drops, "we");
+	if (replay->frames.drops == NULL)
 		return complain(options->drops, strerror(errno));
-	fputs("frame,reason\n", replay->drops);
+	fputs("frame,reason\n", replay->frames.drops);
 	return 0;
 }
 
@@ -366,14 +363,14 @@ static int close_files(struct replay *replay)
 	int error = 0;
 
 	capture_reader_close(replay->input);
-	if (capture_writer_close(replay->output) != 0)
+	if (capture_writer_close(replay->frames.output) != 0)
 		error = complain(options->output, "could not be written");
-	if (capture_writer_close(replay->slow_path) != 0)
+	if (capture_writer_close(replay->frames.slow_path) != 0)
 		error = complain(options->slow_path, "could not be written");
-	if (replay->drops != NULL) {
-		bool failed = ferror(replay->drops) != 0;
+	if (replay->frames.drops != NULL) {
+		bool failed = ferror(replay->frames.drops) != 0;
 
-		if (fclose(replay->drops) != 0 || failed)
+		if (fclose(replay->frames.drops) != 0 || failed)
 			error = complain(options->drops, "could not be written");
 	}
 	return error;
@@ -392,6 +389,10 @@ static void add_counters(struct replay *replay)
 		sum->forwarded.bytes += counters->forwarded.bytes;
 		sum->slow_path += counters->slow_path;
 		sum->answered += counters->answered;
+		sum->parts_sent += counters->parts_sent;
+		sum->redirected += counters->redirected;
+		sum->handed_over += counters->handed_over;
+		sum->decapsulated += counters->decapsulated;
 		for (int reason = 0; reason < DROP_REASON_COUNT; reason++)
 			sum->dropped[reason] += counters->dropped[reason];
 		sum->lookups_hit += counters->lookups_hit;
@@ -416,6 +417,7 @@ static void release(struct replay *replay)
 	registry_close(replay->backend_indexes);
 	backend_overrides_close(replay->overrides);
 	replay_events_release(&replay->events);
+	replay_frames_release(&replay->frames);
 }
 
 int replay_run(const struct replay_options *options, struct replay_result *result)

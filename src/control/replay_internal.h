@@ -42,27 +42,40 @@ struct replay_events {
 int replay_events_read(const char *file, struct replay_events *events);
 void replay_events_release(struct replay_events *events);
 
-/* replay_port.c: a port that holds one frame at a time. */
+/* replay_port.c: ports that are offered one frame at a time. */
 
-struct replay_port {
-	struct port port;
-	uint8_t *buffer; /* headroom and one frame */
-	uint32_t length; /* of the frame */
-	bool offered;	 /* and not yet received */
-	uint64_t number; /* of the frame in the file, from 1 */
-	uint64_t time_ns;
-	uint8_t destination_mac[6]; /* as it came in */
-	uint8_t source_mac[6];
+/* What the ports of all workers share. Frames are known by their number in the file, from 1. */
+struct replay_frames {
+	uint8_t (*macs)[12]; /* destination and source as they came in, by number - 1 */
+	uint64_t count;
+	uint64_t capacity;
+	uint64_t time_ns;	       /* of the frame that is worked on */
 	struct capture_writer *output; /* each may be NULL */
 	struct capture_writer *slow_path;
 	FILE *drops;
 };
 
-int replay_port_open(struct replay_port *port);
+/* Adds the next frame of the file and makes its time the current one. Returns 0 or -ENOMEM. */
+int replay_frames_add(struct replay_frames *frames, const struct captured_frame *frame);
+void replay_frames_release(struct replay_frames *frames);
+
+struct replay_port {
+	struct port port;
+	struct replay_frames *frames;
+	uint8_t **buffers; /* of frames: the first takes those that are offered */
+	uint16_t *free;	   /* stack of the indexes of free buffers */
+	uint32_t buffer_count;
+	uint32_t free_count;
+	uint32_t length; /* of the frame offered */
+	uint64_t number;
+	bool offered; /* and not yet received */
+};
+
+int replay_port_open(struct replay_port *port, struct replay_frames *frames);
 void replay_port_close(struct replay_port *port);
 
-/* Puts a frame in, for the next receive. Returns -EMSGSIZE when it is too long for any link. */
-int replay_port_offer(struct replay_port *port, const struct captured_frame *frame,
-		      uint64_t number);
+/* Puts the frame that was added last in, for the next receive. Returns -EMSGSIZE when it is too
+ * long for any link. */
+int replay_port_offer(struct replay_port *port, const struct captured_frame *frame);
 
 #endif

@@ -195,6 +195,8 @@ enum packet_kind packet_parse(struct packet *packet, const uint8_t *mac)
 	packet->destination_port_be = 0;
 	packet->tcp_flags = 0;
 	packet->is_ipv6 = false;
+	packet->tag_count = 0;
+	packet->flags = 0;
 	if (packet->frame.length < ETHERNET_HEADER_LENGTH)
 		return malformed(packet, DROP_ETHERNET_TRUNCATED);
 	/* A group address, or a station that is not us: seen in promiscuous mode or when a switch

@@ -27,7 +27,8 @@ struct vip_table {
 	struct vip *vips;
 	struct address_slot *addresses;
 	struct service_slot *services;
-	uint32_t address_mask; /* slots - 1; at most half of them are in use */
+	struct vip_address *groups; /* by number of the prefix */
+	uint32_t address_mask;	    /* slots - 1; at most half of them are in use */
 	uint32_t service_mask;
 	uint32_t group_count;
 	/* The prefix lengths in use, longest first. Apart by family: a short IPv6 prefix such as
@@ -85,6 +86,13 @@ static struct service_slot *find_service(const struct vip_table *table, uint32_t
 	}
 }
 
+static void add_to_group(struct vip_address *group, const struct vip *vip)
+{
+	if (group->echo->icmp_echo == ICMP_ECHO_REPLY && vip->icmp_echo != ICMP_ECHO_REPLY)
+		group->echo = vip;
+	group->fragments |= vip->fragments;
+}
+
 static void add_vip(struct vip_table *table, uint32_t number)
 {
 	const struct vip *vip = &table->vips[number];
@@ -96,7 +104,9 @@ static void add_vip(struct vip_table *table, uint32_t number)
 		address->address = vip->prefix.address;
 		address->length = vip->prefix.length;
 		address->group = table->group_count++;
+		table->groups[address->group].echo = vip;
 	}
+	add_to_group(&table->groups[address->group], vip);
 	service = find_service(table, address->group, vip->protocol, vip->port);
 	service->group = address->group;
 	service->port = vip->port;
@@ -132,7 +142,9 @@ int vip_table_build(const struct vip *vips, uint32_t count, struct vip_table **r
 	table->vips = calloc(count + 1, sizeof(*table->vips));
 	table->addresses = calloc(slots, sizeof(*table->addresses));
 	table->services = calloc(slots, sizeof(*table->services));
-	if (table->vips == NULL || table->addresses == NULL || table->services == NULL) {
+	table->groups = calloc(count + 1, sizeof(*table->groups));
+	if (table->vips == NULL || table->addresses == NULL || table->services == NULL ||
+	    table->groups == NULL) {
 		vip_table_release(table);
 		return -ENOMEM;
 	}
@@ -156,6 +168,7 @@ void vip_table_release(struct vip_table *table)
 {
 	if (table == NULL)
 		return;
+	free(table->groups);
 	free(table->services);
 	free(table->addresses);
 	free(table->vips);
@@ -177,21 +190,33 @@ static uint32_t find_vip(const struct vip_table *table, uint32_t group, uint8_t 
 	return vip;
 }
 
+/* The lengths of prefixes that may hold the address. */
+static const struct lengths *lengths_for(const struct vip_table *table,
+					 const struct address *destination)
+{
+	static const struct lengths none;
+
+	if (address_is_ipv4(destination))
+		return &table->ipv4;
+	return address_is_link_or_group(destination) ? &none : &table->ipv6;
+}
+
+static uint32_t find_group(const struct vip_table *table, const struct address *destination,
+			   uint8_t length)
+{
+	struct address masked = length == 128 ? *destination : address_mask(destination, length);
+
+	return find_address(table, &masked, length)->group;
+}
+
 enum vip_match vip_table_find(const struct vip_table *table, const struct address *destination,
 			      uint8_t protocol, uint16_t port, const struct vip **vip)
 {
-	const struct lengths *lengths = &table->ipv6;
+	const struct lengths *lengths = lengths_for(table, destination);
 	enum vip_match match = VIP_MATCH_NONE;
 
-	if (address_is_ipv4(destination))
-		lengths = &table->ipv4;
-	else if (address_is_link_or_group(destination))
-		return VIP_MATCH_NONE;
 	for (uint32_t i = 0; i < lengths->count; i++) {
-		uint8_t length = lengths->values[i];
-		struct address masked =
-			length == 128 ? *destination : address_mask(destination, length);
-		uint32_t group = find_address(table, &masked, length)->group;
+		uint32_t group = find_group(table, destination, lengths->values[i]);
 		uint32_t number;
 
 		if (group == NO_ENTRY)
@@ -204,4 +229,18 @@ enum vip_match vip_table_find(const struct vip_table *table, const struct addres
 		}
 	}
 	return match;
+}
+
+const struct vip_address *vip_table_find_address(const struct vip_table *table,
+						 const struct address *destination)
+{
+	const struct lengths *lengths = lengths_for(table, destination);
+
+	for (uint32_t i = 0; i < lengths->count; i++) {
+		uint32_t group = find_group(table, destination, lengths->values[i]);
+
+		if (group != NO_ENTRY)
+			return &table->groups[group];
+	}
+	return NULL;
 }

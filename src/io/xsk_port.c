@@ -15,8 +15,9 @@
 #include <fluxpin/xsk_port.h>
 
 /* In copy mode one sendto sends at most 32 frames (TX_BATCH_SIZE, net/xdp/xsk.c), so a batch of
- * 64 needs two; the third takes up what an earlier batch left. */
-#define KICKS_PER_BATCH 3
+ * 64 needs two, and one with as many parts and released fragments as there may be six; one more
+ * takes up what an earlier batch left. */
+#define KICKS_PER_BATCH (PORT_MOST_FRAMES / 32 + 1)
 
 /* In copy mode every frame that the receiver has not consumed holds a socket buffer. The default
  * limit is reached by some 200 frames; this one by none that the TX ring can hold. */
@@ -228,6 +229,26 @@ static uint64_t deliver_frames(struct port *base, const struct frame *frames, ui
 	return accepted;
 }
 
+static bool allocate_frame(struct port *base, uint64_t origin, struct frame *frame)
+{
+	struct xsk_port *port = from_port(base);
+	uint64_t address;
+
+	(void)origin;
+	if (port->free_count == 0)
+		return false;
+	address = port->free[--port->free_count];
+	move(port, address, PLACE_FREE, PLACE_HAND);
+	port->hand_count++;
+	*frame = (struct frame){
+		.data = port->frames + address + XSK_HEADROOM,
+		.address = address + XSK_HEADROOM,
+		.length = port->frame_size - XSK_HEADROOM,
+		.headroom = XSK_HEADROOM,
+	};
+	return true;
+}
+
 static void recycle_frames(struct port *base, const struct frame *frames, uint32_t count)
 {
 	struct xsk_port *port = from_port(base);
@@ -244,12 +265,21 @@ static void drop_frames(struct port *base, const struct frame *frames, const uin
 	recycle_frames(base, frames, count);
 }
 
+static void discard(struct port *base, uint64_t origin, enum drop_reason reason)
+{
+	(void)base;
+	(void)origin;
+	(void)reason;
+}
+
 static const struct port_operations operations = {
 	.receive = receive_frames,
 	.send = send_frames,
 	.deliver = deliver_frames,
+	.allocate = allocate_frame,
 	.recycle = recycle_frames,
 	.drop = drop_frames,
+	.discard = discard,
 };
 
 static int create_umem(struct xsk_port *port)

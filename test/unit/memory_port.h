@@ -20,7 +20,8 @@
 
 #include "packets.h"
 
-#define MEMORY_PORT_FRAMES 4096
+#define MEMORY_PORT_FRAMES   4096
+#define MEMORY_PORT_HEADROOM 256
 
 enum frame_owner {
 	FRAME_QUEUED,
@@ -48,10 +49,13 @@ struct memory_port {
 	uint32_t sent_count;
 	uint32_t delivered[MEMORY_PORT_FRAMES]; /* numbers, in order */
 	uint32_t delivered_count;
-	uint32_t send_limit;   /* frames taken by each send */
+	uint32_t send_limit;	 /* frames taken by each send */
+	uint32_t allocate_limit; /* frames that allocate still gives */
+	bool is_free_form; /* what is sent need not hold what was received: the test checks it */
 	uint64_t deliver_mask; /* answered by each deliver */
 	uint64_t received_bytes, sent_bytes;
 	uint64_t dropped[DROP_REASON_COUNT]; /* by the reasons that the pipeline gave */
+	uint64_t discarded[DROP_REASON_COUNT];
 };
 
 static inline uint32_t frame_number(const struct frame *frame)
@@ -104,7 +108,7 @@ static inline uint32_t memory_port_send(struct port *base, const struct frame *f
 	struct memory_port *port = (struct memory_port *)base;
 	uint32_t taken = count < port->send_limit ? count : port->send_limit;
 
-	assert_in_range(count, 1, PORT_BATCH);
+	assert_in_range(count, 1, PORT_MOST_FRAMES);
 	for (uint32_t i = 0; i < taken; i++) {
 		struct memory_frame *entry = memory_port_frame(port, &frames[i]);
 		const uint8_t *inner = entry->original + 14;
@@ -114,6 +118,8 @@ static inline uint32_t memory_port_send(struct port *base, const struct frame *f
 		entry->owner = FRAME_SENT;
 		port->sent[port->sent_count++] = frames[i];
 		port->sent_bytes += frames[i].length;
+		if (port->is_free_form)
+			continue;
 		if (frames[i].length < 14 + length ||
 		    memcmp(frames[i].data + frames[i].length - length, inner, length) != 0)
 			fail_msg("frame %u: the inner packet was touched",
@@ -153,11 +159,11 @@ static inline void memory_port_recycle(struct port *base, const struct frame *fr
 {
 	struct memory_port *port = (struct memory_port *)base;
 
-	assert_in_range(count, 1, PORT_BATCH);
+	assert_in_range(count, 1, PORT_MOST_FRAMES);
 	for (uint32_t i = 0; i < count; i++) {
 		struct memory_frame *entry = memory_port_frame(port, &frames[i]);
 
-		if (!entry->is_delivered)
+		if (!entry->is_delivered && !port->is_free_form)
 			fail_msg("frame %u is recycled, and was not delivered",
 				 frame_number(&frames[i]));
 		entry->owner = FRAME_RECYCLED;
@@ -169,7 +175,7 @@ static inline void memory_port_drop(struct port *base, const struct frame *frame
 {
 	struct memory_port *port = (struct memory_port *)base;
 
-	assert_in_range(count, 1, PORT_BATCH);
+	assert_in_range(count, 1, PORT_MOST_FRAMES);
 	for (uint32_t i = 0; i < count; i++) {
 		struct memory_frame *entry = memory_port_frame(port, &frames[i]);
 
@@ -181,19 +187,58 @@ static inline void memory_port_drop(struct port *base, const struct frame *frame
 	}
 }
 
+/* A block of the port's frame size; it counts as queued and received. */
+static inline bool memory_port_allocate(struct port *base, uint64_t origin, struct frame *frame)
+{
+	struct memory_port *port = (struct memory_port *)base;
+	uint32_t number = port->count;
+	struct memory_frame *entry = &port->frames[number];
+
+	assert_int_equal(port->received, port->count);
+	assert_in_range(origin >> 16, 0, MEMORY_PORT_FRAMES - 1);
+	if (port->allocate_limit == 0 || number == MEMORY_PORT_FRAMES)
+		return false;
+	port->allocate_limit--;
+	*entry = (struct memory_frame){ .memory = malloc(MEMORY_PORT_HEADROOM + TEST_FRAME_SIZE),
+					.headroom = MEMORY_PORT_HEADROOM,
+					.length = TEST_FRAME_SIZE,
+					.owner = FRAME_WITH_PIPELINE };
+	assert_non_null(entry->memory);
+	port->received = ++port->count;
+	*frame = (struct frame){
+		.data = entry->memory + entry->headroom,
+		.address = (uint64_t)number << 16 | entry->headroom,
+		.length = entry->length,
+		.headroom = entry->headroom,
+	};
+	return true;
+}
+
+static inline void memory_port_discard(struct port *base, uint64_t origin, enum drop_reason reason)
+{
+	struct memory_port *port = (struct memory_port *)base;
+
+	assert_in_range(origin >> 16, 0, MEMORY_PORT_FRAMES - 1);
+	assert_in_range(reason, 0, DROP_REASON_COUNT - 1);
+	port->discarded[reason]++;
+}
+
 static inline void memory_port_open(struct memory_port *port)
 {
 	static const struct port_operations operations = {
 		.receive = memory_port_receive,
 		.send = memory_port_send,
 		.deliver = memory_port_deliver,
+		.allocate = memory_port_allocate,
 		.recycle = memory_port_recycle,
 		.drop = memory_port_drop,
+		.discard = memory_port_discard,
 	};
 
 	memset(port, 0, sizeof(*port));
 	port->port.operations = &operations;
 	port->send_limit = UINT32_MAX;
+	port->allocate_limit = UINT32_MAX;
 	port->deliver_mask = UINT64_MAX;
 }
 

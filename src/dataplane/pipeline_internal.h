@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files pipeline*.c share: the batch and its stages, in the order in which pipeline_run
+ * calls them. Everything here lives for one batch, on the worker's stack.
+ */
+#ifndef FLUXPIN_PIPELINE_INTERNAL_H
+#define FLUXPIN_PIPELINE_INTERNAL_H
+
+#include <fluxpin/pipeline.h>
+
+/* As many as arrive, and as many that were held or come from other workers. */
+#define BATCH_PACKETS (2 * PORT_BATCH)
+#define BATCH_PARTS   PORT_BATCH
+
+/* How the destination of a packet to a VIP is found. */
+enum match_kind {
+	MATCH_FLOW,	  /* by its flow: the backend on record, or a new one */
+	MATCH_ICMP_ERROR, /* by the flow that it is about; nothing is recorded */
+};
+
+struct match {
+	struct packet *packet;
+	const struct vip *vip;
+	const struct destination *destination; /* set by the select stage, unless it drops */
+	uint8_t kind;			       /* enum match_kind */
+};
+
+/* A frame that is sent behind another packet's own, because the packet was split. */
+struct part {
+	struct frame frame;
+	const struct packet *packet;
+};
+
+struct batch {
+	struct packet packets[BATCH_PACKETS];
+	struct match matches[BATCH_PACKETS]; /* in the order of the packets */
+	struct part parts[BATCH_PARTS];	     /* in the order of their packets */
+	uint32_t count;			     /* packets: arrived, taken over, released */
+	uint32_t match_count;
+	uint32_t part_count;
+	uint64_t now_ns;
+	uint64_t second; /* coarse clock */
+};
+
+static inline void packet_drop(struct packet *packet, enum drop_reason reason)
+{
+	packet->verdict = VERDICT_DROP;
+	packet->reason = (uint8_t)reason;
+}
+
+/*
+ * pipeline_match.c: decides for each packet of verdict FORWARD whether it is for a VIP: adds a
+ * match, or sets another verdict.
+ */
+void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
+		    struct batch *batch);
+
+/* The flow's hash by the ports that were read (0 where there are none). */
+uint64_t packet_flow_hash(const struct packet *packet, uint64_t seed);
+
+/*
+ * pipeline_ingress.c: a packet that is addressed to the load balancer itself, in a tunnel from a
+ * listed source: sets the packet's fields to those of the packet inside and returns true. Returns
+ * false when it is none, the packet unchanged, or when it is dropped, verdict and reason set.
+ */
+bool pipeline_decapsulate(struct pipeline *pipeline, const struct forwarding *forwarding,
+			  struct packet *packet);
+
+/* pipeline_ingress.c: what no packet to a VIP may have; returns false when it is dropped, verdict
+ * and reason set. */
+bool pipeline_check_addresses(struct packet *packet);
+
+/*
+ * Packets to the address of a VIP that are no TCP or UDP of their own, extension headers walked.
+ * Each returns true with match->vip, match->kind and packet->hash set, or false with another
+ * verdict set.
+ */
+
+/* pipeline_icmp.c: ICMP and ICMPv6, not fragmented. */
+bool pipeline_match_icmp(struct pipeline *pipeline, const struct forwarding *forwarding,
+			 struct batch *batch, const struct vip_address *address,
+			 struct match *match);
+
+/* pipeline_fragments.c: fragments of any protocol. */
+bool pipeline_match_fragment(struct pipeline *pipeline, const struct forwarding *forwarding,
+			     struct batch *batch, const struct vip_address *address,
+			     struct match *match);
+
+/* pipeline_fragments.c: adds the packets that other workers handed over, before the match stage. */
+void pipeline_take_over(struct pipeline *pipeline, struct batch *batch);
+
+/* pipeline_fragments.c: adds the held packets whose first one has come, with their matches, and
+ * discards those that waited too long. After the select stage. */
+void pipeline_release(struct pipeline *pipeline, const struct forwarding *forwarding,
+		      struct batch *batch);
+
+/* pipeline_select.c: the destination of each match, or another verdict. */
+void pipeline_select(struct pipeline *pipeline, const struct forwarding *forwarding,
+		     struct batch *batch);
+
+/* pipeline_encapsulate.c: encapsulates each match in place, with its parts, or drops or answers. */
+void pipeline_encapsulate(struct pipeline *pipeline, struct batch *batch);
+
+/*
+ * pipeline_mtu.c: what becomes of a packet that the destination's MTU does not hold: an answer to
+ * its sender, or parts of it, each encapsulated, or a drop.
+ */
+void pipeline_exceeds_mtu(struct pipeline *pipeline, struct batch *batch, struct match *match);
+
+/* pipeline_send.c: gives every frame back to the port, by its packet's verdict, and counts. */
+void pipeline_send(struct pipeline *pipeline, struct batch *batch);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include <fluxpin/flow.h>
+
+#include "pipeline_internal.h"
+
+static bool has_ports(const struct packet *packet)
+{
+	return packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP;
+}
+
+/* Mapped IPv4 addresses do not belong on a wire (RFC 4942 section 2.2). As a destination they would
+ * be taken for the IPv4 VIP; as a source no backend would answer to them. */
+static bool has_mapped_address(const struct packet *packet, const struct address *destination)
+{
+	struct address source;
+
+	if (!packet->is_ipv6)
+		return false;
+	memcpy(source.bytes, packet_ipv6_addresses(packet), sizeof(source.bytes));
+	return address_is_ipv4(destination) || address_is_ipv4(&source);
+}
+
+uint64_t packet_flow_hash(const struct packet *packet, uint64_t seed)
+{
+	if (packet->is_ipv6)
+		return flow_hash_ipv6(packet_ipv6_addresses(packet), packet->source_port_be,
+				      packet->destination_port_be, packet->protocol, seed);
+	return flow_hash_ipv4(packet->source_be, packet->destination_be, packet->source_port_be,
+			      packet->destination_port_be, packet->protocol, seed);
+}
+
+static bool is_icmp(const struct packet *packet)
+{
+	return packet->protocol == (packet->is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+}
+
+/* What is no whole TCP or UDP packet, or an IPv6 one with extension headers. */
+static bool match_special(struct pipeline *pipeline, const struct forwarding *forwarding,
+			  struct batch *batch, const struct address *destination,
+			  struct match *match)
+{
+	const struct vip_address *address = vip_table_find_address(forwarding->vips, destination);
+	struct packet *packet = match->packet;
+
+	/* Extension headers of what is for no VIP are the kernel's. */
+	if (address == NULL) {
+		packet->verdict = VERDICT_SLOW_PATH;
+		return false;
+	}
+	if (packet->is_fragment)
+		return pipeline_match_fragment(pipeline, forwarding, batch, address, match);
+	if (is_icmp(packet))
+		return pipeline_match_icmp(pipeline, forwarding, batch, address, match);
+	packet->verdict = VERDICT_SLOW_PATH;
+	return false;
+}
+
+/* A whole TCP or UDP packet. */
+static bool match_flow(const struct forwarding *forwarding, const struct address *destination,
+		       struct match *match)
+{
+	struct packet *packet = match->packet;
+	bool ports_known = packet_parse_ports(packet);
+	enum vip_match found =
+		vip_table_find(forwarding->vips, destination, ports_known ? packet->protocol : 0,
+			       ntohs(packet->destination_port_be), &match->vip);
+
+	if (found == VIP_MATCH_NONE || (ports_known && found != VIP_MATCH_SERVICE)) {
+		packet->verdict = VERDICT_SLOW_PATH;
+		return false;
+	}
+	if (!pipeline_check_addresses(packet))
+		return false;
+	if (!packet_check_transport(packet)) {
+		packet->verdict = VERDICT_DROP;
+		return false;
+	}
+	match->kind = MATCH_FLOW;
+	packet->hash = packet_flow_hash(packet, forwarding->hash_seed);
+	return true;
+}
+
+/* Decides whether an IP packet is for a VIP. Returns false with another verdict set. */
+static bool match_packet(struct pipeline *pipeline, const struct forwarding *forwarding,
+			 struct batch *batch, struct match *match)
+{
+	struct packet *packet = match->packet;
+	struct address destination = packet_destination(packet);
+
+	if (has_mapped_address(packet, &destination)) {
+		packet->verdict = VERDICT_SLOW_PATH;
+		return false;
+	}
+	if (packet->is_ipv6 && !has_ports(packet) &&
+	    vip_table_find_address(forwarding->vips, &destination) != NULL &&
+	    !packet_walk_extensions(packet)) {
+		packet->verdict = VERDICT_DROP;
+		return false;
+	}
+	if (packet->is_fragment || !has_ports(packet))
+		return match_special(pipeline, forwarding, batch, &destination, match);
+	return match_flow(forwarding, &destination, match);
+}
+
+void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
+		    struct batch *batch)
+{
+	for (uint32_t i = 0; i < batch->count; i++) {
+		struct packet *packet = &batch->packets[i];
+		struct match *match = &batch->matches[batch->match_count];
+
+		if (packet->verdict != VERDICT_FORWARD)
+			continue;
+		*match = (struct match){ .packet = packet };
+		if (!match_packet(pipeline, forwarding, batch, match))
+			continue;
+		if (match->vip->tracking)
+			connection_prefetch(pipeline->connections, packet->hash);
+		packet->vip = match->vip->index;
+		counter_add(&pipeline->vips[packet->vip].packets, 1);
+		counter_add(&pipeline->vips[packet->vip].bytes, packet->frame.length);
+		batch->match_count++;
+	}
+}
