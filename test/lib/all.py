@@ -239,6 +239,11 @@ def step_packets(result):
     pytest(result, "asan", "test/packets")
 
 
+def step_manual(result):
+    """The man page: well-formed, and it says what there is."""
+    pytest(result, "dev", "test/manual")
+
+
 def step_lab(result):
     """Real packets: the network lab."""
     pytest(result, "dev", "test/lab", "-m", "not sanitizer")
@@ -276,6 +281,7 @@ STEPS = {
     "unit-sanitizers": step_unit_sanitizers,
     "configuration": step_configuration,
     "packets": step_packets,
+    "manual": step_manual,
     "fuzz": step_fuzz,
     "lab": step_lab,
     "demo": step_demo,
