@@ -5,8 +5,11 @@ Every step prints one line when it is done, and the output of what failed. The l
 `N passed, N failed, N skipped` over everything that ran; the exit status is 1 if anything failed.
 """
 
+import base64
+import concurrent.futures
 import os
 import pathlib
+import random
 import re
 import subprocess
 import sys
@@ -17,6 +20,9 @@ import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"
+FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))  # of each target
+FUZZ_INPUTS_A_SECOND = 20  # below this, a target did not really run: they do thousands
+FUZZ_FORWARDS = ("fuzz_packet",)  # targets some inputs of which must be forwarded
 HANGS = 3600  # seconds after which a command counts as hanging: far more than any of them takes
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
@@ -94,6 +100,59 @@ def step_build_sanitizers(result):
     """gcc with AddressSanitizer and UndefinedBehaviorSanitizer, and with ThreadSanitizer."""
     build(result, "asan", "build/asan")
     build(result, "tsan", "build/tsan")
+
+
+def step_build_fuzz(result):
+    """clang with libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer: the fuzz targets."""
+    build(result, "fuzz", "build/fuzz")
+
+
+def fuzz(name, seconds, folder):
+    """Runs one target over its seeds and what it makes of them. Returns what is wrong, and a line of
+    what it did."""
+    for each in (name, f"{name}-found"):
+        (folder / each).mkdir(exist_ok=True)
+    seed = random.randrange(1, 2**32)
+    status, output = run(
+        [str(ROOT / "build/fuzz/test/fuzz" / name), f"-max_total_time={seconds}", f"-seed={seed}",
+         "-timeout=25", "-max_len=16384", "-print_final_stats=1", "-verbosity=1", "-reload=0",
+         f"-artifact_prefix={folder / name}-found/", str(folder / f"{name}-corpus"), str(folder / name)])
+    executed = re.search(r"number_of_executed_units: (\d+)", output)
+    executed = int(executed[1]) if executed else 0
+    verdicts = "".join(re.findall(r"^verdicts: (.*)$", output, re.M))
+    line = f"{name}: {executed} inputs, seed {seed} {verdicts}".rstrip()
+    problem = ""
+    if status != 0:
+        # Without the lines that only say that a new input was found.
+        kept = [each for each in output.splitlines() if not re.match(r"#\d+\s", each)]
+        problem = f"{name} ended with status {status}, -seed={seed}\n" + "\n".join(kept[-150:]) + "\n"
+        for path in sorted((folder / f"{name}-found").iterdir()):
+            data = base64.b64encode(path.read_bytes()).decode()
+            problem += f"{path.name}; base64 -d <<<'{data}' >{path.name}\n"
+    elif executed < FUZZ_INPUTS_A_SECOND * seconds:
+        problem = f"{name} executed only {executed} inputs in {seconds} s\n"
+    elif name in FUZZ_FORWARDS and not re.search(r"forwarded [1-9]", verdicts):
+        problem = f"{name} never got a packet forwarded: {verdicts or 'no verdicts'}\n"
+    return problem, line
+
+
+def step_fuzz(result):
+    """Every fuzz target from its seeds, two at a time, for FUZZ_SECONDS (30) each."""
+    names = sorted(path.stem for path in (ROOT / "test/fuzz").glob("fuzz_*.c"))
+    if not names:
+        result.check(False, "no fuzz targets\n")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        status, output = run([PYTHON, "test/fuzz/seeds.py", temporary])
+        if status != 0:
+            result.check(False, output)
+            return
+        for name in names:
+            (folder / f"{name}-corpus").mkdir()
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for problem, line in pool.map(lambda name: fuzz(name, FUZZ_SECONDS, folder), names):
+                print(f"  {line}", flush=True)
+                result.check(not problem, problem)
 
 
 def count_tap(result, name, status, output):
@@ -180,6 +239,11 @@ def step_packets(result):
     pytest(result, "asan", "test/packets")
 
 
+def step_manual(result):
+    """The man page: well-formed, and it says what there is."""
+    pytest(result, "dev", "test/manual")
+
+
 def step_lab(result):
     """Real packets: the network lab."""
     pytest(result, "dev", "test/lab", "-m", "not sanitizer")
@@ -212,10 +276,13 @@ STEPS = {
     "format": step_format,
     "build": step_build,
     "build-sanitizers": step_build_sanitizers,
+    "build-fuzz": step_build_fuzz,
     "unit": step_unit,
     "unit-sanitizers": step_unit_sanitizers,
     "configuration": step_configuration,
     "packets": step_packets,
+    "manual": step_manual,
+    "fuzz": step_fuzz,
     "lab": step_lab,
     "demo": step_demo,
     "lab-tsan": step_lab_tsan,

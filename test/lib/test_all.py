@@ -94,6 +94,44 @@ def test_builds(root):
     assert counts(runner.build, "dev", "build/dev") == (0, 1, 0), "no CMakeLists.txt"
 
 
+EXECUTED = "echo stat::number_of_executed_units: 60"
+FUZZED = {
+    f"{EXECUTED}; echo 'verdicts: forwarded 3 dropped 1'": (1, ""),
+    f"{EXECUTED}; echo 'verdicts: forwarded 0 dropped 1'": (0, "never got a packet forwarded"),
+    EXECUTED: (0, "never got a packet forwarded"),
+    "echo stat::number_of_executed_units: 59; echo 'verdicts: forwarded 3'": (0, "only 59 inputs"),
+    "echo 'verdicts: forwarded 3'": (0, "only 0 inputs"),
+    f"{EXECUTED}; echo 'verdicts: forwarded 3'; exit 77": (0, "status 77"),
+    # libFuzzer writes what it found to the prefix; the runner prints it.
+    "for each; do case $each in -artifact_prefix=*) printf abc >${each#*=}crash-1;; esac; done; "
+    "echo '#12 NEW cov: 1'; echo VIOLATION; exit 77": (0, "crash-1; base64 -d <<<'YWJj'"),
+}
+
+
+@pytest.mark.parametrize("script", FUZZED)
+def test_fuzz_targets(root, script, monkeypatch):
+    passed, message = FUZZED[script]
+    monkeypatch.setattr(runner, "FUZZ_SECONDS", 3)
+    for folder in ("test/fuzz", "build/fuzz/test/fuzz"):
+        (root / folder).mkdir(parents=True)
+    (root / "test/fuzz/seeds.py").write_text(
+        "import sys, pathlib\n(pathlib.Path(sys.argv[1]) / 'fuzz_packet').mkdir()\n")
+    (root / "test/fuzz/fuzz_packet.c").touch()
+    program = root / "build/fuzz/test/fuzz/fuzz_packet"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    result = runner.Result()
+    runner.step_fuzz(result)
+    assert (result.passed, result.failed) == (passed, 1 - passed)
+    assert message in result.output and "NEW cov" not in result.output
+
+
+def test_no_fuzz_targets(root):
+    (root / "test/fuzz").mkdir()
+    (root / "test/fuzz/seeds.py").touch()
+    assert counts(runner.step_fuzz) == (0, 1, 0)
+
+
 def test_commands_that_do_not_start_or_end(root):
     assert runner.run(["no-such-command"])[0] == 127
     status, output = runner.run(["sh", "-c", "echo begun; exec sleep 60"], timeout=0.5)

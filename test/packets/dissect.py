@@ -10,7 +10,9 @@ from replay import ROOT, write_capture
 
 GUE = ROOT / "conf/wireshark/gue.lua"
 FIELDS = ("_ws.malformed", "frame.protocols", "ip.checksum.status", "udp.checksum.status",
-          "gue.variant", "gue.control", "gue.hlen", "gue.proto", "gue.flags")
+          "gue.variant", "gue.control", "gue.hlen", "gue.proto", "gue.flags",
+          "icmp.checksum.status", "icmpv6.checksum.status",
+          "icmp.type", "icmpv6.type")
 # Up to the transport layer: what the tables have for payload is no DNS or HTTP.
 PAYLOAD = ("tcp.port==0-65535,data", "udp.port==0-6079,data", "udp.port==6081-49151,data")
 GOOD, ABSENT = "1", "3"
@@ -23,6 +25,8 @@ class Dissected:
     ip_checksums: list  # GOOD, ABSENT or "0" for bad ones, outermost first
     udp_checksums: list
     gue: list  # variant, control, header words, protocol, flags; [] when there is none
+    icmp_checksums: list
+    icmp_types: list
 
 
 def dissect(frames):
@@ -35,6 +39,8 @@ def dissect(frames):
                    "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE",
                    "-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE",
                    "-o", "ip.tso_support:FALSE",
+                   "-o", "tcp.desegment_tcp_streams:FALSE",
+                   "-o", "tcp.analyze_sequence_numbers:FALSE",
                    # RFC 6935 allows tunnels to send none.
                    "-o", "udp.ignore_ipv6_zero_checksum:TRUE"]
         for rule in PAYLOAD:
@@ -55,4 +61,5 @@ def one(columns):
     protocols = protocols[0].split(":")
     assert protocols[:2] == ["eth", "ethertype"]
     return Dissected(bool(malformed), protocols[2:], ip_checksums, udp_checksums,
-                     [int(value[0], 0) for value in values[4:9] if value])
+                     [int(value[0], 0) for value in values[4:9] if value], values[9] + values[10],
+                     values[11] + values[12])

@@ -14,6 +14,13 @@ FLUXPIN = os.environ.get("FLUXPIN", str(ROOT / "build/dev/src/cli/fluxpin"))
 MICROSECONDS, NANOSECONDS, ETHERNET = 0xA1B2C3D4, 0xA1B23C4D, 1
 
 
+# What was sent by all runs so far, without repetitions: frame: configuration. The last test of all
+# dissects them (test_outputs.py).
+SENT = {}
+# Of a run: tests of many more are about something else, and dissect what they have to themselves.
+MOST_REMEMBERED = 10000
+
+
 def write_capture(path, frames, magic=MICROSECONDS, link=ETHERNET):
     """frames: bytes, or (seconds, bytes); those without a time are a millisecond apart."""
     unit = 10**9 if magic == NANOSECONDS else 10**6
@@ -73,6 +80,8 @@ def replay(configuration, frames, *arguments, events=None, files=None, magic=MIC
         result = Replayed(done.returncode, json.loads(done.stdout or "{}"), done.stderr)
         if done.returncode == 0:
             result.sent = read_capture(directory / "out.pcap")
+            if len(result.sent) <= MOST_REMEMBERED:
+                SENT.update((data, configuration) for _, data in result.sent)
             result.slow_path = read_capture(directory / "slow.pcap")
             lines = (directory / "drops.csv").read_text().splitlines()
             assert lines[0] == "frame,reason"

@@ -5,19 +5,21 @@ import random
 import struct
 
 import pytest
-from dissect import ABSENT, GOOD, dissect
 from frames import CLIENT_MAC, LB_MAC, checksum
 from ipv6 import DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING, chain, header
 from outer import CONFIGURATION, KINDS, address, check_sent, ip_of, kind_of, sum_of
+from outputs import objections
 from replay import replay
 
-COUNT = 25000
+COUNT = 100000
+DISSECTED = 20000
 LINK = bytes.fromhex((LB_MAC + CLIENT_MAC).replace(":", ""))
-MTU = 1500
+MTU = 4000  # every packet fits: what becomes of others is told by tables
 
 
 def transport(generator, protocol, pseudo):
-    """A TCP segment or UDP datagram with random header fields and payload and the right checksum."""
+    """A TCP segment or UDP datagram with random header fields and payload. The checksum is right
+    but for one in ten, which is the backend's to judge."""
     # Of those that dissect.py does not look behind.
     ports = struct.pack("!HH", generator.randrange(6081, 49152), generator.randrange(6080))
     payload = generator.randbytes(generator.choice((0, 1, 2, 3, generator.randrange(1500))))
@@ -30,6 +32,8 @@ def transport(generator, protocol, pseudo):
     else:
         data = ports + struct.pack("!HH", 8 + len(payload), 0) + payload
         at = 6
+    if generator.random() < 0.1:
+        return data[:at] + generator.randbytes(2) + data[at + 2 :]
     total = sum_of(pseudo + struct.pack("!IHBB", len(data), 0, 0, protocol) + data)
     if protocol == 17:
         total = total or 0xFFFF
@@ -75,41 +79,34 @@ def make_frames():
     return frames
 
 
-def expected(frame):
-    """"forward", "kernel" or "exceeds_mtu"."""
+def is_for_vip(frame):
     try:
-        kind = kind_of(frame)
+        return kind_of(frame) is not None
     except KeyError:
-        return "kernel"
-    return "forward" if len(ip_of(frame)) + kind.overhead <= MTU else "exceeds_mtu"
+        return False
 
 
 def test_inner_packets_are_untouched_and_verdicts_add_up(frames):
-    verdicts = [expected(frame) for frame in frames]
-    result = replay(CONFIGURATION, frames)
+    result = replay(CONFIGURATION, frames, "--mtu", MTU)
     assert result.status == 0, result.stderr
     summary = result.summary
-    assert summary["frames"] == COUNT == (summary["forwarded"] + summary["slow_path"]
-                                          + summary["answered"] + summary["dropped"]["total"])
-    assert verdicts.count("forward") > 20000
-    assert summary["dropped"] == {"total": verdicts.count("exceeds_mtu"),
-                                  "by_reason": {"exceeds_mtu": verdicts.count("exceeds_mtu")}}
-    assert result.drops == {number: verdict for number, verdict in enumerate(verdicts, 1)
-                            if verdict == "exceeds_mtu"}
+    assert summary["frames"] == COUNT == summary["forwarded"] + summary["slow_path"]
+    assert summary["answered"] == summary["dropped"]["total"] == 0 and result.drops == {}
+    forwarded = [frame for frame in frames if is_for_vip(frame)]
+    assert len(forwarded) > 85000
     assert [data for _, data in result.slow_path] == [
-        frame for frame, verdict in zip(frames, verdicts) if verdict == "kernel"]
-    forwarded = [frame for frame, verdict in zip(frames, verdicts) if verdict == "forward"]
+        frame for frame in frames if not is_for_vip(frame)]
     sent = [data for _, data in result.sent]
     for frame, data in zip(forwarded, sent, strict=True):
         check_sent(frame, data)
-    for key, sizes in (("vips", [len(frame) for frame, verdict in zip(frames, verdicts)
-                                 if verdict != "kernel"]), ("backends", [len(data) for data in sent])):
+    for key, sizes in (("vips", map(len, forwarded)), ("backends", map(len, sent))):
+        sizes = list(sizes)
         assert sum(entry["frames"] for entry in summary[key]) == len(sizes)
         assert sum(entry["bytes"] for entry in summary[key]) == sum(sizes)
-    for frame, seen in zip(forwarded, dissect(sent)):
-        assert not seen.is_malformed, frame.hex()
-        assert set(seen.ip_checksums) <= {GOOD} and set(seen.udp_checksums) <= {GOOD, ABSENT}
+    assert not objections(dict.fromkeys(sent[:DISSECTED], CONFIGURATION))
 
 
 def test_workers_change_nothing(frames):
-    assert replay(CONFIGURATION, frames, "--workers", 6).raw == replay(CONFIGURATION, frames).raw
+    some, arguments = frames[:25000], ("--mtu", MTU)
+    assert (replay(CONFIGURATION, some, *arguments, "--workers", 6).raw
+            == replay(CONFIGURATION, some, *arguments).raw)
