@@ -4,8 +4,8 @@
  * it arrived on. A queue without a socket (no worker, or a daemon that died) passes its frames to
  * the kernel, so a dead daemon never leaves a dead NIC.
  *
- * With slow_path = "pass", only frames to the address of a VIP are redirected, and the kernel sees
- * the others at once.
+ * With slow_path = "pass", only frames to the address of a VIP, or to one at which tunnels end, are
+ * redirected, also under VLAN tags; the kernel sees the others at once.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -38,27 +38,52 @@ struct {
 
 const volatile bool only_vips = false;
 
+/* As many tags as packet.h knows. */
+#define MOST_TAGS 2
+
+struct tag {
+	__be16 control;
+	__be16 protocol; /* of what follows */
+};
+
+static __always_inline bool is_tag(__be16 protocol)
+{
+	return protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD) ||
+	       protocol == bpf_htons(0x9100);
+}
+
 static __always_inline bool is_for_vip(struct xdp_md *context)
 {
 	void *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
 	struct redirect_prefix key = { .length = 128 };
 	struct ethhdr *ethernet = data;
+	void *network = ethernet + 1;
+	__be16 protocol;
 	bool is_ipv4;
 	__u8 *value;
 
-	if ((void *)(ethernet + 1) > end)
+	if (network > end)
 		return false;
-	is_ipv4 = ethernet->h_proto == bpf_htons(ETH_P_IP);
+	protocol = ethernet->h_proto;
+	for (int i = 0; i < MOST_TAGS && is_tag(protocol); i++) {
+		struct tag *tag = network;
+
+		network = tag + 1;
+		if (network > end)
+			return false;
+		protocol = tag->protocol;
+	}
+	is_ipv4 = protocol == bpf_htons(ETH_P_IP);
 	if (is_ipv4) {
-		struct iphdr *ip = (void *)(ethernet + 1);
+		struct iphdr *ip = network;
 
 		if ((void *)(ip + 1) > end)
 			return false;
 		key.address[10] = 0xff;
 		key.address[11] = 0xff;
 		__builtin_memcpy(key.address + 12, &ip->daddr, 4);
-	} else if (ethernet->h_proto == bpf_htons(ETH_P_IPV6)) {
-		struct ipv6hdr *ip = (void *)(ethernet + 1);
+	} else if (protocol == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr *ip = network;
 
 		if ((void *)(ip + 1) > end)
 			return false;

@@ -20,6 +20,7 @@
 #include <stdio.h>
 
 #include <fluxpin/address.h>
+#include <fluxpin/decapsulation.h>
 #include <fluxpin/encapsulation.h>
 #include <fluxpin/vip_table.h>
 
@@ -92,6 +93,7 @@ struct backend_configuration {
 	char *name; /* unique in its pool; the address as text when the file gives none */
 	struct address address;
 	uint16_t weight; /* 0: draining */
+	bool is_self;	 /* of a pool of peers: this load balancer */
 	struct position position;
 };
 
@@ -99,6 +101,7 @@ struct pool_configuration {
 	char *name; /* unique */
 	enum encapsulation encapsulation;
 	bool udp_checksum;   /* of GUE */
+	bool is_peers;	     /* the cluster's load balancers: made from "peers", the last pool */
 	uint32_t table_size; /* M, a prime above the number of backends, at most 2^24 */
 	struct health_check_configuration health_check;
 	struct backend_configuration *backends; /* in the order of the file */
@@ -127,6 +130,16 @@ struct configuration {
 	struct interface_configuration *interfaces; /* in the order of the file */
 	uint32_t interface_count;
 	enum slow_path slow_path;
+	struct {
+		struct prefix *sources; /* of tunnels that end here; none: no tunnel does */
+		uint32_t source_count;
+		struct address addresses[DECAPSULATION_MAX_ADDRESSES];
+		uint32_t address_count;
+	} decapsulation;
+	struct {
+		uint32_t echo_rate; /* per second and worker, 0 to RATE_LIMIT_MAX, default 1000 */
+		uint32_t error_rate;
+	} icmp;
 	struct {
 		uint32_t capacity;    /* flows per worker, 1024 to 2^23, default 1048576 */
 		uint64_t tcp_idle_ns; /* 1 s to 9 h (CONNECTION_MAX_IDLE), whole seconds */

@@ -27,6 +27,10 @@
 
 #define ENCAPSULATION_MAX_HEADER 96 /* Ethernet included */
 
+/* First byte of the GRE header of a fragment that one load balancer of a cluster sends to another:
+ * recursion control 1 (RFC 1701; to RFC 2784 a reserved field that receivers ignore). */
+#define ENCAPSULATION_GRE_RECURSION 0x01
+
 enum encapsulation {
 	ENCAPSULATION_GRE,
 	ENCAPSULATION_IPIP,
@@ -66,6 +70,7 @@ struct encapsulation_path {
 	uint8_t next_hop_mac[6];
 	uint32_t mtu; /* of the egress, bytes of IP packet */
 	bool udp_checksum;
+	bool is_redirect; /* GRE to a peer: recursion control 1 (RFC 1701) */
 };
 
 /*
@@ -81,7 +86,8 @@ uint32_t encapsulation_overhead(enum encapsulation encapsulation, bool is_ipv6);
 
 /*
  * Encapsulates the packet in place: frame.data, address, length and headroom are moved to the new
- * Ethernet header, l4_offset along with them; link padding is left off. Thread: worker.
+ * Ethernet header, l4_offset along with them; link padding is left off, VLAN tags are kept in front
+ * of the new EtherType as they came. Thread: worker.
  * Returns false with packet->reason set (EXCEEDS_MTU, NO_HEADROOM); the frame is then unchanged.
  */
 bool encapsulation_apply(struct packet *packet, const struct destination *destination);

@@ -14,8 +14,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <fluxpin/decapsulation.h>
 #include <fluxpin/encapsulation.h>
 #include <fluxpin/vip_table.h>
+
+/* Outer source addresses that one interface may use; those beyond get no reports relayed. */
+#define FORWARDING_MAX_SOURCES 8
 
 struct forwarding_pool {
 	const uint16_t *slots; /* Maglev table: backend indexes or MAGLEV_NO_BACKEND */
@@ -27,14 +31,21 @@ struct forwarding_interface {
 	const struct destination *destinations; /* by backend index, destination_count of them */
 	uint8_t mac[6];				/* of the NIC, as on the wire */
 	bool any_mac;				/* take frames to every unicast address (replay) */
+	uint8_t source_count;
+	struct address sources[FORWARDING_MAX_SOURCES]; /* of outer headers */
 };
 
 struct forwarding {
 	uint64_t generation;
 	uint64_t hash_seed;
+	uint32_t icmp_echo_rate; /* answers per second and worker */
+	uint32_t icmp_error_rate;
 	const struct vip_table *vips;
 	const struct forwarding_pool *pools;
+	const struct forwarding_pool *peers; /* the cluster's load balancers; NULL: alone */
+	uint16_t own_peer;		     /* backend index of this one among them */
 	const struct forwarding_interface *interfaces;
+	const struct decapsulation *decapsulation; /* NULL: no tunnel ends here */
 	uint32_t pool_count;
 	uint32_t interface_count;
 	uint32_t destination_count;

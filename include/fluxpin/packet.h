@@ -19,7 +19,8 @@
 #include <fluxpin/port.h>
 #include <fluxpin/verdict.h>
 
-#define ETHERNET_HEADER_LENGTH 14
+#define ETHERNET_HEADER_LENGTH 14u
+#define VLAN_TAG_LENGTH	       4u
 #define IPV4_HEADER_LENGTH     20 /* without options */
 #define IPV6_HEADER_LENGTH     40
 
@@ -74,6 +75,12 @@ struct packet {
 enum packet_kind packet_parse(struct packet *packet, const uint8_t *mac);
 
 /*
+ * The same from packet->l3_offset on, where an IP header of that family is to stand: for a packet
+ * inside another one. Tags and flags stay as they are.
+ */
+enum packet_kind packet_parse_ip(struct packet *packet, bool is_ipv6);
+
+/*
  * Walks the extension headers of a PACKET_IPV6 (RFC 8200 section 4: hop-by-hop, routing, fragment,
  * destination options; at most 8) up to the transport header, or one that ends the walk. Sets
  * protocol, l4_offset and is_fragment; an atomic fragment (RFC 6946) is none.
@@ -82,7 +89,8 @@ enum packet_kind packet_parse(struct packet *packet, const uint8_t *mac);
  */
 bool packet_walk_extensions(struct packet *packet);
 
-/* The destination in the form of address.h; the source and destination of IPv6, 32 bytes. */
+/* Source and destination in the form of address.h; both of IPv6 as they stand, 32 bytes. */
+struct address packet_source(const struct packet *packet);
 struct address packet_destination(const struct packet *packet);
 const uint8_t *packet_ipv6_addresses(const struct packet *packet);
 

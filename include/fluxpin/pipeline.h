@@ -21,6 +21,7 @@
 #include <fluxpin/forwarding.h>
 #include <fluxpin/packet.h>
 #include <fluxpin/port.h>
+#include <fluxpin/rate_limit.h>
 
 struct pipeline {
 	struct port *port;
@@ -29,6 +30,8 @@ struct pipeline {
 	struct traffic_counter *vips;	  /* by VIP index, 65536 of them: matched, as received */
 	struct traffic_counter *backends; /* by backend index, 65536 of them: sent */
 	uint32_t interface;		  /* ordinal into forwarding.interfaces */
+	struct rate_limit echo_limit;	  /* zeroed; of answers to echo requests */
+	struct rate_limit error_limit;	  /* of errors of our own */
 };
 
 /*

@@ -136,12 +136,14 @@ static int print_json(const struct replay_result *result)
 		if (counters->dropped[reason] > 0)
 			json_object_set_new(reasons, drop_reason_label((enum drop_reason)reason),
 					    json_integer((json_int_t)counters->dropped[reason]));
-	document = json_pack("{s:I, s:I, s:I, s:I, s:{s:I, s:o}, s:o, s:o}", "frames",
+	document = json_pack("{s:I, s:I, s:I, s:I, s:{s:I, s:o}, s:I, s:I, s:o, s:o}", "frames",
 			     (json_int_t)counters->received.packets, "forwarded",
 			     (json_int_t)counters->forwarded.packets, "slow_path",
 			     (json_int_t)counters->slow_path, "answered",
 			     (json_int_t)counters->answered, "dropped", "total",
-			     (json_int_t)dropped_total(result), "by_reason", reasons, "vips",
+			     (json_int_t)dropped_total(result), "by_reason", reasons, "parts_sent",
+			     (json_int_t)counters->parts_sent, "decapsulated",
+			     (json_int_t)counters->decapsulated, "vips",
 			     traffic_to_json(result->vips, result->vip_count), "backends",
 			     traffic_to_json(result->backends, result->backend_count));
 	if (document == NULL)

@@ -183,6 +183,7 @@ enum key_kind {
 	KEY_BOOLEAN,
 	KEY_GROUP,
 	KEY_LIST,
+	KEY_STRINGS, /* a list or an array */
 };
 
 struct key {
@@ -224,6 +225,10 @@ const struct node *node_find(const struct reader *reader, const struct node *gro
 struct value value_element(struct reader *reader, const struct value *list, const struct node *node,
 			   uint32_t index, const char *noun);
 
+/* The same for a list of strings. */
+struct value value_string_element(struct reader *reader, const struct value *list,
+				  const struct node *node, uint32_t index, const char *noun);
+
 /*
  * Each of these returns true and writes the result when the setting is there and valid; otherwise
  * it reports what is wrong, if anything, and leaves the result as it was.
@@ -241,6 +246,9 @@ bool value_path(struct reader *reader, const struct value *value, size_t size, c
 
 /* An address that a host can have: not unspecified, loopback, multicast or broadcast. */
 bool value_address(struct reader *reader, const struct value *value, struct address *address);
+
+/* "192.0.2.0/24", or an address alone. */
+bool value_prefix(struct reader *reader, const struct value *value, struct prefix *prefix);
 
 /* Why nothing can be sent to this address ("a loopback address"), or NULL. */
 const char *address_objection(const struct address *address);
@@ -303,6 +311,7 @@ bool interface_name_is_valid(const char *name);
 void configuration_read_interfaces(struct reader *reader, const struct value *list);
 void configuration_read_source_address(struct reader *reader, const struct value *group);
 void configuration_read_connections(struct reader *reader, const struct value *group);
+void configuration_read_icmp(struct reader *reader, const struct value *group);
 void configuration_read_umem(struct reader *reader, const struct value *group);
 void configuration_read_metrics(struct reader *reader, const struct value *group);
 void configuration_read_pools(struct reader *reader, const struct value *list);
@@ -312,6 +321,9 @@ void configuration_read_health_check(struct reader *reader, const struct value *
 /* `pools` is the list of pools, read before. */
 void configuration_read_vips(struct reader *reader, const struct value *list,
 			     const struct value *pools);
+
+/* After source_address, which it takes its addresses from if it has none. */
+void configuration_read_decapsulation(struct reader *reader, const struct value *group);
 
 /* Settings that are read and checked but that this version does not act on. */
 void configuration_check_supported(struct reader *reader);

@@ -20,6 +20,8 @@ enum {
 	CONTROL,
 	POOLS,
 	VIPS,
+	DECAPSULATION,
+	ICMP,
 };
 
 static const struct key keys[] = {
@@ -33,6 +35,8 @@ static const struct key keys[] = {
 	[CONTROL] = { "control", KEY_STRING, false },
 	[POOLS] = { "pools", KEY_LIST, false },
 	[VIPS] = { "vips", KEY_LIST, false },
+	[DECAPSULATION] = { "decapsulation", KEY_GROUP, false },
+	[ICMP] = { "icmp", KEY_GROUP, false },
 };
 
 static const struct position whole_file = { 0, 0 };
@@ -77,11 +81,13 @@ static void read_root(struct reader *reader, const config_t *parsed)
 	value_read_group(reader, &root, "the file", keys, COUNT_OF(keys), values);
 	read_hash_seed(reader, &values[HASH_SEED]);
 	configuration_read_source_address(reader, &values[SOURCE_ADDRESS]);
+	configuration_read_decapsulation(reader, &values[DECAPSULATION]);
 	configuration_read_interfaces(reader, &values[INTERFACES]);
 	value_choice(reader, &values[SLOW_PATH], slow_path_names, COUNT_OF(slow_path_names),
 		     &slow_path);
 	configuration->slow_path = (enum slow_path)slow_path;
 	configuration_read_connections(reader, &values[CONNECTIONS]);
+	configuration_read_icmp(reader, &values[ICMP]);
 	configuration_read_umem(reader, &values[UMEM]);
 	configuration_read_metrics(reader, &values[METRICS]);
 	value_path(reader, &values[CONTROL], sizeof(((struct sockaddr_un *)NULL)->sun_path),
@@ -294,6 +300,7 @@ void configuration_release(struct configuration *configuration)
 	}
 	for (uint32_t i = 0; i < configuration->vip_count; i++)
 		free(configuration->vips[i].name);
+	free(configuration->decapsulation.sources);
 	free(configuration->interfaces);
 	free(configuration->pools);
 	free(configuration->vips);

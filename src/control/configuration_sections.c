@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <fluxpin/connection_table.h>
+#include <fluxpin/rate_limit.h>
 
 #include "configuration_internal.h"
 
@@ -86,6 +87,24 @@ void configuration_read_connections(struct reader *reader, const struct value *g
 		      &configuration->connections.capacity);
 	read_idle(reader, &values[1], &configuration->connections.tcp_idle_ns);
 	read_idle(reader, &values[2], &configuration->connections.udp_idle_ns);
+}
+
+void configuration_read_icmp(struct reader *reader, const struct value *group)
+{
+	static const struct key keys[] = {
+		{ "echo_rate", KEY_INTEGER, false },
+		{ "error_rate", KEY_INTEGER, false },
+	};
+	struct configuration *configuration = reader->configuration;
+	struct value values[COUNT_OF(keys)];
+
+	configuration->icmp.echo_rate = 1000;
+	configuration->icmp.error_rate = 1000;
+	if (!group->setting)
+		return;
+	value_read_group(reader, group, "icmp", keys, COUNT_OF(keys), values);
+	value_integer(reader, &values[0], 0, RATE_LIMIT_MAX, &configuration->icmp.echo_rate);
+	value_integer(reader, &values[1], 0, RATE_LIMIT_MAX, &configuration->icmp.error_rate);
 }
 
 void configuration_read_umem(struct reader *reader, const struct value *group)

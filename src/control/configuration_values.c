@@ -100,13 +100,15 @@ static bool check_kind(struct reader *reader, const struct node *node, const str
 		[KEY_STRING] = NODE_STRING,   [KEY_DURATION] = NODE_STRING,
 		[KEY_INTEGER] = NODE_INTEGER, [KEY_BOOLEAN] = NODE_BOOLEAN,
 		[KEY_GROUP] = NODE_GROUP,     [KEY_LIST] = NODE_LIST,
+		[KEY_STRINGS] = NODE_LIST,
 	};
 	/* Without the suffix L, which a unit cannot follow. */
 	const char *text = reader->text + node->value_start;
 
 	if (node->is_bad)
 		return false;
-	if (node->kind == wanted[key->kind])
+	if (node->kind == wanted[key->kind] ||
+	    (key->kind == KEY_STRINGS && node->kind == NODE_ARRAY))
 		return true;
 	if (key->kind == KEY_DURATION && node->kind == NODE_INTEGER)
 		reader_error(
@@ -158,6 +160,21 @@ struct value value_element(struct reader *reader, const struct value *list, cons
 		return value;
 	if (node->kind != NODE_GROUP)
 		reader_error(reader, node->value_position, "%s must be a group { }, found %s", noun,
+			     node_kind_name(node->kind));
+	else
+		value.setting = config_setting_get_elem(list->setting, index);
+	return value;
+}
+
+struct value value_string_element(struct reader *reader, const struct value *list,
+				  const struct node *node, uint32_t index, const char *noun)
+{
+	struct value value = { .key = noun, .node = node };
+
+	if (node->is_bad)
+		return value;
+	if (node->kind != NODE_STRING)
+		reader_error(reader, node->value_position, "%s must be a string, found %s", noun,
 			     node_kind_name(node->kind));
 	else
 		value.setting = config_setting_get_elem(list->setting, index);
@@ -292,49 +309,4 @@ bool value_path(struct reader *reader, const struct value *value, size_t size, c
 	}
 	*path = reader_copy(reader, text);
 	return *path != NULL;
-}
-
-const char *address_objection(const struct address *address)
-{
-	uint8_t first = address->bytes[12];
-	static const struct address loopback = { .bytes = { [15] = 1 } };
-
-	if (address_is_zero(address))
-		return "the unspecified address";
-	if (!address_is_ipv4(address)) {
-		if (address_equal(address, &loopback))
-			return "the loopback address";
-		return address->bytes[0] == 0xff ? "a multicast address" : NULL;
-	}
-	if (address->words_be[3] == 0)
-		return "the unspecified address";
-	if (first == 0)
-		return "an address of 0.0.0.0/8";
-	if (first == 127)
-		return "a loopback address";
-	if (address->words_be[3] == UINT32_MAX)
-		return "the broadcast address";
-	return first >= 224 && first < 240 ? "a multicast address" : NULL;
-}
-
-bool value_address(struct reader *reader, const struct value *value, struct address *address)
-{
-	struct address parsed;
-	const char *text, *objection;
-
-	if (!value_string(value, &text))
-		return false;
-	if (address_parse(text, &parsed) != 0) {
-		reader_error(reader, value->node->value_position,
-			     "\"%.63s\" is not an IPv4 or IPv6 address", text);
-		return false;
-	}
-	objection = address_objection(&parsed);
-	if (objection) {
-		reader_error(reader, value->node->value_position,
-			     "\"%s\" cannot be %s, found \"%.63s\"", value->key, objection, text);
-		return false;
-	}
-	*address = parsed;
-	return true;
 }

@@ -63,41 +63,18 @@ static const char *protocol_name(uint8_t protocol)
 
 static bool read_prefix(struct reader *reader, const struct value *value, struct prefix *prefix)
 {
-	char host[ADDRESS_TEXT_SIZE], suggestion[ADDRESS_TEXT_SIZE];
-	struct position position;
-	const char *text, *objection = NULL;
-	int status;
+	const char *objection = NULL;
 
-	if (!value_string(value, &text))
+	if (!value_prefix(reader, value, prefix))
 		return false;
-	position = value->node->value_position;
-	status = prefix_parse(text, prefix);
-	if (status == -ERANGE) {
-		const char *slash = strchr(text, '/');
-		struct prefix masked;
-
-		/* prefix_parse has seen both parts to be well-formed. */
-		snprintf(host, sizeof(host), "%.*s", (int)(slash - text), text);
-		address_parse(host, &masked.address);
-		masked.length = (uint8_t)(atoi(slash + 1) + (strchr(host, ':') ? 0 : 96));
-		masked.address = address_mask(&masked.address, masked.length);
-		reader_error(reader, position,
-			     "\"%.63s\" has bits set behind its length; did you mean \"%s\"?", text,
-			     prefix_format(&masked, suggestion));
-		return false;
-	}
-	if (status != 0) {
-		reader_error(reader, position, "\"%.63s\" is not an IPv4 or IPv6 address or prefix",
-			     text);
-		return false;
-	}
 	if (prefix->length == 128 || address_is_link_or_group(&prefix->address))
 		objection = address_objection(&prefix->address);
 	if (!objection && address_is_link_or_group(&prefix->address))
 		objection = "a link-local address";
 	if (objection) {
-		reader_error(reader, position, "\"address\" cannot be %s, found \"%.63s\"",
-			     objection, text);
+		reader_error(reader, value->node->value_position,
+			     "\"address\" cannot be %s, found \"%.63s\"", objection,
+			     config_setting_get_string(value->setting));
 		return false;
 	}
 	return true;

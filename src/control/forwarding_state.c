@@ -37,6 +37,7 @@ static void prepare(const struct next_hop *next_hop, const struct interface *nic
 		.destination = *address,
 		.mtu = nic->mtu,
 		.udp_checksum = pool->udp_checksum,
+		.is_redirect = pool->is_peers,
 	};
 
 	memcpy(path.source_mac, nic->mac, sizeof(path.source_mac));
@@ -55,6 +56,15 @@ static void require_link(const struct pool_configuration *pool, const struct add
 		next_hop->state = NEXT_HOP_OFF_LINK;
 }
 
+static void add_source(struct forwarding_interface *interface, const struct address *source)
+{
+	for (uint32_t i = 0; i < interface->source_count; i++)
+		if (address_equal(&interface->sources[i], source))
+			return;
+	if (interface->source_count < FORWARDING_MAX_SOURCES && !address_is_zero(source))
+		interface->sources[interface->source_count++] = *source;
+}
+
 static int resolve_interface(const struct configuration *configuration,
 			     struct neighbours *neighbours, const struct interface *nic,
 			     uint32_t ordinal, struct forwarding_state *state)
@@ -69,10 +79,13 @@ static int resolve_interface(const struct configuration *configuration,
 		const struct address *address = &pool->backends[backend->backend].address;
 		struct destination *destination = &destinations[backend->index];
 		struct next_hop next_hop = { .state = NEXT_HOP_RESOLVED, .gateway = *address };
-		int error = neighbours == NULL
-				    ? 0
-				    : next_hop_resolve(neighbours, address, nic->index, &next_hop);
+		int error = 0;
 
+		/* Nothing is sent to ourselves. */
+		if (pool->backends[backend->backend].is_self)
+			continue;
+		if (neighbours != NULL)
+			error = next_hop_resolve(neighbours, address, nic->index, &next_hop);
 		if (error != 0)
 			return error;
 		if (backend->is_down)
@@ -83,6 +96,8 @@ static int resolve_interface(const struct configuration *configuration,
 		require_link(pool, address, &next_hop);
 		choose_source(configuration, nic, pool, address_is_ipv4(address), &next_hop);
 		next_hops[i] = (uint8_t)next_hop.state;
+		if (next_hop.state == NEXT_HOP_RESOLVED)
+			add_source(&state->interfaces[ordinal], &next_hop.source);
 		if (next_hop.state == NEXT_HOP_RESOLVED)
 			prepare(&next_hop, nic, pool, address, destination);
 		else
@@ -136,8 +151,13 @@ int forwarding_state_build(const struct configuration *configuration,
 	state->forwarding = (struct forwarding){
 		.generation = generation,
 		.hash_seed = configuration->hash_seed,
+		.icmp_echo_rate = configuration->icmp.echo_rate,
+		.icmp_error_rate = configuration->icmp.error_rate,
 		.vips = tables->vips,
 		.pools = tables->pools,
+		.decapsulation = tables->decapsulation,
+		.peers = tables->peers,
+		.own_peer = tables->own_peer,
 		.interfaces = state->interfaces,
 		.pool_count = tables->pool_count,
 		.interface_count = nic_count,

@@ -15,6 +15,7 @@
 #define ETHERTYPE_IPV6	   0x86dd
 
 /* Offsets in the prepared header. */
+#define MACS_LENGTH	    12
 #define ETHERTYPE	    12
 #define OUTER		    ETHERNET_HEADER_LENGTH
 #define IPV4_TOS	    (OUTER + 1)
@@ -104,13 +105,15 @@ static void prepare_ipv6(struct destination *destination, const struct encapsula
 }
 
 /* What stands between the outer IP header and the inner packet. */
-static void prepare_shim(struct destination *destination, enum encapsulation encapsulation)
+static void prepare_shim(struct destination *destination, const struct encapsulation_path *path)
 {
 	uint8_t *end = destination->header + destination->header_length;
 
-	if (encapsulation == ENCAPSULATION_GRE) {
+	if (path->encapsulation == ENCAPSULATION_GRE) {
+		if (path->is_redirect)
+			end[-GRE_HEADER_LENGTH] = ENCAPSULATION_GRE_RECURSION;
 		store16_be(end - 2, ETHERTYPE_IPV4);
-	} else if (encapsulation == ENCAPSULATION_GUE) {
+	} else if (path->encapsulation == ENCAPSULATION_GUE) {
 		store16_be(end - GUE_HEADER_LENGTH - UDP_HEADER_LENGTH + 2, GUE_PORT);
 		end[-3] = IPPROTO_IPIP;
 	}
@@ -138,7 +141,7 @@ void encapsulation_prepare(struct destination *destination, const struct encapsu
 		prepare_ipv6(destination, path);
 	else
 		prepare_ipv4(destination, path);
-	prepare_shim(destination, path->encapsulation);
+	prepare_shim(destination, path);
 }
 
 /* The sum of the pseudo-header (RFC 8200 section 8.1, RFC 768) and all of the datagram. */
@@ -226,7 +229,9 @@ static inline __attribute__((always_inline)) bool apply(struct packet *packet,
 	const uint32_t overhead = outer_length(encapsulation, is_ipv6);
 	const uint32_t header_length = ETHERNET_HEADER_LENGTH + overhead;
 	const uint32_t ip_length = is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH;
+	const uint32_t tags_length = packet->tag_count * VLAN_TAG_LENGTH;
 	struct frame *frame = &packet->frame;
+	uint8_t tags[PACKET_MAX_TAGS * VLAN_TAG_LENGTH];
 	uint32_t moved, added = 0;
 	uint8_t *outer;
 
@@ -234,10 +239,13 @@ static inline __attribute__((always_inline)) bool apply(struct packet *packet,
 		packet->reason = DROP_EXCEEDS_MTU;
 		return false;
 	}
-	if (frame->headroom + packet->l3_offset < header_length) {
+	if (frame->headroom + packet->l3_offset < header_length + tags_length) {
 		packet->reason = DROP_NO_HEADROOM;
 		return false;
 	}
+	/* Before the outer header covers them. */
+	if (__builtin_expect(tags_length != 0, false))
+		memcpy(tags, frame->data + MACS_LENGTH, tags_length);
 	outer = frame->data + packet->l3_offset - header_length;
 	memcpy(outer, destination->header, header_length);
 	if (encapsulation == ENCAPSULATION_L2) {
@@ -252,13 +260,18 @@ static inline __attribute__((always_inline)) bool apply(struct packet *packet,
 		else
 			finish_ipv4(packet, destination, outer, overhead, added);
 	}
+	if (__builtin_expect(tags_length != 0, false)) {
+		outer -= tags_length;
+		memcpy(outer, destination->header, MACS_LENGTH);
+		memcpy(outer + MACS_LENGTH, tags, tags_length);
+	}
 	/* Unsigned arithmetic: right whichever of the two starts lies further in front. */
-	moved = (uint32_t)packet->l3_offset - header_length;
-	frame->address += (uint64_t)packet->l3_offset - header_length;
+	moved = (uint32_t)packet->l3_offset - header_length - tags_length;
+	frame->address += (uint64_t)packet->l3_offset - header_length - tags_length;
 	frame->headroom += moved;
 	frame->data = outer;
-	frame->length = (uint32_t)packet->l3_length + header_length;
-	packet->l3_offset = (uint16_t)header_length;
+	frame->length = (uint32_t)packet->l3_length + header_length + tags_length;
+	packet->l3_offset = (uint16_t)(header_length + tags_length);
 	packet->l4_offset = (uint16_t)(packet->l4_offset - moved);
 	return true;
 }

@@ -8,6 +8,9 @@
 #define ETHERTYPE_OFFSET     12
 #define ETHERTYPE_IPV4	     0x0800
 #define ETHERTYPE_IPV6	     0x86dd
+#define ETHERTYPE_VLAN	     0x8100 /* IEEE 802.1Q */
+#define ETHERTYPE_QINQ	     0x88a8 /* IEEE 802.1ad */
+#define ETHERTYPE_QINQ_OLD   0x9100
 #define TCP_HEADER_LENGTH    20
 #define TCP_DATA_OFFSET	     12
 #define TCP_FLAGS	     13
@@ -172,6 +175,16 @@ bool packet_walk_extensions(struct packet *packet)
 	return true;
 }
 
+struct address packet_source(const struct packet *packet)
+{
+	struct address address;
+
+	if (!packet->is_ipv6)
+		return address_from_ipv4(packet->source_be);
+	memcpy(address.bytes, packet_ipv6_addresses(packet), sizeof(address.bytes));
+	return address;
+}
+
 struct address packet_destination(const struct packet *packet)
 {
 	struct address address;
@@ -187,9 +200,38 @@ const uint8_t *packet_ipv6_addresses(const struct packet *packet)
 	return packet->frame.data + packet->l3_offset + 8;
 }
 
+static bool is_tag(uint16_t ethertype)
+{
+	return ethertype == ETHERTYPE_VLAN || ethertype == ETHERTYPE_QINQ ||
+	       ethertype == ETHERTYPE_QINQ_OLD;
+}
+
+/* Steps over the tags. Returns the EtherType behind them, 0 when the frame ends before it. */
+static uint16_t skip_tags(struct packet *packet, uint16_t ethertype)
+{
+	while (is_tag(ethertype) && packet->tag_count < PACKET_MAX_TAGS) {
+		packet->tag_count++;
+		packet->l3_offset = (uint16_t)(packet->l3_offset + VLAN_TAG_LENGTH);
+		if (packet->frame.length < packet->l3_offset)
+			return 0;
+		ethertype = load16_be(packet->frame.data + packet->l3_offset - 2);
+	}
+	return ethertype;
+}
+
+enum packet_kind packet_parse_ip(struct packet *packet, bool is_ipv6)
+{
+	packet->source_port_be = 0;
+	packet->destination_port_be = 0;
+	packet->tcp_flags = 0;
+	packet->is_ipv6 = false;
+	return is_ipv6 ? parse_ipv6(packet) : parse_ipv4(packet);
+}
+
 enum packet_kind packet_parse(struct packet *packet, const uint8_t *mac)
 {
 	const uint8_t *ethernet = packet->frame.data;
+	uint16_t ethertype;
 
 	packet->source_port_be = 0;
 	packet->destination_port_be = 0;
@@ -207,7 +249,13 @@ enum packet_kind packet_parse(struct packet *packet, const uint8_t *mac)
 			    load16_raw(ethernet + 4) != load16_raw(mac + 4)))
 		return PACKET_OTHER;
 	packet->l3_offset = ETHERNET_HEADER_LENGTH;
-	switch (load16_be(ethernet + ETHERTYPE_OFFSET)) {
+	ethertype = load16_be(ethernet + ETHERTYPE_OFFSET);
+	if (__builtin_expect(is_tag(ethertype), false)) {
+		ethertype = skip_tags(packet, ethertype);
+		if (ethertype == 0 && packet->frame.length < packet->l3_offset)
+			return malformed(packet, DROP_ETHERNET_TRUNCATED);
+	}
+	switch (ethertype) {
 	case ETHERTYPE_IPV4:
 		return parse_ipv4(packet);
 	case ETHERTYPE_IPV6:

@@ -36,7 +36,7 @@ static void parse_stage(const struct pipeline *pipeline, const struct forwarding
 	}
 }
 
-/* Before encapsulation changes lengths. What is handed over counts where it is handed to. */
+/* What is handed over counts where it is handed to. */
 static void count_received(const struct pipeline *pipeline, const struct batch *batch)
 {
 	uint64_t packets = 0, bytes = 0;
@@ -45,7 +45,7 @@ static void count_received(const struct pipeline *pipeline, const struct batch *
 		if (batch->packets[i].verdict == VERDICT_HANDED_OVER)
 			continue;
 		packets++;
-		bytes += batch->packets[i].frame.length;
+		bytes += batch->arrived[i];
 	}
 	counter_add(&pipeline->counters->received.packets, packets);
 	counter_add(&pipeline->counters->received.bytes, bytes);
@@ -65,8 +65,10 @@ uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwar
 	if (batch.count == 0)
 		return 0;
 	batch.match_count = batch.part_count = 0;
-	for (uint32_t i = 0; i < batch.count; i++)
+	for (uint32_t i = 0; i < batch.count; i++) {
 		batch.packets[i].frame = frames[i];
+		batch.arrived[i] = frames[i].length;
+	}
 
 	parse_stage(pipeline, forwarding, &batch);
 	pipeline_take_over(pipeline, &batch);
@@ -74,7 +76,7 @@ uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwar
 	pipeline_select(pipeline, forwarding, &batch);
 	count_received(pipeline, &batch);
 	pipeline_release(pipeline, forwarding, &batch);
-	pipeline_encapsulate(pipeline, &batch);
+	pipeline_encapsulate(pipeline, forwarding, &batch);
 	pipeline_send(pipeline, &batch);
 	return batch.count;
 }

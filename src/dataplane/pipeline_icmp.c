@@ -1,14 +1,178 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include <fluxpin/flow.h>
+#include <fluxpin/icmp.h>
+
 #include "pipeline_internal.h"
+
+static bool leave_to_kernel(struct packet *packet)
+{
+	packet->verdict = VERDICT_SLOW_PATH;
+	return false;
+}
+
+static bool refuse(struct packet *packet, enum drop_reason reason)
+{
+	packet_drop(packet, reason);
+	return false;
+}
+
+/* Of the link itself: router and neighbour discovery, redirects, group membership. */
+static bool is_link_message(const struct packet *packet, uint8_t type)
+{
+	if (packet->is_ipv6)
+		return (type >= 130 && type <= 137) || type == 143 || (type >= 151 && type <= 153);
+	return type == ICMP_REDIRECTED || type == 9 || type == 10;
+}
+
+static bool match_echo(struct pipeline *pipeline, const struct forwarding *forwarding,
+		       const struct batch *batch, const struct vip_address *address,
+		       struct match *match)
+{
+	struct packet *packet = match->packet;
+
+	if (!icmp_is_valid(packet))
+		return refuse(packet, DROP_ICMP_HEADER);
+	if (!pipeline_check_addresses(packet))
+		return false;
+	switch (address->echo->icmp_echo) {
+	case ICMP_ECHO_DROP:
+		return refuse(packet, DROP_ICMP_ECHO);
+	case ICMP_ECHO_FORWARD:
+		match->vip = address->echo;
+		match->kind = MATCH_FLOW;
+		packet->hash = packet_flow_hash(packet, forwarding->hash_seed);
+		return true;
+	default:
+		break;
+	}
+	if (!rate_limit_take(&pipeline->echo_limit, forwarding->icmp_echo_rate, batch->now_ns))
+		return refuse(packet, DROP_ICMP_RATE);
+	icmp_answer_echo(packet);
+	return false;
+}
+
+/* The hash of the flow that a quoted packet answers: its other direction. */
+static uint64_t flipped_hash(const struct icmp_quote *quote, uint64_t seed)
+{
+	uint8_t addresses[32];
+
+	if (!quote->is_ipv6)
+		return flow_hash_ipv4(quote->destination.words_be[3], quote->source.words_be[3],
+				      quote->destination_port_be, quote->source_port_be,
+				      quote->protocol, seed);
+	memcpy(addresses, quote->destination.bytes, 16);
+	memcpy(addresses + 16, quote->source.bytes, 16);
+	return flow_hash_ipv6(addresses, quote->destination_port_be, quote->source_port_be,
+			      quote->protocol, seed);
+}
+
+/* The VIP that sent the quoted packet; NULL when none did. */
+static const struct vip *find_quoted_vip(const struct forwarding *forwarding,
+					 const struct vip_address *address,
+					 const struct icmp_quote *quote)
+{
+	bool has_ports = quote->protocol == IPPROTO_TCP || quote->protocol == IPPROTO_UDP;
+	uint8_t reply = quote->is_ipv6 ? ICMPV6_ECHO_ANSWERED : ICMP_ECHO_ANSWER;
+	const struct vip *vip = NULL;
+
+	if (quote->protocol == (quote->is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) &&
+	    quote->icmp_type == reply)
+		return address->echo->icmp_echo == ICMP_ECHO_FORWARD ? address->echo : NULL;
+	if (vip_table_find(forwarding->vips, &quote->source, quote->protocol,
+			   has_ports ? ntohs(quote->source_port_be) : 0, &vip) != VIP_MATCH_SERVICE)
+		return NULL;
+	return vip;
+}
+
+static bool match_error(const struct forwarding *forwarding, const struct vip_address *address,
+			struct match *match)
+{
+	struct packet *packet = match->packet;
+	struct address destination = packet_destination(packet);
+	struct icmp_quote quote;
+	bool is_readable;
+
+	if (!icmp_is_valid(packet))
+		return refuse(packet, DROP_ICMP_HEADER);
+	is_readable = icmp_read_quote(packet, &quote);
+	/* Whoever sent the quoted packet is told of it: an error to somebody else is forged. What
+	 * is too short for addresses has none. */
+	if (!address_is_zero(&quote.source) && !address_equal(&quote.source, &destination))
+		return leave_to_kernel(packet);
+	if (!is_readable)
+		return refuse(packet, DROP_ICMP_QUOTE);
+	match->vip = find_quoted_vip(forwarding, address, &quote);
+	if (match->vip == NULL)
+		return leave_to_kernel(packet);
+	if (!pipeline_check_addresses(packet))
+		return false;
+	match->kind = MATCH_ICMP_ERROR;
+	packet->hash = flipped_hash(&quote, forwarding->hash_seed);
+	return true;
+}
+
+static bool is_handled_error(const struct packet *packet, uint8_t type)
+{
+	if (packet->is_ipv6)
+		return type >= ICMPV6_UNREACHABLE && type <= ICMPV6_PARAMETER;
+	return type == ICMP_UNREACHABLE || type == ICMP_EXCEEDED || type == ICMP_PARAMETER;
+}
 
 bool pipeline_match_icmp(struct pipeline *pipeline, const struct forwarding *forwarding,
 			 struct batch *batch, const struct vip_address *address,
 			 struct match *match)
 {
-	(void)pipeline;
-	(void)forwarding;
-	(void)batch;
-	(void)address;
-	match->packet->verdict = VERDICT_SLOW_PATH;
+	struct packet *packet = match->packet;
+	uint8_t type = icmp_type(packet);
+	struct address destination;
+
+	if (is_link_message(packet, type))
+		return leave_to_kernel(packet);
+	if (type == (packet->is_ipv6 ? ICMPV6_ECHO_REQUESTED : ICMP_ECHO_REQUEST))
+		return match_echo(pipeline, forwarding, batch, address, match);
+	if (is_handled_error(packet, type))
+		return match_error(forwarding, address, match);
+	/* Other messages are another protocol's, for a VIP that takes all of them. */
+	destination = packet_destination(packet);
+	if (vip_table_find(forwarding->vips, &destination, packet->protocol, 0, &match->vip) !=
+	    VIP_MATCH_SERVICE)
+		return leave_to_kernel(packet);
+	if (!pipeline_check_addresses(packet))
+		return false;
+	match->kind = MATCH_FLOW;
+	packet->hash = packet_flow_hash(packet, forwarding->hash_seed);
+	return true;
+}
+
+static bool is_own_source(const struct forwarding_interface *interface,
+			  const struct address *address)
+{
+	for (uint32_t i = 0; i < interface->source_count; i++)
+		if (address_equal(&interface->sources[i], address))
+			return true;
 	return false;
+}
+
+bool pipeline_relay_too_big(struct pipeline *pipeline, const struct forwarding *forwarding,
+			    struct batch *batch, struct packet *packet)
+{
+	const struct forwarding_interface *interface = &forwarding->interfaces[pipeline->interface];
+	struct address destination = packet_destination(packet);
+	struct icmp_inner inner;
+
+	if (packet->is_fragment || !is_own_source(interface, &destination))
+		return false;
+	if (icmp_type(packet) != (packet->is_ipv6 ? ICMPV6_TOO_BIG : ICMP_UNREACHABLE) ||
+	    !icmp_is_valid(packet) || !icmp_find_inner(packet, &inner) ||
+	    vip_table_find_address(forwarding->vips, &inner.destination) == NULL)
+		return false;
+	if (rate_limit_take(&pipeline->error_limit, forwarding->icmp_error_rate, batch->now_ns))
+		icmp_relay_too_big(packet, &inner);
+	else
+		packet_drop(packet, DROP_ICMP_RATE);
+	return true;
 }

@@ -1,17 +1,64 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <arpa/inet.h>
+#include <string.h>
+
 #include "pipeline_internal.h"
 
-bool pipeline_decapsulate(struct pipeline *pipeline, const struct forwarding *forwarding,
-			  struct packet *packet)
+bool pipeline_decapsulate(const struct forwarding *forwarding, struct packet *packet)
 {
-	(void)pipeline;
-	(void)forwarding;
-	(void)packet;
+	if (decapsulation_apply(forwarding->decapsulation, packet) != DECAPSULATION_FAILED)
+		return true;
+	packet->verdict = VERDICT_DROP;
+	return false;
+}
+
+/* Sources that the kernel, too, calls martian (RFC 1122 section 3.2.1.3, RFC 6890): "this" network,
+ * loopback, multicast, limited broadcast. */
+static bool is_martian_ipv4(uint32_t source_be)
+{
+	uint32_t source = ntohl(source_be);
+	uint32_t network = source >> 24;
+
+	return network == 0 || network == 127 || network >> 4 == 0xe || source == UINT32_MAX;
+}
+
+/* Unspecified, loopback, multicast; link-local ones may not be forwarded to another link
+ * (RFC 4291 sections 2.5 to 2.7). */
+static bool is_martian_ipv6(const uint8_t *source)
+{
+	static const uint8_t zeros[15];
+
+	if (source[0] == 0xff || (source[0] == 0xfe && (source[1] & 0xc0) == 0x80))
+		return true;
+	return memcmp(source, zeros, sizeof(zeros)) == 0 && source[15] <= 1;
+}
+
+static bool refuse(struct packet *packet, enum drop_reason reason)
+{
+	packet_drop(packet, reason);
 	return false;
 }
 
 bool pipeline_check_addresses(struct packet *packet)
 {
-	(void)packet;
+	const uint8_t *ip = packet->frame.data + packet->l3_offset;
+	const uint8_t *addresses;
+
+	if (!packet->is_ipv6) {
+		if (ip[8] == 0)
+			return refuse(packet, DROP_TTL);
+		if (packet->source_be == packet->destination_be)
+			return refuse(packet, DROP_LAND);
+		if (is_martian_ipv4(packet->source_be))
+			return refuse(packet, DROP_MARTIAN_SOURCE);
+		return true;
+	}
+	addresses = packet_ipv6_addresses(packet);
+	if (ip[7] == 0)
+		return refuse(packet, DROP_TTL);
+	if (memcmp(addresses, addresses + 16, 16) == 0)
+		return refuse(packet, DROP_LAND);
+	if (is_martian_ipv6(addresses))
+		return refuse(packet, DROP_MARTIAN_SOURCE);
 	return true;
 }

@@ -35,6 +35,7 @@ struct batch {
 	struct packet packets[BATCH_PACKETS];
 	struct match matches[BATCH_PACKETS]; /* in the order of the packets */
 	struct part parts[BATCH_PARTS];	     /* in the order of their packets */
+	uint32_t arrived[BATCH_PACKETS];     /* bytes of packets[i] as it arrived */
 	uint32_t count;			     /* packets: arrived, taken over, released */
 	uint32_t match_count;
 	uint32_t part_count;
@@ -59,12 +60,10 @@ void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwardi
 uint64_t packet_flow_hash(const struct packet *packet, uint64_t seed);
 
 /*
- * pipeline_ingress.c: a packet that is addressed to the load balancer itself, in a tunnel from a
- * listed source: sets the packet's fields to those of the packet inside and returns true. Returns
- * false when it is none, the packet unchanged, or when it is dropped, verdict and reason set.
+ * pipeline_ingress.c: where the packet is a tunnel's that ends here, sets its fields to those of
+ * the packet inside. Returns false when it is dropped, verdict and reason set.
  */
-bool pipeline_decapsulate(struct pipeline *pipeline, const struct forwarding *forwarding,
-			  struct packet *packet);
+bool pipeline_decapsulate(const struct forwarding *forwarding, struct packet *packet);
 
 /* pipeline_ingress.c: what no packet to a VIP may have; returns false when it is dropped, verdict
  * and reason set. */
@@ -80,6 +79,14 @@ bool pipeline_check_addresses(struct packet *packet);
 bool pipeline_match_icmp(struct pipeline *pipeline, const struct forwarding *forwarding,
 			 struct batch *batch, const struct vip_address *address,
 			 struct match *match);
+
+/*
+ * pipeline_icmp.c: an ICMP packet to the load balancer itself. Where it reports that a tunnel
+ * packet of ours is too big, it becomes the report for the sender of the packet inside, or is
+ * dropped, and true is returned; otherwise false, the packet unchanged.
+ */
+bool pipeline_relay_too_big(struct pipeline *pipeline, const struct forwarding *forwarding,
+			    struct batch *batch, struct packet *packet);
 
 /* pipeline_fragments.c: fragments of any protocol. */
 bool pipeline_match_fragment(struct pipeline *pipeline, const struct forwarding *forwarding,
@@ -99,13 +106,15 @@ void pipeline_select(struct pipeline *pipeline, const struct forwarding *forward
 		     struct batch *batch);
 
 /* pipeline_encapsulate.c: encapsulates each match in place, with its parts, or drops or answers. */
-void pipeline_encapsulate(struct pipeline *pipeline, struct batch *batch);
+void pipeline_encapsulate(struct pipeline *pipeline, const struct forwarding *forwarding,
+			  struct batch *batch);
 
 /*
  * pipeline_mtu.c: what becomes of a packet that the destination's MTU does not hold: an answer to
  * its sender, or parts of it, each encapsulated, or a drop.
  */
-void pipeline_exceeds_mtu(struct pipeline *pipeline, struct batch *batch, struct match *match);
+void pipeline_exceeds_mtu(struct pipeline *pipeline, const struct forwarding *forwarding,
+			  struct batch *batch, struct match *match);
 
 /* pipeline_send.c: gives every frame back to the port, by its packet's verdict, and counts. */
 void pipeline_send(struct pipeline *pipeline, struct batch *batch);

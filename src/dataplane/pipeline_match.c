@@ -20,7 +20,7 @@ static bool has_mapped_address(const struct packet *packet, const struct address
 
 	if (!packet->is_ipv6)
 		return false;
-	memcpy(source.bytes, packet_ipv6_addresses(packet), sizeof(source.bytes));
+	source = packet_source(packet);
 	return address_is_ipv4(destination) || address_is_ipv4(&source);
 }
 
@@ -38,6 +38,44 @@ static bool is_icmp(const struct packet *packet)
 	return packet->protocol == (packet->is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
 }
 
+/* Types of extension headers that are not walked: where the packet's own protocol begins behind
+ * them, nobody here can tell (IANA, "IPv6 Extension Header Types"). */
+static bool is_unknown_extension(const struct packet *packet)
+{
+	switch (packet->protocol) {
+	case 135: /* mobility */
+	case 139: /* host identity */
+	case 140: /* Shim6 */
+	case 253: /* experiments */
+	case 254:
+		return packet->is_ipv6;
+	default:
+		return false;
+	}
+}
+
+/* A whole packet of another protocol: by addresses and protocol alone. */
+static bool match_protocol(const struct forwarding *forwarding, const struct address *destination,
+			   struct match *match)
+{
+	struct packet *packet = match->packet;
+
+	if (is_unknown_extension(packet)) {
+		packet_drop(packet, DROP_IPV6_EXTENSION);
+		return false;
+	}
+	if (vip_table_find(forwarding->vips, destination, packet->protocol, 0, &match->vip) !=
+	    VIP_MATCH_SERVICE) {
+		packet->verdict = VERDICT_SLOW_PATH;
+		return false;
+	}
+	if (!pipeline_check_addresses(packet))
+		return false;
+	match->kind = MATCH_FLOW;
+	packet->hash = packet_flow_hash(packet, forwarding->hash_seed);
+	return true;
+}
+
 /* What is no whole TCP or UDP packet, or an IPv6 one with extension headers. */
 static bool match_special(struct pipeline *pipeline, const struct forwarding *forwarding,
 			  struct batch *batch, const struct address *destination,
@@ -48,6 +86,8 @@ static bool match_special(struct pipeline *pipeline, const struct forwarding *fo
 
 	/* Extension headers of what is for no VIP are the kernel's. */
 	if (address == NULL) {
+		if (is_icmp(packet) && pipeline_relay_too_big(pipeline, forwarding, batch, packet))
+			return false;
 		packet->verdict = VERDICT_SLOW_PATH;
 		return false;
 	}
@@ -55,8 +95,7 @@ static bool match_special(struct pipeline *pipeline, const struct forwarding *fo
 		return pipeline_match_fragment(pipeline, forwarding, batch, address, match);
 	if (is_icmp(packet))
 		return pipeline_match_icmp(pipeline, forwarding, batch, address, match);
-	packet->verdict = VERDICT_SLOW_PATH;
-	return false;
+	return match_protocol(forwarding, destination, match);
 }
 
 /* A whole TCP or UDP packet. */
@@ -89,8 +128,12 @@ static bool match_packet(struct pipeline *pipeline, const struct forwarding *for
 			 struct batch *batch, struct match *match)
 {
 	struct packet *packet = match->packet;
-	struct address destination = packet_destination(packet);
+	struct address destination;
 
+	if (__builtin_expect(forwarding->decapsulation != NULL, false) &&
+	    (packet->flags & PACKET_DECAPSULATED) == 0 && !pipeline_decapsulate(forwarding, packet))
+		return false;
+	destination = packet_destination(packet);
 	if (has_mapped_address(packet, &destination)) {
 		packet->verdict = VERDICT_SLOW_PATH;
 		return false;
@@ -121,6 +164,8 @@ void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwardi
 		if (match->vip->tracking)
 			connection_prefetch(pipeline->connections, packet->hash);
 		packet->vip = match->vip->index;
+		if ((packet->flags & PACKET_DECAPSULATED) != 0)
+			counter_add(&pipeline->counters->decapsulated, 1);
 		counter_add(&pipeline->vips[packet->vip].packets, 1);
 		counter_add(&pipeline->vips[packet->vip].bytes, packet->frame.length);
 		batch->match_count++;

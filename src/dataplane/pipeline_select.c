@@ -96,6 +96,22 @@ static uint16_t select_tracked(struct pipeline *pipeline, const struct forwardin
 	return backend;
 }
 
+/* The backend of the flow that an ICMP error is about. It is no packet of that flow: nothing is
+ * recorded or kept alive by it. */
+static uint16_t select_for_error(const struct pipeline *pipeline,
+				 const struct forwarding *forwarding, const struct packet *packet,
+				 const struct vip *vip, uint64_t second)
+{
+	const struct destination *destinations =
+		forwarding->interfaces[pipeline->interface].destinations;
+	const struct connection *connection =
+		vip->tracking ? connection_find(pipeline->connections, packet->hash, second) : NULL;
+
+	if (connection != NULL && is_current(forwarding, destinations, connection, vip))
+		return connection->backend;
+	return select_by_hash(forwarding, vip, packet->hash);
+}
+
 void pipeline_select(struct pipeline *pipeline, const struct forwarding *forwarding,
 		     struct batch *batch)
 {
@@ -106,7 +122,10 @@ void pipeline_select(struct pipeline *pipeline, const struct forwarding *forward
 		struct match *match = &batch->matches[i];
 		struct packet *packet = match->packet;
 
-		if (match->vip->tracking)
+		if (match->kind == MATCH_ICMP_ERROR)
+			packet->backend = select_for_error(pipeline, forwarding, packet, match->vip,
+							   batch->second);
+		else if (match->vip->tracking)
 			packet->backend = select_tracked(pipeline, forwarding, packet, match->vip,
 							 batch->second);
 		else

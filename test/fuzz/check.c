@@ -60,7 +60,8 @@ static bool read_frame(const uint8_t *frame, uint32_t length, struct view *view,
 	uint32_t type_at = 12;
 
 	while (length >= type_at + 6 &&
-	       (test_load16(frame + type_at) == 0x8100 || test_load16(frame + type_at) == 0x88a8))
+	       (test_load16(frame + type_at) == 0x8100 || test_load16(frame + type_at) == 0x88a8 ||
+		test_load16(frame + type_at) == 0x9100))
 		type_at += 4;
 	*offset = type_at + 2;
 	if (length < *offset)
@@ -262,6 +263,26 @@ static bool is_answer(const struct view *answer, const struct view *packet)
 	       is_error_of(answer, packet, icmp, length);
 }
 
+/* The report for the sender of the packet inside a tunnel packet of ours that was too big. */
+static bool is_relay(const struct view *answer, const struct view *packet)
+{
+	static const uint8_t lb_ipv4[4] = { 10, 0, 0, 5 };
+	uint32_t length = answer->length - header_of(answer);
+	const uint8_t *icmp = answer->ip + header_of(answer);
+	struct view quoted = { .ip = icmp + 8, .is_ipv6 = answer->is_ipv6 };
+	uint32_t size = address_length(answer);
+
+	if (memcmp(destination_of(packet), packet->is_ipv6 ? fuzz_lb_ipv6 : lb_ipv4,
+		   address_length(packet)) != 0 ||
+	    length < 8 + header_of(&quoted) ||
+	    protocol_of(answer) != (answer->is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
+		return false;
+	return icmp[0] == (answer->is_ipv6 ? 2 : 3) &&
+	       memmem(packet->ip, packet->length, quoted.ip, length - 8) != NULL &&
+	       memcmp(source_of(answer), destination_of(&quoted), size) == 0 &&
+	       memcmp(destination_of(answer), source_of(&quoted), size) == 0;
+}
+
 static _Noreturn void refuse(const char *what, const uint8_t *received, uint32_t received_length,
 			     const uint8_t *sent, uint32_t sent_length)
 {
@@ -302,11 +323,17 @@ bool fuzz_check_sent(const uint8_t *received, uint32_t received_length, const ui
 	if (!read_frame(sent, sent_length, &leaving, &leaving_at) ||
 	    leaving_at + leaving.length != sent_length)
 		refuse("its IP header is wrong", received, received_length, sent, sent_length);
-	if (leaving.length > mtu)
-		refuse("it exceeds the MTU", received, received_length, sent, sent_length);
 	if (leaving_at != packet_at || memcmp(sent + 12, received + 12, leaving_at - 14) != 0)
 		refuse("its VLAN tags are others", received, received_length, sent, sent_length);
 	is_tunnel = read_tunnel(&packet, &inner);
+	/* Answers go back to where a packet of that length came from, or are the least of IPv6. */
+	if (leaving.length > mtu && leaving.length > packet.length && leaving.length > 1280)
+		refuse("it exceeds the MTU", received, received_length, sent, sent_length);
+	if (is_relay(&leaving, &packet))
+		return false;
+	if (leaving.length > mtu &&
+	    (is_forwarded(&leaving, &packet) || (is_tunnel && is_forwarded(&leaving, &inner))))
+		refuse("it exceeds the MTU", received, received_length, sent, sent_length);
 	if (is_forwarded(&leaving, &packet) || (is_tunnel && is_forwarded(&leaving, &inner)))
 		return true;
 	if (!is_answer(&leaving, &packet) && !(is_tunnel && is_answer(&leaving, &inner)))

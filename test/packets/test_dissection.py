@@ -48,7 +48,9 @@ def test_verdict_table():
 
 
 def test_ipv6_table():
-    frames = [frame for _, frame, verdict in test_ipv6.TABLE if verdict == test_ipv6.FORWARD]
+    # Those of every protocol have zeros for its header.
+    frames = [frame for name, frame, verdict in test_ipv6.TABLE
+              if verdict == test_ipv6.FORWARD and not name.startswith("next-")]
     came = check(frames, [test_ipv6.GRE6] * len(frames), test_ipv6.CONFIGURATION)
     # Only tables of malformed packets have some: these leave because UDP lengths may be short.
     assert sum(each.is_malformed for each in came) == 0

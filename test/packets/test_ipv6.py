@@ -51,16 +51,15 @@ def plain():
     yield "group", udp6(GROUP), KERNEL
     yield "unspecified", tcp6("::"), KERNEL
     yield "loopback", tcp6("::1"), KERNEL
-    yield "echo", other_layer(HTTP, ICMPv6EchoRequest()), KERNEL
-    yield "echo-to-prefix", other_layer(f"{NET}::1", ICMPv6EchoRequest()), KERNEL
     yield "neighbour-solicitation", other_layer(LINK_LOCAL, ICMPv6ND_NS(tgt=HTTP)), KERNEL
-    yield "icmp-of-ipv4", ethernet(IP(dst=HTTP_VIP) / ICMP()), KERNEL
     for kind in (NONE, ESP, AH, ICMPV6, MOBILITY, SCTP, 4, 41, 47, 139, 140, 253, 255):
-        for vip in (HTTP, f"{NET}::1"):
-            yield f"next-{kind}-to-{vip}", ipv6(vip, (), kind, bytes(24)), KERNEL
-            yield f"next-{kind}-empty-to-{vip}", ipv6(vip, (), kind), KERNEL
+        for vip, taken in ((HTTP, KERNEL), (f"{NET}::1", FORWARD)):
+            # Extension headers that are not walked are told from protocols by their number.
+            verdict = "ipv6_extension" if kind in (MOBILITY, 139, 140, 253) else taken
+            yield f"next-{kind}-to-{vip}", ipv6(vip, (), kind, bytes(24)), verdict
+            yield f"next-{kind}-empty-to-{vip}", ipv6(vip, (), kind), verdict
             yield (f"next-{kind}-behind-options-to-{vip}",
-                   ipv6(vip, [header(DESTINATION)], kind, bytes(24)), KERNEL)
+                   ipv6(vip, [header(DESTINATION)], kind, bytes(24)), verdict)
     yield "no-backend", tcp6(NOBODY), "no_backend"
     yield "mapped-destination", tcp6(f"::ffff:{HTTP_VIP}"), KERNEL
     yield "mapped-destination-with-options", tcp6(f"::ffff:{HTTP_VIP}", headers=[header(ROUTING)]), KERNEL
@@ -136,7 +135,7 @@ def extended():
     yield ("fragment-as-ninth",
            tcp6(HTTP, headers=[*seven, header(ROUTING), header(FRAGMENT, fragment=1)]),
            "ipv6_extension")
-    yield "echo-behind-eight", ipv6(HTTP, [*seven, header(ROUTING)], ICMPV6, bytes(8)), KERNEL
+    yield "icmp-behind-eight", ipv6(HTTP, [*seven, header(ROUTING)], ICMPV6, bytes(8)), KERNEL
 
     for field, verdict in ((0, FORWARD), (2, FORWARD), (4, FORWARD), (6, FORWARD), (1, "fragment"),
                            (8, "fragment"), (9, "fragment"), (0xFFF8, "fragment"),
@@ -238,7 +237,7 @@ def test_everything_of_ipv6_beside_ipv4_vips():
     here = [tcp6(HTTP), tcp6(HTTP, 81), udp6(ELSEWHERE, 9), tcp6("::2"), tcp6("fec0::1"),
             udp6("fd00::1"), ethernet(IP(dst=HTTP_VIP) / TCP(dport=80))]
     kernel = [tcp6(LINK_LOCAL), udp6("fe80::1", 546), tcp6("febf:ffff::1", 179), udp6(GROUP, 5353),
-              udp6("ff0e::1"), other_layer(HTTP, ICMPv6EchoRequest()),
+              udp6("ff0e::1"), other_layer(LINK_LOCAL, ICMPv6EchoRequest()),
               tcp6(f"::ffff:{HTTP_VIP}"), tcp6("::ffff:192.0.2.77", 22),
               ethernet(IP(dst="203.0.113.11") / TCP(dport=22)),
               ethernet(IP(dst="0.0.0.0") / UDP(dport=68))]

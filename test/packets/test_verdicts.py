@@ -55,15 +55,12 @@ def table():
     yield "other-address", tcp("203.0.113.11"), KERNEL
     yield "own-address", tcp(LB, 22), KERNEL
     yield "beside-prefix", tcp("192.0.3.0", 1234), KERNEL
-    yield "echo-to-vip", ethernet(IP(src=CLIENT, dst=HTTP_VIP) / ICMP()), KERNEL
     yield "echo-to-lb", ethernet(IP(src=CLIENT, dst=LB) / ICMP()), KERNEL
     yield "arp", ethernet(ARP(), destination="ff:ff:ff:ff:ff:ff"), KERNEL
     yield "arp-unicast", ethernet(ARP()), KERNEL
     yield "ipv6-elsewhere", ethernet(IPv6(src="2001:db8:1::7", dst="2001:db8::99") / TCP()), KERNEL
     yield "ipv6-no-next-header", ethernet(IPv6(dst="2001:db8::99", nh=59)), KERNEL
     yield "ipv6-mapped-vip", ethernet(IPv6(dst=f"::ffff:{HTTP_VIP}") / TCP(dport=80)), KERNEL
-    yield "vlan", raw(Ether(dst=LB_MAC, src=CLIENT_MAC) / Dot1Q(vlan=5) / IP(dst=HTTP_VIP)
-                      / TCP(dport=80)), KERNEL
     yield "lldp", ethernet(Raw(b"x" * 50), destination="01:80:c2:00:00:0e", type=0x88CC), KERNEL
     yield "no-payload", ethernet(Raw(b""), type=0x88B5), KERNEL
     yield "broadcast", ethernet(IP(src=CLIENT, dst=HTTP_VIP) / TCP(dport=80),
@@ -72,7 +69,8 @@ def table():
                                 destination="01:00:5e:00:00:01"), KERNEL
     yield "broken-tcp-elsewhere", tcp(LB)[: 14 + 20 + 20][:-10], "ipv4_length"
     yield "short-tcp-elsewhere", with_ip(tcp(LB), 2, b"\0\x19"), KERNEL
-    yield "sctp", ethernet(IP(src=CLIENT, dst="192.0.2.1", proto=132) / Raw(bytes(20))), KERNEL
+    yield "protocol-99", ethernet(IP(src=CLIENT, dst="192.0.2.1", proto=99) / Raw(bytes(20))), FORWARD
+    yield "protocol-99-of-a-port", ethernet(IP(src=CLIENT, dst=HTTP_VIP, proto=99) / Raw(bytes(20))), KERNEL
 
     for length in (0, 1, 6, 13):
         yield f"frame-of-{length}", tcp()[:length], "ethernet_truncated"
@@ -104,8 +102,6 @@ def table():
     yield "fragment-of-other-port", with_ip(tcp(port=81), 6, b"\x20\0"), "fragment"
     yield "fragment-elsewhere", with_ip(tcp(LB), 6, b"\x20\0"), KERNEL
     yield "no-backend", tcp("203.0.113.99"), "no_backend"
-    for length in (1437, 1460):
-        yield f"tcp-payload-{length}", tcp(flags="A", payload=b"x" * length), "exceeds_mtu"
 
 
 TABLE = list(table())

@@ -371,8 +371,8 @@ static void test_destination_mac(void **state)
 
 static void test_ethertypes(void **state)
 {
-	/* ARP, VLAN, service VLAN, MPLS, LLDP, a length (802.3), nothing. */
-	static const uint16_t others[] = { 0x0806, 0x8100, 0x88a8, 0x8847, 0x88cc, 46, 0 };
+	/* ARP, MPLS, LLDP, a length (802.3), nothing. */
+	static const uint16_t others[] = { 0x0806, 0x8847, 0x88cc, 46, 0 };
 	uint8_t buffer[TEST_FRAME_SIZE];
 	uint32_t full = test_build(&tcp, buffer);
 

@@ -136,7 +136,7 @@ static void test_slow_path(void **state)
 		assert_int_equal(setup->vip_counters[setup->vips[i].index].packets, 0);
 }
 
-/* A VIP for everything still takes TCP and UDP only. */
+/* A VIP for everything takes other protocols, too, by the addresses alone. */
 static void test_any_protocol(void **state)
 {
 	struct setup *setup = *state;
@@ -153,12 +153,12 @@ static void test_any_protocol(void **state)
 		assert_int_equal(setup_send(setup, &packet), setup_choice(setup, 1, &packet));
 	}
 	assert_int_equal(setup->vip_counters[setup->vips[2].index].packets, 32);
-	packet.protocol = ICMP;
-	assert_int_equal(setup_send(setup, &packet), SETUP_DROPPED);
-	assert_int_equal(setup->counters.slow_path, 1);
+	packet.protocol = 132;
+	packet.source_port = packet.destination_port = 0;
+	assert_int_equal(setup_send(setup, &packet), setup_choice(setup, 1, &packet));
 	packet.destination = 0xcb0073fe;
 	assert_int_equal(setup_send(setup, &packet), SETUP_DROPPED);
-	assert_int_equal(setup->counters.slow_path, 2);
+	assert_int_equal(setup->counters.slow_path, 1);
 	assert_int_equal(setup_dropped(setup), 0);
 }
 
@@ -259,7 +259,8 @@ static void test_unreachable(void **state)
 
 	expect_drop(setup, buffer, length, 23, DROP_NO_HEADROOM);
 	for (uint16_t i = 1; i <= 4; i++) {
-		setup->described[i].mtu = 20 + 20 + 5 + 24 - 1;
+		/* Too little even for a part of it. */
+		setup->described[i].mtu = 20 + 8 + 24 - 1;
 		setup->described[i].is_resolved = true;
 	}
 	setup_publish(setup);
@@ -369,7 +370,7 @@ static uint32_t queue_random(struct setup *setup, uint64_t *random, uint32_t *vi
 		outcome = TO_SLOW_PATH;
 		break;
 	case 2:
-		packet.protocol = ICMP;
+		packet.protocol = 132;
 		outcome = TO_SLOW_PATH;
 		break;
 	case 3:
@@ -378,7 +379,8 @@ static uint32_t queue_random(struct setup *setup, uint64_t *random, uint32_t *vi
 		break;
 	case 4:
 		packet.payload = 1500;
-		outcome = DROP_EXCEEDS_MTU;
+		packet.fragment = 0x4000;
+		outcome = DROP_ICMP_RATE;
 		break;
 	case 5:
 		headroom = test_random_below(random, 24);
@@ -402,7 +404,7 @@ static uint32_t queue_random(struct setup *setup, uint64_t *random, uint32_t *vi
 		outcome = DROP_IPV4_CHECKSUM;
 	}
 	memory_port_queue(&setup->port, buffer, length, headroom);
-	if (outcome != FORWARDED && outcome != DROP_EXCEEDS_MTU && outcome != DROP_NO_HEADROOM &&
+	if (outcome != FORWARDED && outcome != DROP_ICMP_RATE && outcome != DROP_NO_HEADROOM &&
 	    outcome != DROP_NO_BACKEND)
 		*vip = UINT32_MAX;
 	return outcome;

@@ -167,7 +167,7 @@ static void test_verdicts(void **state)
 
 	packet.destination_port = 81;
 	assert_int_equal(outcome_of(setup, &packet, NULL, 0), TO_SLOW_PATH);
-	packet = packet_of(ICMPV6, 1);
+	packet = packet_of(132, 1);
 	assert_int_equal(outcome_of(setup, &packet, NULL, 0), TO_SLOW_PATH);
 	assert_int_equal(outcome_of(setup, &packet, nine, 8), TO_SLOW_PATH);
 	packet = packet_of(IPPROTO_TCP, 1);
@@ -241,7 +241,10 @@ static void test_headroom_and_mtu(void **state)
 			for (uint16_t i = 1; i <= 4; i++)
 				setup->described[i].mtu--;
 			setup_publish(setup);
-			assert_int_equal(outcome(setup, buffer, length), DROP_EXCEEDS_MTU);
+			/* A small IPv6 packet cannot be reported (RFC 2473 section 7.1); an IPv4
+			 * one would be split. */
+			if (is_ipv6)
+				assert_int_equal(outcome(setup, buffer, length), DROP_EXCEEDS_MTU);
 		}
 	}
 }
