@@ -215,6 +215,50 @@ static void check_keys(struct reader *reader, struct vip_key *vip_keys, uint32_t
 	}
 }
 
+/* The end of the keys that have the prefix of the one at `first`; they are sorted. */
+static uint32_t end_of_prefix(const struct vip_key *vip_keys, uint32_t count, uint32_t first)
+{
+	const struct prefix *prefix = &vip_keys[first].prefix;
+	uint32_t end = first + 1;
+
+	while (end < count && vip_keys[end].prefix.length == prefix->length &&
+	       address_equal(&vip_keys[end].prefix.address, &prefix->address))
+		end++;
+	return end;
+}
+
+/* Which of the VIPs of a prefix an echo request is for does not show in it: those that do not leave
+ * it to fluxpin must agree on what becomes of it. */
+static void check_echo(struct reader *reader, const struct vip_key *vip_keys, uint32_t count)
+{
+	const struct vip_configuration *vips = reader->configuration->vips;
+
+	for (uint32_t first = 0, end; first < count; first = end) {
+		const struct vip_configuration *earliest = NULL;
+
+		end = end_of_prefix(vip_keys, count, first);
+		for (uint32_t i = first; i < end; i++) {
+			const struct vip_configuration *vip = &vips[vip_keys[i].index];
+
+			if (vip->icmp_echo != ICMP_ECHO_REPLY &&
+			    (earliest == NULL || vip < earliest))
+				earliest = vip;
+		}
+		for (uint32_t i = first; earliest != NULL && i < end; i++) {
+			const struct vip_configuration *vip = &vips[vip_keys[i].index];
+
+			if (vip->icmp_echo != ICMP_ECHO_REPLY &&
+			    vip->icmp_echo != earliest->icmp_echo)
+				reader_error(reader, vip->position,
+					     "\"icmp_echo\" is \"%s\" here, and \"%s\" for the VIP "
+					     "of the same address at %u:%u",
+					     icmp_echo_names[vip->icmp_echo],
+					     icmp_echo_names[earliest->icmp_echo],
+					     earliest->position.line, earliest->position.column);
+		}
+	}
+}
+
 static void check_names(struct reader *reader, struct name_entry *entries)
 {
 	const struct configuration *configuration = reader->configuration;
@@ -284,6 +328,7 @@ void configuration_read_vips(struct reader *reader, const struct value *list,
 				(struct vip_key){ vip->prefix, vip->port, vip->protocol, index };
 	}
 	check_keys(reader, vip_keys, key_count);
+	check_echo(reader, vip_keys, key_count);
 	check_names(reader, entries);
 out:
 	free(entries);
