@@ -36,6 +36,9 @@
 /* The least MTU of a link with IPv6 (RFC 8200 section 5). */
 #define IPV6_LEAST_MTU 1280
 
+/* The same of IPv4 (RFC 791 section 3.2): nobody sends less, whatever is told. */
+#define IPV4_LEAST_MTU 68
+
 /* What an error is about: a packet of which it quotes the beginning. */
 struct icmp_quote {
 	struct address source; /* of the quoted packet */
@@ -78,14 +81,17 @@ bool icmp_answer_too_big(struct packet *packet, uint32_t mtu);
 struct icmp_inner {
 	struct address destination;
 	uint32_t offset; /* of its IP header, from frame.data */
+	uint32_t length; /* bytes that are quoted of it */
 	uint32_t mtu;	 /* what the tunnel leaves for it, bytes of IP packet */
 	bool is_ipv6;
 };
 
 /*
  * Reads a valid IPv4 "fragmentation needed" or IPv6 "packet too big". False when it tells no MTU,
- * or does not quote a tunnel packet as encapsulation.h makes them, with the inner IP header and 8
- * bytes behind it, or when the inner packet may be fragmented (its sender wants no report then).
+ * or does not quote a tunnel packet as encapsulation.h makes them that its own destination sent,
+ * with the inner IP header and 8 bytes behind it; when the inner packet may be fragmented (its
+ * sender wants no report then), fits the MTU, or is one about which no report may be sent: an ICMP
+ * error or a later fragment (RFC 1122 section 3.2.2, RFC 4443 section 2.4(e)).
  */
 bool icmp_find_inner(const struct packet *packet, struct icmp_inner *inner);
 

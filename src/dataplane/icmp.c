@@ -5,22 +5,24 @@
 
 #include <fluxpin/icmp.h>
 
-#define MACS_LENGTH	12u
-#define MOST_EXTENSIONS 8
-#define EXTENSION_UNIT	8
-#define PORTS_LENGTH	4
-#define MTU_OFFSET	4 /* of ICMPv6 32 bits, of ICMP the last 16 of them */
-#define GRE_LENGTH	4
-#define GUE_LENGTH	12 /* UDP header included */
-#define GUE_PORT	6080
-#define ETHERTYPE_IPV4	0x0800
-#define ETHERTYPE_IPV6	0x86dd
-#define IPV4_DF		0x4000
-#define IPV4_OFFSET	0x1fff
-#define IPV6_OFFSET	0xfff8
-#define ANSWER_TTL	64
-#define MOST_IPV4_ERROR 576
-#define LEAST_QUOTED	8 /* bytes of the inner packet's own data: RFC 792 */
+#define MACS_LENGTH	     12u
+#define MOST_EXTENSIONS	     8
+#define EXTENSION_UNIT	     8
+#define PORTS_LENGTH	     4
+#define MTU_OFFSET	     4 /* of ICMPv6 32 bits, of ICMP the last 16 of them */
+#define GRE_LENGTH	     4
+#define GUE_LENGTH	     12 /* UDP header included */
+#define GUE_PORT	     6080
+#define ETHERTYPE_IPV4	     0x0800
+#define ETHERTYPE_IPV6	     0x86dd
+#define IPV4_DF		     0x4000
+#define IPV4_OFFSET	     0x1fff
+#define IPV6_OFFSET	     0xfff8
+#define ANSWER_TTL	     64
+#define MOST_IPV4_ERROR	     576
+#define QUOTE_WORDS	     5	 /* offset of the quoted packet's length, in ICMP */
+#define LEAST_EXTENDED_QUOTE 128 /* RFC 4884 section 4 */
+#define LEAST_QUOTED	     8	 /* bytes of the inner packet's own data: RFC 792 */
 
 /* What an answer takes over from the packet that it is built over. */
 struct answer {
@@ -83,15 +85,19 @@ bool icmp_is_valid(const struct packet *packet)
 			   message_of(packet), length) == 0;
 }
 
-bool icmp_is_error(const struct packet *packet)
+/* `type` counts when the protocol is the family's ICMP. */
+static bool is_error(bool is_ipv6, uint8_t protocol, uint8_t type)
 {
-	uint8_t type = icmp_type(packet);
-
-	if (packet->is_ipv6)
-		return packet->protocol == IPPROTO_ICMPV6 && type < 128;
-	return packet->protocol == IPPROTO_ICMP &&
+	if (is_ipv6)
+		return protocol == IPPROTO_ICMPV6 && type < 128;
+	return protocol == IPPROTO_ICMP &&
 	       (type == ICMP_UNREACHABLE || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECTED ||
 		type == ICMP_EXCEEDED || type == ICMP_PARAMETER);
+}
+
+bool icmp_is_error(const struct packet *packet)
+{
+	return is_error(packet->is_ipv6, packet->protocol, icmp_type(packet));
 }
 
 /* ---- what an error quotes ---- */
@@ -338,22 +344,43 @@ static uint32_t told_mtu(const struct packet *packet)
 	return packet->is_ipv6 ? ntohl(mtu_be) : ntohl(mtu_be) & 0xffff;
 }
 
+/* Whether the quoted outer header is from where the report went to. */
+static bool is_from_here(const struct packet *packet, const uint8_t *quoted)
+{
+	const uint8_t *ip = packet->frame.data + packet->l3_offset;
+
+	if (packet->is_ipv6)
+		return memcmp(quoted + 8, ip + 24, 16) == 0;
+	return memcmp(quoted + 12, ip + 16, 4) == 0;
+}
+
+/* Sets destination, length and the MTU that it leaves. */
 static bool read_inner(const uint8_t *ip, uint32_t length, struct icmp_inner *inner)
 {
-	uint32_t address_be;
+	uint32_t least = inner->is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH;
+	uint32_t address_be, offset, stated;
+	uint8_t protocol;
 
-	if (inner->is_ipv6) {
-		if (length < IPV6_HEADER_LENGTH + LEAST_QUOTED || ip[0] >> 4 != 6)
-			return false;
-		memcpy(inner->destination.bytes, ip + 24, 16);
-		return true;
-	}
-	if (length < IPV4_HEADER_LENGTH || ip[0] >> 4 != 4 ||
-	    (ip[0] & 0x0fu) * 4 + LEAST_QUOTED > length || (load16_be(ip + 6) & IPV4_DF) == 0)
+	if (length < least || ip[0] >> 4 != (inner->is_ipv6 ? 6 : 4))
 		return false;
-	memcpy(&address_be, ip + 16, sizeof(address_be));
-	inner->destination = address_from_ipv4(address_be);
-	return true;
+	if (inner->is_ipv6) {
+		memcpy(inner->destination.bytes, ip + 24, 16);
+		stated = IPV6_HEADER_LENGTH + (uint32_t)load16_be(ip + 4);
+		offset = walk_quote(ip, length, &protocol);
+		if (inner->mtu < IPV6_LEAST_MTU)
+			inner->mtu = IPV6_LEAST_MTU;
+	} else {
+		memcpy(&address_be, ip + 16, sizeof(address_be));
+		inner->destination = address_from_ipv4(address_be);
+		stated = load16_be(ip + 2);
+		offset = measure_quote(ip, length, &protocol);
+		if (inner->mtu < IPV4_LEAST_MTU || (load16_be(ip + 6) & IPV4_DF) == 0)
+			return false;
+	}
+	/* What is behind the packet (RFC 4884) is none of it. */
+	inner->length = length < stated ? length : stated;
+	return offset != 0 && length - offset >= LEAST_QUOTED && stated > inner->mtu &&
+	       !is_error(inner->is_ipv6, protocol, ip[offset]);
 }
 
 bool icmp_find_inner(const struct packet *packet, struct icmp_inner *inner)
@@ -362,10 +389,15 @@ bool icmp_find_inner(const struct packet *packet, struct icmp_inner *inner)
 	uint32_t length = message_length(packet) - ICMP_HEADER_LENGTH;
 	uint32_t least = packet->is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH;
 	uint32_t mtu = told_mtu(packet), offset;
+	uint32_t extended = packet->is_ipv6 ? 0 : message_of(packet)[QUOTE_WORDS] * 4u;
 	uint8_t protocol;
 	bool is_tunnel;
 
-	if (length < least || quoted[0] >> 4 != (packet->is_ipv6 ? 6 : 4))
+	/* Extensions follow the quoted packet (RFC 4884 section 4.1). */
+	if (extended >= LEAST_EXTENDED_QUOTE && extended < length)
+		length = extended;
+	if (length < least || quoted[0] >> 4 != (packet->is_ipv6 ? 6 : 4) ||
+	    !is_from_here(packet, quoted))
 		return false;
 	offset = packet->is_ipv6 ? walk_quote(quoted, length, &protocol)
 				 : measure_quote(quoted, length, &protocol);
@@ -374,19 +406,16 @@ bool icmp_find_inner(const struct packet *packet, struct icmp_inner *inner)
 		return false;
 	offset +=
 		read_shim(quoted + offset, length - offset, protocol, &is_tunnel, &inner->is_ipv6);
-	if (!is_tunnel || mtu <= offset || !read_inner(quoted + offset, length - offset, inner))
+	if (!is_tunnel || mtu <= offset)
 		return false;
 	inner->offset = packet->l4_offset + ICMP_HEADER_LENGTH + offset;
 	inner->mtu = mtu - offset;
-	if (inner->is_ipv6 && inner->mtu < IPV6_LEAST_MTU)
-		inner->mtu = IPV6_LEAST_MTU;
-	return true;
+	return read_inner(quoted + offset, length - offset, inner);
 }
 
 void icmp_relay_too_big(struct packet *packet, const struct icmp_inner *inner)
 {
 	uint8_t *ip = packet->frame.data + inner->offset;
-	uint32_t end = (uint32_t)packet->l3_offset + packet->l3_length;
 	struct answer answer;
 
 	begin_answer(packet, &answer);
@@ -398,5 +427,5 @@ void icmp_relay_too_big(struct packet *packet, const struct icmp_inner *inner)
 		memcpy(answer.addresses, ip + 16, 4);
 		memcpy(answer.addresses + 4, ip + 12, 4);
 	}
-	build_too_big(packet, &answer, ip, end - inner->offset, inner->mtu);
+	build_too_big(packet, &answer, ip, inner->length, inner->mtu);
 }

@@ -20,12 +20,22 @@ static bool refuse(struct packet *packet, enum drop_reason reason)
 	return false;
 }
 
-/* Of the link itself: router and neighbour discovery, redirects, group membership. */
-static bool is_link_message(const struct packet *packet, uint8_t type)
+/*
+ * Messages between hosts beside echo requests: those of ICMPv6 that tell something, from 128, but
+ * those of the link itself: group membership, router and neighbour discovery, redirects (130 to
+ * 137, 143, RFC 4286: 151 to 153), inverse and secure discovery (RFC 3122, RFC 3971). Of ICMP,
+ * where the number says nothing: echo replies, timestamp, information, extended echo (RFC 8335).
+ * Errors of retired and unknown types are no backend's.
+ */
+static bool is_between_hosts(const struct packet *packet, uint8_t type)
 {
-	if (packet->is_ipv6)
-		return (type >= 130 && type <= 137) || type == 143 || (type >= 151 && type <= 153);
-	return type == ICMP_REDIRECTED || type == 9 || type == 10;
+	if (packet->l4_offset >= (uint32_t)packet->l3_offset + packet->l3_length)
+		return false;
+	if (!packet->is_ipv6)
+		return type == ICMP_ECHO_ANSWER || (type >= 13 && type <= 16) || type == 42 ||
+		       type == 43;
+	return type >= 128 && !(type >= 130 && type <= 137) && !(type >= 141 && type <= 143) &&
+	       type != 148 && type != 149 && !(type >= 151 && type <= 153);
 }
 
 static bool match_echo(struct pipeline *pipeline, const struct forwarding *forwarding,
@@ -130,13 +140,13 @@ bool pipeline_match_icmp(struct pipeline *pipeline, const struct forwarding *for
 	uint8_t type = icmp_type(packet);
 	struct address destination;
 
-	if (is_link_message(packet, type))
-		return leave_to_kernel(packet);
 	if (type == (packet->is_ipv6 ? ICMPV6_ECHO_REQUESTED : ICMP_ECHO_REQUEST))
 		return match_echo(pipeline, forwarding, batch, address, match);
 	if (is_handled_error(packet, type))
 		return match_error(forwarding, address, match);
 	/* Other messages are another protocol's, for a VIP that takes all of them. */
+	if (!is_between_hosts(packet, type))
+		return leave_to_kernel(packet);
 	destination = packet_destination(packet);
 	if (vip_table_find(forwarding->vips, &destination, packet->protocol, 0, &match->vip) !=
 	    VIP_MATCH_SERVICE)
@@ -157,6 +167,30 @@ static bool is_own_source(const struct forwarding_interface *interface,
 	return false;
 }
 
+static bool is_too_big(const struct packet *packet)
+{
+	if (packet->is_ipv6)
+		return icmp_type(packet) == ICMPV6_TOO_BIG;
+	return icmp_type(packet) == ICMP_UNREACHABLE &&
+	       packet->frame.data[packet->l4_offset + 1] == ICMP_CODE_TOO_BIG;
+}
+
+/* Whether the sender of the packet inside can be told anything: what comes to us by a router's
+ * report was not looked at before. */
+static bool has_sender(const struct packet *packet, const struct icmp_inner *inner)
+{
+	struct packet told = *packet;
+	const uint8_t *ip = packet->frame.data + inner->offset;
+
+	told.l3_offset = (uint16_t)inner->offset;
+	told.is_ipv6 = inner->is_ipv6;
+	if (!inner->is_ipv6) {
+		memcpy(&told.source_be, ip + 12, 4);
+		memcpy(&told.destination_be, ip + 16, 4);
+	}
+	return pipeline_check_addresses(&told);
+}
+
 bool pipeline_relay_too_big(struct pipeline *pipeline, const struct forwarding *forwarding,
 			    struct batch *batch, struct packet *packet)
 {
@@ -166,9 +200,9 @@ bool pipeline_relay_too_big(struct pipeline *pipeline, const struct forwarding *
 
 	if (packet->is_fragment || !is_own_source(interface, &destination))
 		return false;
-	if (icmp_type(packet) != (packet->is_ipv6 ? ICMPV6_TOO_BIG : ICMP_UNREACHABLE) ||
-	    !icmp_is_valid(packet) || !icmp_find_inner(packet, &inner) ||
-	    vip_table_find_address(forwarding->vips, &inner.destination) == NULL)
+	if (!icmp_is_valid(packet) || !is_too_big(packet) || !icmp_find_inner(packet, &inner) ||
+	    vip_table_find_address(forwarding->vips, &inner.destination) == NULL ||
+	    !has_sender(packet, &inner))
 		return false;
 	if (rate_limit_take(&pipeline->error_limit, forwarding->icmp_error_rate, batch->now_ns))
 		icmp_relay_too_big(packet, &inner);

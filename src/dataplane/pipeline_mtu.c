@@ -197,7 +197,7 @@ void pipeline_exceeds_mtu(struct pipeline *pipeline, const struct forwarding *fo
 	flags = load16_be(packet->frame.data + packet->l3_offset + 6);
 	if ((flags & IPV4_DF) == 0)
 		split(pipeline, batch, match);
-	else if ((flags & IPV4_OFFSET) != 0 || icmp_is_error(packet))
+	else if ((flags & IPV4_OFFSET) != 0 || icmp_is_error(packet) || limit < IPV4_LEAST_MTU)
 		packet_drop(packet, DROP_EXCEEDS_MTU);
 	else
 		answer_too_big(pipeline, forwarding, batch, packet, limit);

@@ -9,6 +9,7 @@ import struct
 import pytest
 from frames import (CLIENT, CLIENT_MAC, ICMP, IP, LB_MAC, TCP, UDP, Dot1Q, Ether, IPv6, Raw,
                     checksum, ethernet, raw)
+from messages import CLIENTS, frame_of, icmp, ip
 from outer import BY_VIP, CLIENT6, CONFIGURATION, KINDS, SOURCE, SOURCE6, check_sent, ip_of, packet
 from replay import replay
 from scapy.layers.inet6 import (ICMPv6DestUnreach, ICMPv6EchoRequest, ICMPv6ND_NS,
@@ -287,6 +288,27 @@ def test_without_df_is_split(kind, mtu):
         assert result.summary["backends"][KINDS.index(kind)]["frames"] == 1
 
 
+# ---- messages that are neither pings nor errors ----
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_what_is_not_between_hosts_is_no_backends(family):
+    """A VIP that takes all gets what hosts tell each other; the rest is the kernel's, as it comes."""
+    kind = KINDS[0]
+    between_hosts = {4: [0, 13, 14, 15, 16, 42, 43],
+                     6: [129, 138, 139, 140, *range(144, 148), 150, *range(154, 256)]}[family]
+    handled = {4: [3, 8, 11, 12], 6: [1, 2, 3, 4, 128]}[family]
+    types = [number for number in range(256) if number not in handled]
+    frames = [icmp(family, kind.vip(family), bytes([number]) + bytes(27), broken=broken)
+              for number in types for broken in (False, True)]
+    frames.append(frame_of(ip(family, CLIENTS[family], kind.vip(family), {4: 1, 6: 58}[family], b"")))
+    result = run(frames)
+    assert result.drops == {} and result.summary["forwarded"] == 2 * len(between_hosts)
+    assert [data for _, data in result.slow_path] == [
+        frame for frame, number in zip(frames, [each for each in types for _ in range(2)] + [-1])
+        if number not in between_hosts]
+
+
 # ---- reports about our own tunnel packets ----
 
 
@@ -300,9 +322,9 @@ def test_reports_about_tunnels_are_relayed(kind, inner):
 
     def report(quoted):
         if kind.outer == 4:
-            layers = (IP(src="10.9.9.9", dst=SOURCE) / ICMP(type=3, code=4, nexthopmtu=1360))
+            layers = (IP(src="10.9.9.9", dst=SOURCE) / ICMP(type=3, code=4, nexthopmtu=1350))
         else:
-            layers = IPv6(src="fd09::9", dst=SOURCE6) / ICMPv6PacketTooBig(mtu=1360)
+            layers = IPv6(src="fd09::9", dst=SOURCE6) / ICMPv6PacketTooBig(mtu=1350)
         return ethernet(layers / Raw(tunnel[:quoted]))
 
     least = kind.overhead + {4: 20, 6: 40}[inner] + 8
@@ -311,7 +333,7 @@ def test_reports_about_tunnels_are_relayed(kind, inner):
         assert result.summary["answered"] == 1
         source, destination, message = answer_to(result.sent[0][1])
         assert (source, destination) == (address(frame, inner, 1), address(frame, inner, 0))
-        told = 1360 - kind.overhead
+        told = 1350 - kind.overhead
         most = {4: 576 - 28, 6: 1280 - 48}[inner]
         assert message[8:] == tunnel[kind.overhead:quoted][:most]
         if inner == 4:

@@ -56,6 +56,8 @@ def plain():
         for vip, taken in ((HTTP, KERNEL), (f"{NET}::1", FORWARD)):
             # Extension headers that are not walked are told from protocols by their number.
             verdict = "ipv6_extension" if kind in (MOBILITY, 139, 140, 253) else taken
+            # Of type 0, or none: nothing that hosts tell each other.
+            verdict = KERNEL if kind == ICMPV6 else verdict
             yield f"next-{kind}-to-{vip}", ipv6(vip, (), kind, bytes(24)), verdict
             yield f"next-{kind}-empty-to-{vip}", ipv6(vip, (), kind), verdict
             yield (f"next-{kind}-behind-options-to-{vip}",
