@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A token bucket on a clock that the caller gives. It holds one second's worth and starts full.
- * Without a division: credit is counted in events times nanoseconds per second.
+ * A token bucket on a clock that the caller gives. It holds one second's worth of events. What is
+ * counted is what is missing in it, so that one of zeros is full whatever the clock says; and
+ * without a division, in events times nanoseconds per second.
  *
  * Thread: the one that owns it.
  */
@@ -11,33 +12,34 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The highest rate, in events per second, whose credit of a second fits into 64 bits by far. */
+/* The highest rate, in events per second; one second of it fits into 64 bits by far. */
 #define RATE_LIMIT_MAX 1000000
 
 struct rate_limit {
-	uint64_t credit; /* an event costs 10^9 */
+	uint64_t missing; /* an event takes 10^9 */
 	uint64_t updated_ns;
 };
 
 /*
  * Whether one more event is allowed at `rate` events per second (at most RATE_LIMIT_MAX), which may
- * change from call to call; 0 allows none. now_ns is monotonic; all zeros is a full bucket, once
- * the clock has gone on for a second.
+ * change from call to call; 0 allows none. A clock that goes back gives nothing.
  */
 static inline bool rate_limit_take(struct rate_limit *limit, uint32_t rate, uint64_t now_ns)
 {
-	const uint64_t second = UINT64_C(1000000000);
-	uint64_t elapsed = now_ns - limit->updated_ns, most = rate * second;
+	const uint64_t second = UINT64_C(1000000000), most = rate * second;
+	uint64_t elapsed = 0, regained;
 
-	if (elapsed > second)
-		elapsed = second;
-	limit->updated_ns = now_ns;
-	limit->credit += elapsed * rate;
-	if (limit->credit > most)
-		limit->credit = most;
-	if (limit->credit < second)
+	if (now_ns > limit->updated_ns) {
+		elapsed = now_ns - limit->updated_ns;
+		limit->updated_ns = now_ns;
+	}
+	regained = (elapsed < second ? elapsed : second) * rate;
+	if (limit->missing > most)
+		limit->missing = most;
+	limit->missing = limit->missing > regained ? limit->missing - regained : 0;
+	if (limit->missing + second > most)
 		return false;
-	limit->credit -= second;
+	limit->missing += second;
 	return true;
 }
 

@@ -117,6 +117,8 @@ def test_echo_rate(inner):
     assert list(result.drops) == [*range(11, 31), *range(36, 41)]
     none = CONFIGURATION + "icmp = { echo_rate = 0; };"
     assert run([echo(inner)], configuration=none).drops == {1: "icmp_rate"}
+    # Whenever a capture begins, nothing was answered before.
+    assert run([(0.0, echo(inner))] * 12, configuration=text).summary["answered"] == 10
 
 
 def test_bad_echo_requests():
