@@ -5,56 +5,55 @@
 
 #include "configuration_internal.h"
 
+/* Whether there is a list to read, of 1 to `most` entries. */
+static bool check_list(struct reader *reader, const struct value *list, uint32_t most)
+{
+	if (!list->setting)
+		return false;
+	if (list->node->child_count >= 1 && list->node->child_count <= most)
+		return true;
+	reader_error(reader, list->node->value_position,
+		     "\"%s\" must have 1 to %u entries, found %u", list->key, most,
+		     list->node->child_count);
+	return false;
+}
+
 static void read_sources(struct reader *reader, const struct value *list)
 {
 	struct configuration *configuration = reader->configuration;
 	const struct node *nodes = reader->tree->nodes;
-	uint32_t index = 0, count;
+	uint32_t index = 0;
 
-	if (!list->setting)
+	if (!check_list(reader, list, DECAPSULATION_MAX_SOURCES))
 		return;
-	count = list->node->child_count;
-	if (count == 0 || count > DECAPSULATION_MAX_SOURCES) {
-		reader_error(reader, list->node->value_position,
-			     "\"sources\" must have 1 to %d entries, found %u",
-			     DECAPSULATION_MAX_SOURCES, count);
-		return;
-	}
-	configuration->decapsulation.sources =
-		reader_allocate(reader, count, sizeof(*configuration->decapsulation.sources));
+	configuration->decapsulation.sources = reader_allocate(
+		reader, list->node->child_count, sizeof(*configuration->decapsulation.sources));
 	if (reader->status != 0)
 		return;
-	configuration->decapsulation.source_count = count;
 	for (uint32_t i = list->node->first_child; i != 0; i = nodes[i].next, index++) {
 		struct value element =
 			value_string_element(reader, list, &nodes[i], index, "a source");
 
 		value_prefix(reader, &element, &configuration->decapsulation.sources[index]);
 	}
+	configuration->decapsulation.source_count = index;
 }
 
 static void read_addresses(struct reader *reader, const struct value *list)
 {
 	struct configuration *configuration = reader->configuration;
 	const struct node *nodes = reader->tree->nodes;
-	uint32_t index = 0, count;
+	uint32_t index = 0;
 
-	if (!list->setting)
+	if (!check_list(reader, list, DECAPSULATION_MAX_ADDRESSES))
 		return;
-	count = list->node->child_count;
-	if (count == 0 || count > DECAPSULATION_MAX_ADDRESSES) {
-		reader_error(reader, list->node->value_position,
-			     "\"addresses\" must have 1 to %d entries, found %u",
-			     DECAPSULATION_MAX_ADDRESSES, count);
-		return;
-	}
 	for (uint32_t i = list->node->first_child; i != 0; i = nodes[i].next, index++) {
 		struct value element =
 			value_string_element(reader, list, &nodes[i], index, "an address");
 
 		value_address(reader, &element, &configuration->decapsulation.addresses[index]);
 	}
-	configuration->decapsulation.address_count = count;
+	configuration->decapsulation.address_count = index;
 }
 
 /* The addresses from which the load balancer sends are its own, too. */
@@ -77,8 +76,8 @@ static void use_source_addresses(struct reader *reader, const struct value *grou
 void configuration_read_decapsulation(struct reader *reader, const struct value *group)
 {
 	static const struct key keys[] = {
-		{ "sources", KEY_STRINGS, true },
-		{ "addresses", KEY_STRINGS, false },
+		{ "sources", KEY_LIST, true },
+		{ "addresses", KEY_LIST, false },
 	};
 	struct value values[COUNT_OF(keys)];
 

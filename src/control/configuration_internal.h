@@ -183,7 +183,6 @@ enum key_kind {
 	KEY_BOOLEAN,
 	KEY_GROUP,
 	KEY_LIST,
-	KEY_STRINGS, /* a list or an array */
 };
 
 struct key {

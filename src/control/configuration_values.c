@@ -100,15 +100,13 @@ static bool check_kind(struct reader *reader, const struct node *node, const str
 		[KEY_STRING] = NODE_STRING,   [KEY_DURATION] = NODE_STRING,
 		[KEY_INTEGER] = NODE_INTEGER, [KEY_BOOLEAN] = NODE_BOOLEAN,
 		[KEY_GROUP] = NODE_GROUP,     [KEY_LIST] = NODE_LIST,
-		[KEY_STRINGS] = NODE_LIST,
 	};
 	/* Without the suffix L, which a unit cannot follow. */
 	const char *text = reader->text + node->value_start;
 
 	if (node->is_bad)
 		return false;
-	if (node->kind == wanted[key->kind] ||
-	    (key->kind == KEY_STRINGS && node->kind == NODE_ARRAY))
+	if (node->kind == wanted[key->kind])
 		return true;
 	if (key->kind == KEY_DURATION && node->kind == NODE_INTEGER)
 		reader_error(
@@ -151,34 +149,32 @@ void value_read_group(struct reader *reader, const struct value *group, const ch
 	}
 }
 
-struct value value_element(struct reader *reader, const struct value *list, const struct node *node,
-			   uint32_t index, const char *noun)
+static struct value element_of_kind(struct reader *reader, const struct value *list,
+				    const struct node *node, uint32_t index, const char *noun,
+				    enum node_kind kind)
 {
 	struct value value = { .key = noun, .node = node };
 
 	if (node->is_bad)
 		return value;
-	if (node->kind != NODE_GROUP)
-		reader_error(reader, node->value_position, "%s must be a group { }, found %s", noun,
-			     node_kind_name(node->kind));
+	if (node->kind != kind)
+		reader_error(reader, node->value_position, "%s must be %s, found %s", noun,
+			     node_kind_name(kind), node_kind_name(node->kind));
 	else
 		value.setting = config_setting_get_elem(list->setting, index);
 	return value;
 }
 
+struct value value_element(struct reader *reader, const struct value *list, const struct node *node,
+			   uint32_t index, const char *noun)
+{
+	return element_of_kind(reader, list, node, index, noun, NODE_GROUP);
+}
+
 struct value value_string_element(struct reader *reader, const struct value *list,
 				  const struct node *node, uint32_t index, const char *noun)
 {
-	struct value value = { .key = noun, .node = node };
-
-	if (node->is_bad)
-		return value;
-	if (node->kind != NODE_STRING)
-		reader_error(reader, node->value_position, "%s must be a string, found %s", noun,
-			     node_kind_name(node->kind));
-	else
-		value.setting = config_setting_get_elem(list->setting, index);
-	return value;
+	return element_of_kind(reader, list, node, index, noun, NODE_STRING);
 }
 
 bool value_string(const struct value *value, const char **text)
