@@ -81,13 +81,12 @@ static void add_vip(struct text *text, int kind, bool is_ipv6, const char *proto
 	    kind % 4 != 2 ? "true" : "false", kind % 4 == 0 ? "source" : "5tuple");
 }
 
-static void write_configuration(struct text *text, bool decapsulation)
+static void write_configuration(struct text *text)
 {
 	add(text, "hash_seed = \"0123456789abcdef\";\n"
 		  "source_address = { ipv4 = \"10.0.0.5\"; ipv6 = \"fd00::5\"; };\n");
-	if (decapsulation)
-		add(text, "decapsulation = { sources = ( \"10.9.0.1\", \"fd09::1\" );"
-			  " addresses = ( \"10.0.0.5\", \"fd00::5\" ); };\n");
+	add(text, "decapsulation = { sources = ( \"10.9.0.1\", \"fd09::1\" );"
+		  " addresses = ( \"10.0.0.5\", \"fd00::5\" ); };\n");
 	add(text, "pools = (\n");
 	for (int kind = 1; kind <= FUZZ_KINDS; kind++)
 		add_pool(text, kind);
@@ -106,7 +105,7 @@ static void write_configuration(struct text *text, bool decapsulation)
 	add(text, " );\n");
 }
 
-static struct configuration *read_configuration(bool decapsulation, bool is_needed)
+static struct configuration *read_configuration(void)
 {
 	struct configuration *configuration = NULL;
 	static struct text text;
@@ -115,12 +114,12 @@ static struct configuration *read_configuration(bool decapsulation, bool is_need
 	char name[64];
 
 	text.length = 0;
-	write_configuration(&text, decapsulation);
+	write_configuration(&text);
 	if (file < 0 || write(file, text.bytes, text.length) != (ssize_t)text.length)
 		fuzz_violation("the configuration cannot be written");
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", file);
 	error = configuration_read(name, &configuration, &findings);
-	if (error != 0 && is_needed) {
+	if (error != 0) {
 		findings_print(&findings, stderr);
 		fuzz_violation("the configuration is refused");
 	}
@@ -166,9 +165,7 @@ static void make_states(void)
 	struct forwarding_state *state;
 	char pool[8];
 
-	configuration = read_configuration(true, false);
-	if (configuration == NULL)
-		configuration = read_configuration(false, true);
+	configuration = read_configuration();
 	if (registry_open(&backends) != 0 || registry_open(&vips) != 0 ||
 	    backend_overrides_open(&overrides) != 0)
 		abort();

@@ -178,8 +178,6 @@ static void finish(void)
 {
 	fuzz_ports_refuse(false);
 	run_batches(&fuzz_forwardings()[0]);
-	for (int i = 0; i < FUZZ_PIPELINES; i++)
-		pipeline_finish(&harness.workers[i].pipeline);
 	fuzz_ports_check();
 	check_counters(true);
 	add_verdicts();

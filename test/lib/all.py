@@ -22,7 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))  # of each target
 FUZZ_INPUTS_A_SECOND = 20  # below this, a target did not really run: they do thousands
-FUZZ_FORWARDS = ("fuzz_packet",)  # targets some inputs of which must be forwarded
+# Targets some inputs of which must be forwarded.
+FUZZ_FORWARDS = ("fuzz_packet", "fuzz_icmp", "fuzz_fragments", "fuzz_decapsulation")
 HANGS = 3600  # seconds after which a command counts as hanging: far more than any of them takes
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",

@@ -87,7 +87,7 @@ def test_every_drop_of_the_table_has_a_reason():
 
 def test_page_has_packets_and_reasons(sections):
     text = " ".join(sections["PACKETS"].split())
-    assert len(labels()) > 30
+    assert len(labels()) == VERDICTS.count("\tX(") > 0
     for label, explanation in man.reason_rows(VERDICTS):
         assert re.search(rf"\b{label}\b", text), label
         assert explanation in text, explanation

@@ -27,12 +27,9 @@ CONFIGURATION = """
 hash_seed = "0123456789abcdef";
 source_address = { ipv4 = "10.0.0.5"; ipv6 = "fd00::5"; };
 connections = { capacity = 4096; tcp_idle = "5s"; udp_idle = "2s"; };
-%s
+decapsulation = { sources = ( "10.9.0.1", "fd09::1" ); addresses = ( "10.0.0.5", "fd00::5" ); };
 pools = ( %s );
 vips = ( %s );
-"""
-DECAPSULATION = """
-decapsulation = { sources = ( "10.9.0.1", "fd09::1" ); addresses = ( "10.0.0.5", "fd00::5" ); };
 """
 EVENTS = """
 0.5 down p1/b0     1.0 up p1/b0       1.5 drain p2/b1   2.0 undrain p2/b1
@@ -41,7 +38,7 @@ EVENTS = """
 """
 
 
-def configuration(decapsulation, less=0):
+def configuration(less=0):
     """VIP and pool k are of kind k of the fuzz targets; `less` leaves out that pool's second backend."""
     names = ("gre", "ipip", "gue", "gue", "l2")
     pools, vips = [], []
@@ -58,7 +55,7 @@ def configuration(decapsulation, less=0):
                      f'"{("reply", "forward", "drop")[kind % 3]}"; '
                      f'tracking = {"false" if kind % 4 == 2 else "true"}; }}'
                      for protocol, port in services]
-    return CONFIGURATION % (DECAPSULATION if decapsulation else "", ", ".join(pools), ", ".join(vips))
+    return CONFIGURATION % (", ".join(pools), ", ".join(vips))
 
 
 class Maker:
