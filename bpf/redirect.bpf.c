@@ -4,8 +4,8 @@
  * it arrived on. A queue without a socket (no worker, or a daemon that died) passes its frames to
  * the kernel, so a dead daemon never leaves a dead NIC.
  *
- * With slow_path = "pass", only frames to the address of a VIP, or to one at which tunnels end, are
- * redirected, also under VLAN tags; the kernel sees the others at once.
+ * With slow_path = "pass", only frames to the address of a VIP are redirected, also under VLAN
+ * tags, and the kernel sees the others at once.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>

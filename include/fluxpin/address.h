@@ -52,6 +52,16 @@ static inline bool address_equal(const struct address *a, const struct address *
 	return a->halves[0] == b->halves[0] && a->halves[1] == b->halves[1];
 }
 
+/* Whether the address is one of `count` in a list. Thread: any. */
+static inline bool address_is_in(const struct address *list, uint32_t count,
+				 const struct address *address)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (address_equal(&list[i], address))
+			return true;
+	return false;
+}
+
 /* Whether the address is an IPv6 one that means something on one link or to a group only:
  * link-local unicast (RFC 4291 section 2.5.6) or multicast (2.7). */
 static inline bool address_is_link_or_group(const struct address *address)

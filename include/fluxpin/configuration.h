@@ -93,7 +93,6 @@ struct backend_configuration {
 	char *name; /* unique in its pool; the address as text when the file gives none */
 	struct address address;
 	uint16_t weight; /* 0: draining */
-	bool is_self;	 /* of a pool of peers: this load balancer */
 	struct position position;
 };
 
@@ -101,7 +100,6 @@ struct pool_configuration {
 	char *name; /* unique */
 	enum encapsulation encapsulation;
 	bool udp_checksum;   /* of GUE */
-	bool is_peers;	     /* the cluster's load balancers: made from "peers", the last pool */
 	uint32_t table_size; /* M, a prime above the number of backends, at most 2^24 */
 	struct health_check_configuration health_check;
 	struct backend_configuration *backends; /* in the order of the file */

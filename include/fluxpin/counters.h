@@ -3,9 +3,8 @@
  * Counters of one worker. The worker alone writes them (plain adds with relaxed stores), the
  * control thread reads them at any time; a value read may be a batch behind, never torn.
  *
- * When traffic has stopped: received = forwarded + slow_path + answered + the sum of dropped. Until
- * then those count as received only that are held (fragment_table.h). A packet that is split counts
- * once. One that is handed over counts with the worker that it is handed to, in everything.
+ * When traffic has stopped: received = forwarded + slow_path + answered + the sum of dropped. A
+ * packet that is split counts once.
  */
 #ifndef FLUXPIN_COUNTERS_H
 #define FLUXPIN_COUNTERS_H
@@ -26,8 +25,6 @@ struct counters {
 	uint64_t answered;
 	uint64_t dropped[DROP_REASON_COUNT];
 	uint64_t parts_sent;   /* frames above one per forwarded packet: IPv4 packets were split */
-	uint64_t redirected;   /* fragments sent to the peer that they belong to; forwarded, too */
-	uint64_t handed_over;  /* fragments given to the worker that they belong to */
 	uint64_t decapsulated; /* packets for a VIP that came in a tunnel */
 	uint64_t lookups_hit;  /* connection table */
 	uint64_t lookups_miss;

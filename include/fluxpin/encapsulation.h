@@ -26,10 +26,7 @@
 #include <fluxpin/packet.h>
 
 #define ENCAPSULATION_MAX_HEADER 96 /* Ethernet included */
-
-/* First byte of the GRE header of a fragment that one load balancer of a cluster sends to another:
- * recursion control 1 (RFC 1701; to RFC 2784 a reserved field that receivers ignore). */
-#define ENCAPSULATION_GRE_RECURSION 0x01
+#define ENCAPSULATION_GUE_PORT	 6080
 
 enum encapsulation {
 	ENCAPSULATION_GRE,
@@ -70,7 +67,6 @@ struct encapsulation_path {
 	uint8_t next_hop_mac[6];
 	uint32_t mtu; /* of the egress, bytes of IP packet */
 	bool udp_checksum;
-	bool is_redirect; /* GRE to a peer: recursion control 1 (RFC 1701) */
 };
 
 /*

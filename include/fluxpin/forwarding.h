@@ -42,8 +42,6 @@ struct forwarding {
 	uint32_t icmp_error_rate;
 	const struct vip_table *vips;
 	const struct forwarding_pool *pools;
-	const struct forwarding_pool *peers; /* the cluster's load balancers; NULL: alone */
-	uint16_t own_peer;		     /* backend index of this one among them */
 	const struct forwarding_interface *interfaces;
 	const struct decapsulation *decapsulation; /* NULL: no tunnel ends here */
 	uint32_t pool_count;

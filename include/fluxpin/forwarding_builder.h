@@ -35,13 +35,8 @@ struct forwarding_tables {
 	struct forwarding_pool *pools;
 	struct forwarding_backend *backends; /* of all pools, in the configuration's order */
 	uint16_t *vip_indexes;		     /* of the configuration's VIPs */
-	/* Of the configuration's VIPs, and of the addresses at which tunnels end: what the XDP
-	 * program is to give to workers with slow_path = "pass". */
-	struct prefix *prefixes;
-	uint32_t prefix_count;
+	struct prefix *prefixes;	     /* of the configuration's VIPs */
 	struct decapsulation *decapsulation; /* NULL: no tunnel ends here */
-	const struct forwarding_pool *peers; /* of pools, or NULL */
-	uint16_t own_peer;
 	uint32_t pool_count;
 	uint32_t backend_count;
 	uint32_t vip_count;

@@ -59,8 +59,6 @@ struct packet {
 
 /* How the packet came. */
 #define PACKET_DECAPSULATED 0x01 /* l3_offset is that of the packet inside a tunnel's */
-#define PACKET_REDIRECTED   0x02 /* by a peer: it is ours, and goes to no other peer */
-#define PACKET_HANDED_OVER  0x04 /* by another worker: it is ours, and goes to no other worker */
 
 #define TCP_FLAG_FIN 0x01
 #define TCP_FLAG_SYN 0x02
@@ -110,5 +108,13 @@ bool packet_check_transport(struct packet *packet);
 /* The Internet checksum (RFC 1071) of `length` bytes, as it lies in memory; 0 when a header
  * that contains a right checksum is summed. */
 uint16_t packet_checksum(const void *data, uint32_t length);
+
+/*
+ * The same of a transport header and payload of `length` bytes (at most 65535) with the
+ * pseudo-header (RFC 768, RFC 8200 section 8.1): `addresses` are source and destination, 8 bytes
+ * of IPv4 or 32 of IPv6.
+ */
+uint16_t packet_transport_checksum(const uint8_t *addresses, uint32_t addresses_length,
+				   uint8_t protocol, const void *data, uint32_t length);
 
 #endif

@@ -41,7 +41,4 @@ struct pipeline {
 uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwarding,
 		      uint64_t now_ns);
 
-/* Discards what is held for later batches: there will be none. */
-void pipeline_finish(struct pipeline *pipeline);
-
 #endif

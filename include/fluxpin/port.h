@@ -11,8 +11,7 @@
  *
  * Ownership: a frame belongs to the pipeline from receive or allocate until send has taken it, or
  * recycle or drop has given it back. Every frame goes back by exactly one of the three, within the
- * same batch. What has to wait longer is copied and its frame recycled; the copy later takes a
- * frame from allocate, or ends by discard.
+ * same batch.
  *
  * Thread: all calls come from the one worker that owns the port.
  */
@@ -27,9 +26,9 @@
 /* The most frames that receive gives; also the number of bits in deliver's answer. */
 #define PORT_BATCH 64
 
-/* The most frames that one call of the others is given: those received, as many that waited or
- * come from other workers, and as many that parts of packets took. */
-#define PORT_MOST_FRAMES (3 * PORT_BATCH)
+/* The most frames that one call of the others is given: those received, and as many that parts of
+ * packets took. */
+#define PORT_MOST_FRAMES (2 * PORT_BATCH)
 
 /* One Ethernet frame in the port's memory. */
 struct frame {
@@ -63,15 +62,12 @@ struct port_operations {
 
 	/*
 	 * Gives a free frame, without contents: data points to headroom bytes behind its start, and
-	 * length is the room from there. `origin` is the address, as received, of the frame whose
-	 * packet it will carry (of this port, or of the one that handed it over); a port that tells
-	 * frames apart keeps it. Never waits. Returns false when there is none.
+	 * length is the room from there. `origin` is the address of the received frame of whose
+	 * packet it will carry a part; a port that tells frames apart keeps it. Never waits.
+	 * Returns false when there is none.
 	 */
 	bool (*allocate)(struct port *port, uint64_t origin, struct frame *frame);
-
-	/*
-	 * Gives frames back that were delivered, copied, or allocated and not needed. Never fails.
-	 */
+	/* Gives frames back that were delivered, or allocated and not needed. Never fails. */
 	void (*recycle)(struct port *port, const struct frame *frames, uint32_t count);
 
 	/* Gives dropped frames back, each with its reason (enum drop_reason). Never fails. */
@@ -79,8 +75,8 @@ struct port_operations {
 		     uint32_t count);
 
 	/*
-	 * Tells that the packet of a frame that went back before was dropped: a copy that waited,
-	 * or one of which a part was sent. `origin` is the frame's address as received.
+	 * Tells that a packet counts as dropped although its frame was taken by send: some of its
+	 * parts were not. `origin` is the frame's address.
 	 */
 	void (*discard)(struct port *port, uint64_t origin, enum drop_reason reason);
 };

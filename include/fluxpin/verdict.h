@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What became of a packet. Every frame that a pipeline receives ends in exactly one verdict
- * (forward, slow path, answer or drop; of a held or handed over one it is the copy's), and
+ * What became of a packet. Every frame that a pipeline receives ends in exactly one verdict, and
  * every drop has exactly one reason; the reason's name is the value of the metric label
  * fluxpin_worker_dropped_packets_total{reason}.
  */
@@ -29,17 +28,6 @@
 	X(UDP_HEADER, "udp_header", "to a VIP: the UDP header is cut off or its length is wrong") \
 	X(FRAGMENT, "fragment",                                                                   \
 	  "to a VIP: a fragment, which the VIP or the protocol does not take")                    \
-	X(FRAGMENT_TINY, "fragment_tiny", "a first fragment without the whole transport header")  \
-	X(FRAGMENT_LENGTH, "fragment_length",                                                     \
-	  "a fragment that ends off the 8-byte grid or beyond 65535 bytes")                       \
-	X(FRAGMENT_OVERLAP, "fragment_overlap",                                                   \
-	  "a fragment that repeats or overlaps another one of its packet")                        \
-	X(FRAGMENT_TIMEOUT, "fragment_timeout",                                                   \
-	  "a held fragment whose first one did not come in time")                                 \
-	X(FRAGMENT_OVERFLOW, "fragment_overflow",                                                 \
-	  "a fragment that there was no room to hold, or to hold any longer")                     \
-	X(HANDOVER_FULL, "handover_full",                                                         \
-	  "the worker that the fragment belongs to had no room to take it")                       \
 	X(ICMP_HEADER, "icmp_header",                                                             \
 	  "to a VIP: the ICMP message is cut off or its checksum is wrong")                       \
 	X(ICMP_QUOTE, "icmp_quote",                                                               \
@@ -54,8 +42,7 @@
 	X(EXCEEDS_MTU, "exceeds_mtu",                                                             \
 	  "the encapsulated packet exceeds the egress MTU, and nobody may be told")               \
 	X(NO_HEADROOM, "no_headroom", "no room in front of the packet for the outer header")      \
-	X(NO_FRAME, "no_frame",                                                                   \
-	  "no free frame for a further fragment or for one from another worker")                  \
+	X(NO_FRAME, "no_frame", "no free frame for a part of a packet that has to be split")      \
 	X(TX_RING_FULL, "tx_ring_full", "the transmit ring had no room")                          \
 	X(SLOW_PATH_REFUSED, "slow_path_refused", "the kernel did not take the frame from the TAP")
 
@@ -71,9 +58,6 @@ enum verdict {
 	VERDICT_SLOW_PATH, /* handed to the kernel, unchanged */
 	VERDICT_ANSWER,	   /* answered by fluxpin itself, in place */
 	VERDICT_DROP,
-	/* Not an end: a copy waits for its first fragment, or went to another worker. */
-	VERDICT_HELD,
-	VERDICT_HANDED_OVER,
 };
 
 /* The label of a reason; never NULL for a valid one. Thread: any. */

@@ -30,17 +30,9 @@ struct vip {
 	uint16_t port;	   /* host order; 0: every port */
 	uint8_t protocol;  /* IPPROTO_*; 0: any */
 	bool tracking;	   /* false: by consistent hash alone */
-	bool fragments;	   /* false: dropped */
 	uint8_t icmp_echo; /* enum icmp_echo */
 	uint16_t index;	   /* for counters: stable over reloads */
 	uint16_t pool;	   /* index into the forwarding's pools */
-};
-
-/* What all VIPs of one prefix say together, for packets that tell no port. */
-struct vip_address {
-	const struct vip *echo; /* takes echo requests as its icmp_echo says: the first VIP of the
-				 * prefix that says other than "reply", or the first one */
-	bool fragments;		/* at least one VIP takes fragments */
 };
 
 struct vip_table;
@@ -67,10 +59,11 @@ enum vip_match vip_table_find(const struct vip_table *table, const struct addres
 			      uint8_t protocol, uint16_t port, const struct vip **vip);
 
 /*
- * What the VIPs of the longest prefix that holds the address say of it; NULL when there is none.
- * Lives as long as the table. Thread: worker.
+ * The VIP that takes echo requests to this address, as its icmp_echo says: of the longest prefix
+ * that holds the address, the first VIP that says other than "reply", or the first one. NULL when
+ * no VIP has the address. Lives as long as the table. Thread: worker.
  */
-const struct vip_address *vip_table_find_address(const struct vip_table *table,
-						 const struct address *destination);
+const struct vip *vip_table_find_echo(const struct vip_table *table,
+				      const struct address *destination);
 
 #endif

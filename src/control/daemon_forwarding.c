@@ -86,7 +86,7 @@ static void update_vip_filter(struct daemon *daemon)
 {
 	for (uint32_t i = 0; i < daemon->device_count; i++) {
 		int error = redirect_set_vips(daemon->devices[i].redirect, daemon->tables->prefixes,
-					      daemon->tables->prefix_count);
+					      daemon->tables->vip_count);
 
 		if (error != 0)
 			log_error("%s: telling the XDP program the VIPs: %s", daemon->nics[i].name,

@@ -37,7 +37,6 @@ static void prepare(const struct next_hop *next_hop, const struct interface *nic
 		.destination = *address,
 		.mtu = nic->mtu,
 		.udp_checksum = pool->udp_checksum,
-		.is_redirect = pool->is_peers,
 	};
 
 	memcpy(path.source_mac, nic->mac, sizeof(path.source_mac));
@@ -58,10 +57,8 @@ static void require_link(const struct pool_configuration *pool, const struct add
 
 static void add_source(struct forwarding_interface *interface, const struct address *source)
 {
-	for (uint32_t i = 0; i < interface->source_count; i++)
-		if (address_equal(&interface->sources[i], source))
-			return;
-	if (interface->source_count < FORWARDING_MAX_SOURCES && !address_is_zero(source))
+	if (interface->source_count < FORWARDING_MAX_SOURCES && !address_is_zero(source) &&
+	    !address_is_in(interface->sources, interface->source_count, source))
 		interface->sources[interface->source_count++] = *source;
 }
 
@@ -79,13 +76,10 @@ static int resolve_interface(const struct configuration *configuration,
 		const struct address *address = &pool->backends[backend->backend].address;
 		struct destination *destination = &destinations[backend->index];
 		struct next_hop next_hop = { .state = NEXT_HOP_RESOLVED, .gateway = *address };
-		int error = 0;
+		int error = neighbours == NULL
+				    ? 0
+				    : next_hop_resolve(neighbours, address, nic->index, &next_hop);
 
-		/* Nothing is sent to ourselves. */
-		if (pool->backends[backend->backend].is_self)
-			continue;
-		if (neighbours != NULL)
-			error = next_hop_resolve(neighbours, address, nic->index, &next_hop);
 		if (error != 0)
 			return error;
 		if (backend->is_down)
@@ -156,8 +150,6 @@ int forwarding_state_build(const struct configuration *configuration,
 		.vips = tables->vips,
 		.pools = tables->pools,
 		.decapsulation = tables->decapsulation,
-		.peers = tables->peers,
-		.own_peer = tables->own_peer,
 		.interfaces = state->interfaces,
 		.pool_count = tables->pool_count,
 		.interface_count = nic_count,

@@ -58,8 +58,6 @@ static int build_pool(const struct configuration *configuration, uint32_t pool,
 		if (error != 0)
 			goto out;
 		flags = backend_overrides_get(overrides, in->name, in->backends[i].name);
-		if (in->backends[i].is_self)
-			tables->own_peer = indexed[i].index;
 		indexed[i].is_down = (flags & BACKEND_DOWN) != 0;
 		backends[i] =
 			(struct maglev_backend){ .name = in->backends[i].name,
@@ -71,8 +69,6 @@ static int build_pool(const struct configuration *configuration, uint32_t pool,
 		goto out;
 	tables->pools[pool] = (struct forwarding_pool){ .slots = slots, .size = in->table_size };
 	tables->pool_count = pool + 1;
-	if (in->is_peers)
-		tables->peers = &tables->pools[pool];
 	slots = NULL;
 out:
 	free(slots);
@@ -97,13 +93,11 @@ static int build_vips(const struct configuration *configuration, struct registry
 					.port = in->port,
 					.protocol = in->protocol,
 					.tracking = in->tracking,
-					.fragments = in->fragments,
 					.icmp_echo = (uint8_t)in->icmp_echo,
 					.index = tables->vip_indexes[i],
 					.pool = (uint16_t)in->pool };
 		tables->prefixes[i] = in->prefix;
 	}
-	tables->prefix_count = configuration->vip_count;
 	if (error == 0)
 		error = vip_table_build(vips, configuration->vip_count, &tables->vips);
 	tables->vip_count = configuration->vip_count;
@@ -111,63 +105,31 @@ static int build_vips(const struct configuration *configuration, struct registry
 	return error;
 }
 
-static const struct pool_configuration *find_peers(const struct configuration *configuration)
-{
-	for (uint32_t i = 0; i < configuration->pool_count; i++)
-		if (configuration->pools[i].is_peers)
-			return &configuration->pools[i];
-	return NULL;
-}
-
-static void add_prefix(struct forwarding_tables *tables, const struct address *address)
-{
-	for (uint32_t i = tables->vip_count; i < tables->prefix_count; i++)
-		if (address_equal(&tables->prefixes[i].address, address))
-			return;
-	tables->prefixes[tables->prefix_count++] =
-		(struct prefix){ .address = *address, .length = 128 };
-}
-
 /* Copies of the lists, all in one block with the structure. */
 static int build_decapsulation(const struct configuration *configuration,
 			       struct forwarding_tables *tables)
 {
-	const struct pool_configuration *peers = find_peers(configuration);
-	uint32_t sources = configuration->decapsulation.source_count;
-	uint32_t addresses = configuration->decapsulation.address_count;
-	uint32_t peer_count = peers != NULL ? peers->backend_count : 0;
+	uint32_t source_count = configuration->decapsulation.source_count;
+	uint32_t address_count = configuration->decapsulation.address_count;
 	struct decapsulation *made;
-	struct address *own, *others;
-	struct prefix *prefixes;
+	struct address *addresses;
+	struct prefix *sources;
 
-	if (sources == 0 && peer_count == 0)
+	if (source_count == 0)
 		return 0;
-	made = calloc(1, sizeof(*made) + (addresses + peer_count) * sizeof(*own) +
-				 sources * sizeof(*prefixes));
+	made = calloc(1, sizeof(*made) + address_count * sizeof(*addresses) +
+				 source_count * sizeof(*sources));
 	if (made == NULL)
 		return -ENOMEM;
-	own = (struct address *)(made + 1);
-	others = own + addresses;
-	prefixes = (struct prefix *)(others + peer_count);
-	for (uint32_t i = 0; i < addresses; i++) {
-		own[i] = configuration->decapsulation.addresses[i];
-		add_prefix(tables, &own[i]);
-	}
-	for (uint32_t i = 0; i < peer_count; i++) {
-		others[i] = peers->backends[i].address;
-		if (peers->backends[i].is_self) {
-			made->own_peer = others[i];
-			add_prefix(tables, &others[i]);
-		}
-	}
-	for (uint32_t i = 0; i < sources; i++)
-		prefixes[i] = configuration->decapsulation.sources[i];
-	made->addresses = own;
-	made->peers = others;
-	made->sources = prefixes;
-	made->address_count = addresses;
-	made->peer_count = peer_count;
-	made->source_count = sources;
+	addresses = (struct address *)(made + 1);
+	sources = (struct prefix *)(addresses + address_count);
+	memcpy(addresses, configuration->decapsulation.addresses,
+	       address_count * sizeof(*addresses));
+	memcpy(sources, configuration->decapsulation.sources, source_count * sizeof(*sources));
+	*made = (struct decapsulation){ .sources = sources,
+					.addresses = addresses,
+					.source_count = source_count,
+					.address_count = address_count };
 	tables->decapsulation = made;
 	return 0;
 }
@@ -187,8 +149,7 @@ int forwarding_tables_build(const struct configuration *configuration,
 	tables->pools = calloc(configuration->pool_count + 1, sizeof(*tables->pools));
 	tables->backends = calloc(backend_count + 1, sizeof(*tables->backends));
 	tables->vip_indexes = calloc(configuration->vip_count + 1, sizeof(*tables->vip_indexes));
-	tables->prefixes = calloc(configuration->vip_count + DECAPSULATION_MAX_ADDRESSES + 1,
-				  sizeof(*tables->prefixes));
+	tables->prefixes = calloc(configuration->vip_count + 1, sizeof(*tables->prefixes));
 	if (tables->pools == NULL || tables->backends == NULL || tables->vip_indexes == NULL ||
 	    tables->prefixes == NULL)
 		goto fail;

@@ -390,8 +390,6 @@ static void add_counters(struct replay *replay)
 		sum->slow_path += counters->slow_path;
 		sum->answered += counters->answered;
 		sum->parts_sent += counters->parts_sent;
-		sum->redirected += counters->redirected;
-		sum->handed_over += counters->handed_over;
 		sum->decapsulated += counters->decapsulated;
 		for (int reason = 0; reason < DROP_REASON_COUNT; reason++)
 			sum->dropped[reason] += counters->dropped[reason];

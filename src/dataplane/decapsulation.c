@@ -5,19 +5,17 @@
 #include <fluxpin/decapsulation.h>
 #include <fluxpin/encapsulation.h>
 
-#define GUE_PORT	  6080
+#include "bytes.h"
+
 #define GUE_HEADER_LENGTH 4
 #define UDP_HEADER_LENGTH 8
-#define ETHERTYPE_IPV4	  0x0800
-#define ETHERTYPE_IPV6	  0x86dd
 
-/* Bits of the GRE header's first word (RFC 2784, RFC 2890, RFC 1701). */
-#define GRE_CHECKSUM  0x8000
-#define GRE_ROUTING   0x4000
-#define GRE_KEY	      0x2000
-#define GRE_SEQUENCE  0x1000
-#define GRE_RECURSION 0x0700
-#define GRE_VERSION   0x0007
+/* Bits of the GRE header's first word (RFC 2784, RFC 2890). */
+#define GRE_CHECKSUM 0x8000
+#define GRE_ROUTING  0x4000
+#define GRE_KEY	     0x2000
+#define GRE_SEQUENCE 0x1000
+#define GRE_VERSION  0x0007
 
 /* The ECN field (RFC 3168 section 5). */
 #define ECN_MASK    0x03
@@ -30,13 +28,7 @@ struct tunnel {
 	uint32_t length;      /* from there to the end of the outer packet */
 	uint32_t header;      /* bytes of it in front of the packet inside */
 	bool is_ipv6;	      /* the packet inside */
-	bool is_redirected;
 };
-
-static uint16_t load16_be(const uint8_t *bytes)
-{
-	return (uint16_t)(bytes[0] << 8 | bytes[1]);
-}
 
 static bool holds(const struct prefix *prefix, const struct address *address)
 {
@@ -51,14 +43,6 @@ static bool is_listed_source(const struct decapsulation *decapsulation,
 {
 	for (uint32_t i = 0; i < decapsulation->source_count; i++)
 		if (holds(&decapsulation->sources[i], address))
-			return true;
-	return false;
-}
-
-static bool contains(const struct address *list, uint32_t count, const struct address *address)
-{
-	for (uint32_t i = 0; i < count; i++)
-		if (address_equal(&list[i], address))
 			return true;
 	return false;
 }
@@ -80,7 +64,6 @@ static enum decapsulation_result read_gre(struct tunnel *tunnel)
 	if ((flags & (GRE_ROUTING | GRE_VERSION)) != 0 ||
 	    !has_ethertype(load16_be(tunnel->start + 2), tunnel))
 		return DECAPSULATION_NONE;
-	tunnel->is_redirected = (flags & GRE_RECURSION) != 0;
 	tunnel->header = 4;
 	if ((flags & GRE_CHECKSUM) != 0)
 		tunnel->header += 4;
@@ -95,20 +78,12 @@ static enum decapsulation_result read_gre(struct tunnel *tunnel)
 	return DECAPSULATION_DONE;
 }
 
-/* The checksum of UDP with its pseudo-header (RFC 768, RFC 8200 section 8.1). */
 static bool udp_checksum_is_right(const struct packet *packet, const uint8_t *udp, uint16_t length)
 {
 	const uint8_t *ip = packet->frame.data + packet->l3_offset;
-	const uint8_t tail[4] = { (uint8_t)(length >> 8), (uint8_t)length, 0, IPPROTO_UDP };
-	uint32_t sum;
 
-	sum = (uint16_t)~packet_checksum(packet->is_ipv6 ? ip + 8 : ip + 12,
-					 packet->is_ipv6 ? 32 : 8);
-	sum += (uint16_t)~packet_checksum(tail, sizeof(tail));
-	sum += (uint16_t)~packet_checksum(udp, length);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum == 0xffff;
+	return packet_transport_checksum(packet->is_ipv6 ? ip + 8 : ip + 12,
+					 packet->is_ipv6 ? 32 : 8, IPPROTO_UDP, udp, length) == 0;
 }
 
 /*
@@ -163,7 +138,7 @@ static bool may_be_tunnel(const struct packet *packet, const struct tunnel *tunn
 		return !packet->is_fragment;
 	case IPPROTO_UDP:
 		return !packet->is_fragment && tunnel->length >= 4 &&
-		       load16_be(tunnel->start + 2) == GUE_PORT;
+		       load16_be(tunnel->start + 2) == ENCAPSULATION_GUE_PORT;
 	default:
 		return false;
 	}
@@ -189,27 +164,14 @@ static enum decapsulation_result fail(struct packet *packet)
 	return DECAPSULATION_FAILED;
 }
 
-/* Whether the tunnel may come from there and ends here. */
-static bool is_ours(const struct decapsulation *decapsulation, const struct packet *packet,
-		    const struct tunnel *tunnel)
+/* Whether the tunnel ends here and may come from there. */
+static bool is_ours(const struct decapsulation *decapsulation, const struct packet *packet)
 {
 	struct address source = packet_source(packet), destination = packet_destination(packet);
 
-	if (tunnel->is_redirected && address_equal(&destination, &decapsulation->own_peer) &&
-	    contains(decapsulation->peers, decapsulation->peer_count, &source))
-		return true;
-	return contains(decapsulation->addresses, decapsulation->address_count, &destination) &&
+	return address_is_in(decapsulation->addresses, decapsulation->address_count,
+			     &destination) &&
 	       is_listed_source(decapsulation, &source);
-}
-
-/* Whether it is addressed to one of the places where tunnels end. */
-static bool ends_here(const struct decapsulation *decapsulation, const struct packet *packet)
-{
-	struct address destination = packet_destination(packet);
-
-	return contains(decapsulation->addresses, decapsulation->address_count, &destination) ||
-	       (decapsulation->peer_count > 0 &&
-		address_equal(&destination, &decapsulation->own_peer));
 }
 
 enum decapsulation_result decapsulation_apply(const struct decapsulation *decapsulation,
@@ -223,11 +185,11 @@ enum decapsulation_result decapsulation_apply(const struct decapsulation *decaps
 	enum decapsulation_result result;
 	struct packet inner = *packet;
 
-	if (!may_be_tunnel(packet, &tunnel) || !ends_here(decapsulation, packet))
+	if (!may_be_tunnel(packet, &tunnel) || !is_ours(decapsulation, packet))
 		return DECAPSULATION_NONE;
 	result = read_tunnel(packet, &tunnel);
-	if (!is_ours(decapsulation, packet, &tunnel) || result == DECAPSULATION_NONE)
-		return DECAPSULATION_NONE;
+	if (result == DECAPSULATION_NONE)
+		return result;
 	if (result == DECAPSULATION_FAILED)
 		return fail(packet);
 	inner.l3_offset = (uint16_t)(packet->l4_offset + tunnel.header);
@@ -241,12 +203,6 @@ enum decapsulation_result decapsulation_apply(const struct decapsulation *decaps
 		return fail(packet);
 	inner.frame.length = packet->frame.length;
 	inner.flags |= PACKET_DECAPSULATED;
-	if (tunnel.is_redirected && decapsulation->peer_count > 0) {
-		struct address source = packet_source(packet);
-
-		if (contains(decapsulation->peers, decapsulation->peer_count, &source))
-			inner.flags |= PACKET_REDIRECTED;
-	}
 	*packet = inner;
 	return DECAPSULATION_DONE;
 }

@@ -5,14 +5,13 @@
 
 #include <fluxpin/encapsulation.h>
 
+#include "bytes.h"
+
 #define OUTER_TTL	   64
 #define IPV4_DONT_FRAGMENT 0x4000
 #define GRE_HEADER_LENGTH  4
 #define UDP_HEADER_LENGTH  8
 #define GUE_HEADER_LENGTH  4
-#define GUE_PORT	   6080
-#define ETHERTYPE_IPV4	   0x0800
-#define ETHERTYPE_IPV6	   0x86dd
 
 /* Offsets in the prepared header. */
 #define MACS_LENGTH	    12
@@ -31,12 +30,6 @@
 #define IPV6_HOP_LIMIT	    (OUTER + 7)
 #define IPV6_SOURCE	    (OUTER + 8)
 #define IPV6_DESTINATION    (OUTER + 24)
-
-static void store16_be(uint8_t *bytes, uint16_t value)
-{
-	value = htons(value);
-	memcpy(bytes, &value, sizeof(value));
-}
 
 static inline uint32_t outer_length(enum encapsulation encapsulation, bool is_ipv6)
 {
@@ -105,16 +98,14 @@ static void prepare_ipv6(struct destination *destination, const struct encapsula
 }
 
 /* What stands between the outer IP header and the inner packet. */
-static void prepare_shim(struct destination *destination, const struct encapsulation_path *path)
+static void prepare_shim(struct destination *destination, enum encapsulation encapsulation)
 {
 	uint8_t *end = destination->header + destination->header_length;
 
-	if (path->encapsulation == ENCAPSULATION_GRE) {
-		if (path->is_redirect)
-			end[-GRE_HEADER_LENGTH] = ENCAPSULATION_GRE_RECURSION;
+	if (encapsulation == ENCAPSULATION_GRE) {
 		store16_be(end - 2, ETHERTYPE_IPV4);
-	} else if (path->encapsulation == ENCAPSULATION_GUE) {
-		store16_be(end - GUE_HEADER_LENGTH - UDP_HEADER_LENGTH + 2, GUE_PORT);
+	} else if (encapsulation == ENCAPSULATION_GUE) {
+		store16_be(end - GUE_HEADER_LENGTH - UDP_HEADER_LENGTH + 2, ENCAPSULATION_GUE_PORT);
 		end[-3] = IPPROTO_IPIP;
 	}
 }
@@ -141,23 +132,15 @@ void encapsulation_prepare(struct destination *destination, const struct encapsu
 		prepare_ipv6(destination, path);
 	else
 		prepare_ipv4(destination, path);
-	prepare_shim(destination, path);
+	prepare_shim(destination, path->encapsulation);
 }
 
-/* The sum of the pseudo-header (RFC 8200 section 8.1, RFC 768) and all of the datagram. */
 static void finish_udp_checksum(uint8_t *udp, uint32_t length, const uint8_t *addresses,
 				uint32_t addresses_length)
 {
-	uint16_t words[2] = { htons((uint16_t)length), htons(IPPROTO_UDP) };
-	uint32_t sum = (uint16_t)~packet_checksum(addresses, addresses_length);
-	uint16_t checksum;
+	uint16_t checksum =
+		packet_transport_checksum(addresses, addresses_length, IPPROTO_UDP, udp, length);
 
-	sum += words[0];
-	sum += words[1];
-	sum += (uint16_t)~packet_checksum(udp, length);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	checksum = (uint16_t)~sum;
 	/* 0 would say that there is none. */
 	if (checksum == 0)
 		checksum = 0xffff;

@@ -3,7 +3,10 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include <fluxpin/encapsulation.h>
 #include <fluxpin/icmp.h>
+
+#include "bytes.h"
 
 #define MACS_LENGTH	     12u
 #define MOST_EXTENSIONS	     8
@@ -12,9 +15,6 @@
 #define MTU_OFFSET	     4 /* of ICMPv6 32 bits, of ICMP the last 16 of them */
 #define GRE_LENGTH	     4
 #define GUE_LENGTH	     12 /* UDP header included */
-#define GUE_PORT	     6080
-#define ETHERTYPE_IPV4	     0x0800
-#define ETHERTYPE_IPV6	     0x86dd
 #define IPV4_DF		     0x4000
 #define IPV4_OFFSET	     0x1fff
 #define IPV6_OFFSET	     0xfff8
@@ -33,17 +33,6 @@ struct answer {
 	bool is_ipv6;
 };
 
-static uint16_t load16_be(const uint8_t *bytes)
-{
-	return (uint16_t)(bytes[0] << 8 | bytes[1]);
-}
-
-static void store16_be(uint8_t *bytes, uint16_t value)
-{
-	bytes[0] = (uint8_t)(value >> 8);
-	bytes[1] = (uint8_t)value;
-}
-
 static uint32_t message_length(const struct packet *packet)
 {
 	return (uint32_t)packet->l3_offset + packet->l3_length - packet->l4_offset;
@@ -54,21 +43,13 @@ static uint8_t *message_of(const struct packet *packet)
 	return packet->frame.data + packet->l4_offset;
 }
 
-/* With the pseudo-header of ICMPv6 (RFC 8200 section 8.1). As it lies in memory. */
+/* That of ICMPv6 has a pseudo-header. As it lies in memory. */
 static uint16_t checksum_of(bool is_ipv6, const uint8_t *addresses, const uint8_t *message,
 			    uint32_t length)
 {
-	const uint8_t tail[4] = { (uint8_t)(length >> 8), (uint8_t)length, 0, IPPROTO_ICMPV6 };
-	uint32_t sum;
-
 	if (!is_ipv6)
 		return packet_checksum(message, length);
-	sum = (uint16_t)~packet_checksum(message, length);
-	sum += (uint16_t)~packet_checksum(addresses, 32);
-	sum += (uint16_t)~packet_checksum(tail, sizeof(tail));
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
+	return packet_transport_checksum(addresses, 32, IPPROTO_ICMPV6, message, length);
 }
 
 uint8_t icmp_type(const struct packet *packet)
@@ -325,8 +306,8 @@ static uint32_t read_shim(const uint8_t *shim, uint32_t length, uint8_t protocol
 		*is_tunnel = *is_ipv6 || load16_be(shim + 2) == ETHERTYPE_IPV4;
 		return GRE_LENGTH;
 	}
-	if (protocol == IPPROTO_UDP && length >= GUE_LENGTH && load16_be(shim + 2) == GUE_PORT &&
-	    shim[8] == 0) {
+	if (protocol == IPPROTO_UDP && length >= GUE_LENGTH &&
+	    load16_be(shim + 2) == ENCAPSULATION_GUE_PORT && shim[8] == 0) {
 		*is_ipv6 = shim[9] == IPPROTO_IPV6;
 		*is_tunnel = *is_ipv6 || shim[9] == IPPROTO_IPIP;
 		return GUE_LENGTH;

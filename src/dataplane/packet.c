@@ -5,9 +5,9 @@
 
 #include <fluxpin/packet.h>
 
+#include "bytes.h"
+
 #define ETHERTYPE_OFFSET     12
-#define ETHERTYPE_IPV4	     0x0800
-#define ETHERTYPE_IPV6	     0x86dd
 #define ETHERTYPE_VLAN	     0x8100 /* IEEE 802.1Q */
 #define ETHERTYPE_QINQ	     0x88a8 /* IEEE 802.1ad */
 #define ETHERTYPE_QINQ_OLD   0x9100
@@ -18,11 +18,6 @@
 #define UDP_LENGTH	     4
 #define IPV4_MORE_FRAGMENTS  0x2000
 #define IPV4_FRAGMENT_OFFSET 0x1fff
-
-static uint16_t load16_be(const uint8_t *bytes)
-{
-	return (uint16_t)(bytes[0] << 8 | bytes[1]);
-}
 
 static uint16_t load16_raw(const uint8_t *bytes)
 {
@@ -61,6 +56,19 @@ uint16_t packet_checksum(const void *data, uint32_t length)
 	}
 	sum = (sum & 0xffffffff) + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
+
+uint16_t packet_transport_checksum(const uint8_t *addresses, uint32_t addresses_length,
+				   uint8_t protocol, const void *data, uint32_t length)
+{
+	uint32_t sum = (uint16_t)~packet_checksum(addresses, addresses_length);
+
+	sum += htons((uint16_t)length);
+	sum += htons(protocol);
+	sum += (uint16_t)~packet_checksum(data, length);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (uint16_t)~sum;

@@ -15,12 +15,14 @@ static void parse_stage(const struct pipeline *pipeline, const struct forwarding
 {
 	const struct forwarding_interface *interface = &forwarding->interfaces[pipeline->interface];
 	const uint8_t *mac = interface->any_mac ? NULL : interface->mac;
+	uint64_t bytes = 0;
 
 	for (uint32_t i = 0; i < batch->count; i++) {
 		struct packet *packet = &batch->packets[i];
 
 		if (i + PREFETCH_DISTANCE < batch->count)
 			__builtin_prefetch(packet[PREFETCH_DISTANCE].frame.data);
+		bytes += packet->frame.length;
 		switch (packet_parse(packet, mac)) {
 		case PACKET_MALFORMED:
 			packet->verdict = VERDICT_DROP;
@@ -34,20 +36,7 @@ static void parse_stage(const struct pipeline *pipeline, const struct forwarding
 			break;
 		}
 	}
-}
-
-/* What is handed over counts where it is handed to. */
-static void count_received(const struct pipeline *pipeline, const struct batch *batch)
-{
-	uint64_t packets = 0, bytes = 0;
-
-	for (uint32_t i = 0; i < batch->count; i++) {
-		if (batch->packets[i].verdict == VERDICT_HANDED_OVER)
-			continue;
-		packets++;
-		bytes += batch->arrived[i];
-	}
-	counter_add(&pipeline->counters->received.packets, packets);
+	counter_add(&pipeline->counters->received.packets, batch->count);
 	counter_add(&pipeline->counters->received.bytes, bytes);
 }
 
@@ -65,17 +54,12 @@ uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwar
 	if (batch.count == 0)
 		return 0;
 	batch.match_count = batch.part_count = 0;
-	for (uint32_t i = 0; i < batch.count; i++) {
+	for (uint32_t i = 0; i < batch.count; i++)
 		batch.packets[i].frame = frames[i];
-		batch.arrived[i] = frames[i].length;
-	}
 
 	parse_stage(pipeline, forwarding, &batch);
-	pipeline_take_over(pipeline, &batch);
 	pipeline_match(pipeline, forwarding, &batch);
 	pipeline_select(pipeline, forwarding, &batch);
-	count_received(pipeline, &batch);
-	pipeline_release(pipeline, forwarding, &batch);
 	pipeline_encapsulate(pipeline, forwarding, &batch);
 	pipeline_send(pipeline, &batch);
 	return batch.count;

@@ -8,18 +8,6 @@
 
 #include "pipeline_internal.h"
 
-static bool leave_to_kernel(struct packet *packet)
-{
-	packet->verdict = VERDICT_SLOW_PATH;
-	return false;
-}
-
-static bool refuse(struct packet *packet, enum drop_reason reason)
-{
-	packet_drop(packet, reason);
-	return false;
-}
-
 /*
  * Messages between hosts beside echo requests: those of ICMPv6 that tell something, from 128, but
  * those of the link itself: group membership, router and neighbour discovery, redirects (130 to
@@ -39,20 +27,19 @@ static bool is_between_hosts(const struct packet *packet, uint8_t type)
 }
 
 static bool match_echo(struct pipeline *pipeline, const struct forwarding *forwarding,
-		       const struct batch *batch, const struct vip_address *address,
-		       struct match *match)
+		       const struct batch *batch, const struct vip *echo, struct match *match)
 {
 	struct packet *packet = match->packet;
 
 	if (!icmp_is_valid(packet))
-		return refuse(packet, DROP_ICMP_HEADER);
+		return packet_refuse(packet, DROP_ICMP_HEADER);
 	if (!pipeline_check_addresses(packet))
 		return false;
-	switch (address->echo->icmp_echo) {
+	switch (echo->icmp_echo) {
 	case ICMP_ECHO_DROP:
-		return refuse(packet, DROP_ICMP_ECHO);
+		return packet_refuse(packet, DROP_ICMP_ECHO);
 	case ICMP_ECHO_FORWARD:
-		match->vip = address->echo;
+		match->vip = echo;
 		match->kind = MATCH_FLOW;
 		packet->hash = packet_flow_hash(packet, forwarding->hash_seed);
 		return true;
@@ -60,7 +47,7 @@ static bool match_echo(struct pipeline *pipeline, const struct forwarding *forwa
 		break;
 	}
 	if (!rate_limit_take(&pipeline->echo_limit, forwarding->icmp_echo_rate, batch->now_ns))
-		return refuse(packet, DROP_ICMP_RATE);
+		return packet_refuse(packet, DROP_ICMP_RATE);
 	icmp_answer_echo(packet);
 	return false;
 }
@@ -82,8 +69,7 @@ static uint64_t flipped_hash(const struct icmp_quote *quote, uint64_t seed)
 
 /* The VIP that sent the quoted packet; NULL when none did. */
 static const struct vip *find_quoted_vip(const struct forwarding *forwarding,
-					 const struct vip_address *address,
-					 const struct icmp_quote *quote)
+					 const struct vip *echo, const struct icmp_quote *quote)
 {
 	bool has_ports = quote->protocol == IPPROTO_TCP || quote->protocol == IPPROTO_UDP;
 	uint8_t reply = quote->is_ipv6 ? ICMPV6_ECHO_ANSWERED : ICMP_ECHO_ANSWER;
@@ -91,14 +77,14 @@ static const struct vip *find_quoted_vip(const struct forwarding *forwarding,
 
 	if (quote->protocol == (quote->is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) &&
 	    quote->icmp_type == reply)
-		return address->echo->icmp_echo == ICMP_ECHO_FORWARD ? address->echo : NULL;
+		return echo->icmp_echo == ICMP_ECHO_FORWARD ? echo : NULL;
 	if (vip_table_find(forwarding->vips, &quote->source, quote->protocol,
 			   has_ports ? ntohs(quote->source_port_be) : 0, &vip) != VIP_MATCH_SERVICE)
 		return NULL;
 	return vip;
 }
 
-static bool match_error(const struct forwarding *forwarding, const struct vip_address *address,
+static bool match_error(const struct forwarding *forwarding, const struct vip *echo,
 			struct match *match)
 {
 	struct packet *packet = match->packet;
@@ -107,17 +93,17 @@ static bool match_error(const struct forwarding *forwarding, const struct vip_ad
 	bool is_readable;
 
 	if (!icmp_is_valid(packet))
-		return refuse(packet, DROP_ICMP_HEADER);
+		return packet_refuse(packet, DROP_ICMP_HEADER);
 	is_readable = icmp_read_quote(packet, &quote);
 	/* Whoever sent the quoted packet is told of it: an error to somebody else is forged. What
 	 * is too short for addresses has none. */
 	if (!address_is_zero(&quote.source) && !address_equal(&quote.source, &destination))
-		return leave_to_kernel(packet);
+		return packet_leave_to_kernel(packet);
 	if (!is_readable)
-		return refuse(packet, DROP_ICMP_QUOTE);
-	match->vip = find_quoted_vip(forwarding, address, &quote);
+		return packet_refuse(packet, DROP_ICMP_QUOTE);
+	match->vip = find_quoted_vip(forwarding, echo, &quote);
 	if (match->vip == NULL)
-		return leave_to_kernel(packet);
+		return packet_leave_to_kernel(packet);
 	if (!pipeline_check_addresses(packet))
 		return false;
 	match->kind = MATCH_ICMP_ERROR;
@@ -133,38 +119,28 @@ static bool is_handled_error(const struct packet *packet, uint8_t type)
 }
 
 bool pipeline_match_icmp(struct pipeline *pipeline, const struct forwarding *forwarding,
-			 struct batch *batch, const struct vip_address *address,
-			 struct match *match)
+			 struct batch *batch, const struct vip *echo, struct match *match)
 {
 	struct packet *packet = match->packet;
 	uint8_t type = icmp_type(packet);
 	struct address destination;
 
 	if (type == (packet->is_ipv6 ? ICMPV6_ECHO_REQUESTED : ICMP_ECHO_REQUEST))
-		return match_echo(pipeline, forwarding, batch, address, match);
+		return match_echo(pipeline, forwarding, batch, echo, match);
 	if (is_handled_error(packet, type))
-		return match_error(forwarding, address, match);
+		return match_error(forwarding, echo, match);
 	/* Other messages are another protocol's, for a VIP that takes all of them. */
 	if (!is_between_hosts(packet, type))
-		return leave_to_kernel(packet);
+		return packet_leave_to_kernel(packet);
 	destination = packet_destination(packet);
 	if (vip_table_find(forwarding->vips, &destination, packet->protocol, 0, &match->vip) !=
 	    VIP_MATCH_SERVICE)
-		return leave_to_kernel(packet);
+		return packet_leave_to_kernel(packet);
 	if (!pipeline_check_addresses(packet))
 		return false;
 	match->kind = MATCH_FLOW;
 	packet->hash = packet_flow_hash(packet, forwarding->hash_seed);
 	return true;
-}
-
-static bool is_own_source(const struct forwarding_interface *interface,
-			  const struct address *address)
-{
-	for (uint32_t i = 0; i < interface->source_count; i++)
-		if (address_equal(&interface->sources[i], address))
-			return true;
-	return false;
 }
 
 static bool is_too_big(const struct packet *packet)
@@ -198,10 +174,11 @@ bool pipeline_relay_too_big(struct pipeline *pipeline, const struct forwarding *
 	struct address destination = packet_destination(packet);
 	struct icmp_inner inner;
 
-	if (packet->is_fragment || !is_own_source(interface, &destination))
+	if (packet->is_fragment ||
+	    !address_is_in(interface->sources, interface->source_count, &destination))
 		return false;
 	if (!icmp_is_valid(packet) || !is_too_big(packet) || !icmp_find_inner(packet, &inner) ||
-	    vip_table_find_address(forwarding->vips, &inner.destination) == NULL ||
+	    vip_table_find_echo(forwarding->vips, &inner.destination) == NULL ||
 	    !has_sender(packet, &inner))
 		return false;
 	if (rate_limit_take(&pipeline->error_limit, forwarding->icmp_error_rate, batch->now_ns))

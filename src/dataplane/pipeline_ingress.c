@@ -33,12 +33,6 @@ static bool is_martian_ipv6(const uint8_t *source)
 	return memcmp(source, zeros, sizeof(zeros)) == 0 && source[15] <= 1;
 }
 
-static bool refuse(struct packet *packet, enum drop_reason reason)
-{
-	packet_drop(packet, reason);
-	return false;
-}
-
 bool pipeline_check_addresses(struct packet *packet)
 {
 	const uint8_t *ip = packet->frame.data + packet->l3_offset;
@@ -46,19 +40,19 @@ bool pipeline_check_addresses(struct packet *packet)
 
 	if (!packet->is_ipv6) {
 		if (ip[8] == 0)
-			return refuse(packet, DROP_TTL);
+			return packet_refuse(packet, DROP_TTL);
 		if (packet->source_be == packet->destination_be)
-			return refuse(packet, DROP_LAND);
+			return packet_refuse(packet, DROP_LAND);
 		if (is_martian_ipv4(packet->source_be))
-			return refuse(packet, DROP_MARTIAN_SOURCE);
+			return packet_refuse(packet, DROP_MARTIAN_SOURCE);
 		return true;
 	}
 	addresses = packet_ipv6_addresses(packet);
 	if (ip[7] == 0)
-		return refuse(packet, DROP_TTL);
+		return packet_refuse(packet, DROP_TTL);
 	if (memcmp(addresses, addresses + 16, 16) == 0)
-		return refuse(packet, DROP_LAND);
+		return packet_refuse(packet, DROP_LAND);
 	if (is_martian_ipv6(addresses))
-		return refuse(packet, DROP_MARTIAN_SOURCE);
+		return packet_refuse(packet, DROP_MARTIAN_SOURCE);
 	return true;
 }

@@ -8,9 +8,8 @@
 
 #include <fluxpin/pipeline.h>
 
-/* As many as arrive, and as many that were held or come from other workers. */
-#define BATCH_PACKETS (2 * PORT_BATCH)
-#define BATCH_PARTS   PORT_BATCH
+/* As many frames as the parts of a batch may take. */
+#define BATCH_PARTS PORT_BATCH
 
 /* How the destination of a packet to a VIP is found. */
 enum match_kind {
@@ -32,11 +31,10 @@ struct part {
 };
 
 struct batch {
-	struct packet packets[BATCH_PACKETS];
-	struct match matches[BATCH_PACKETS]; /* in the order of the packets */
-	struct part parts[BATCH_PARTS];	     /* in the order of their packets */
-	uint32_t arrived[BATCH_PACKETS];     /* bytes of packets[i] as it arrived */
-	uint32_t count;			     /* packets: arrived, taken over, released */
+	struct packet packets[PORT_BATCH];
+	struct match matches[PORT_BATCH]; /* in the order of the packets */
+	struct part parts[BATCH_PARTS];	  /* in the order of their packets */
+	uint32_t count;			  /* packets */
 	uint32_t match_count;
 	uint32_t part_count;
 	uint64_t now_ns;
@@ -47,6 +45,19 @@ static inline void packet_drop(struct packet *packet, enum drop_reason reason)
 {
 	packet->verdict = VERDICT_DROP;
 	packet->reason = (uint8_t)reason;
+}
+
+/* For functions that tell by false that the packet goes no further. */
+static inline bool packet_refuse(struct packet *packet, enum drop_reason reason)
+{
+	packet_drop(packet, reason);
+	return false;
+}
+
+static inline bool packet_leave_to_kernel(struct packet *packet)
+{
+	packet->verdict = VERDICT_SLOW_PATH;
+	return false;
 }
 
 /*
@@ -70,15 +81,11 @@ bool pipeline_decapsulate(const struct forwarding *forwarding, struct packet *pa
 bool pipeline_check_addresses(struct packet *packet);
 
 /*
- * Packets to the address of a VIP that are no TCP or UDP of their own, extension headers walked.
- * Each returns true with match->vip, match->kind and packet->hash set, or false with another
- * verdict set.
+ * pipeline_icmp.c: an unfragmented ICMP or ICMPv6 packet to the address of a VIP. Returns true with
+ * match->vip, match->kind and packet->hash set, or false with another verdict set.
  */
-
-/* pipeline_icmp.c: ICMP and ICMPv6, not fragmented. */
 bool pipeline_match_icmp(struct pipeline *pipeline, const struct forwarding *forwarding,
-			 struct batch *batch, const struct vip_address *address,
-			 struct match *match);
+			 struct batch *batch, const struct vip *echo, struct match *match);
 
 /*
  * pipeline_icmp.c: an ICMP packet to the load balancer itself. Where it reports that a tunnel
@@ -87,19 +94,6 @@ bool pipeline_match_icmp(struct pipeline *pipeline, const struct forwarding *for
  */
 bool pipeline_relay_too_big(struct pipeline *pipeline, const struct forwarding *forwarding,
 			    struct batch *batch, struct packet *packet);
-
-/* pipeline_fragments.c: fragments of any protocol. */
-bool pipeline_match_fragment(struct pipeline *pipeline, const struct forwarding *forwarding,
-			     struct batch *batch, const struct vip_address *address,
-			     struct match *match);
-
-/* pipeline_fragments.c: adds the packets that other workers handed over, before the match stage. */
-void pipeline_take_over(struct pipeline *pipeline, struct batch *batch);
-
-/* pipeline_fragments.c: adds the held packets whose first one has come, with their matches, and
- * discards those that waited too long. After the select stage. */
-void pipeline_release(struct pipeline *pipeline, const struct forwarding *forwarding,
-		      struct batch *batch);
 
 /* pipeline_select.c: the destination of each match, or another verdict. */
 void pipeline_select(struct pipeline *pipeline, const struct forwarding *forwarding,

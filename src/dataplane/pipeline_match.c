@@ -60,42 +60,16 @@ static bool match_protocol(const struct forwarding *forwarding, const struct add
 {
 	struct packet *packet = match->packet;
 
-	if (is_unknown_extension(packet)) {
-		packet_drop(packet, DROP_IPV6_EXTENSION);
-		return false;
-	}
+	if (is_unknown_extension(packet))
+		return packet_refuse(packet, DROP_IPV6_EXTENSION);
 	if (vip_table_find(forwarding->vips, destination, packet->protocol, 0, &match->vip) !=
-	    VIP_MATCH_SERVICE) {
-		packet->verdict = VERDICT_SLOW_PATH;
-		return false;
-	}
+	    VIP_MATCH_SERVICE)
+		return packet_leave_to_kernel(packet);
 	if (!pipeline_check_addresses(packet))
 		return false;
 	match->kind = MATCH_FLOW;
 	packet->hash = packet_flow_hash(packet, forwarding->hash_seed);
 	return true;
-}
-
-/* What is no whole TCP or UDP packet, or an IPv6 one with extension headers. */
-static bool match_special(struct pipeline *pipeline, const struct forwarding *forwarding,
-			  struct batch *batch, const struct address *destination,
-			  struct match *match)
-{
-	const struct vip_address *address = vip_table_find_address(forwarding->vips, destination);
-	struct packet *packet = match->packet;
-
-	/* Extension headers of what is for no VIP are the kernel's. */
-	if (address == NULL) {
-		if (is_icmp(packet) && pipeline_relay_too_big(pipeline, forwarding, batch, packet))
-			return false;
-		packet->verdict = VERDICT_SLOW_PATH;
-		return false;
-	}
-	if (packet->is_fragment)
-		return pipeline_match_fragment(pipeline, forwarding, batch, address, match);
-	if (is_icmp(packet))
-		return pipeline_match_icmp(pipeline, forwarding, batch, address, match);
-	return match_protocol(forwarding, destination, match);
 }
 
 /* A whole TCP or UDP packet. */
@@ -108,10 +82,8 @@ static bool match_flow(const struct forwarding *forwarding, const struct address
 		vip_table_find(forwarding->vips, destination, ports_known ? packet->protocol : 0,
 			       ntohs(packet->destination_port_be), &match->vip);
 
-	if (found == VIP_MATCH_NONE || (ports_known && found != VIP_MATCH_SERVICE)) {
-		packet->verdict = VERDICT_SLOW_PATH;
-		return false;
-	}
+	if (found == VIP_MATCH_NONE || (ports_known && found != VIP_MATCH_SERVICE))
+		return packet_leave_to_kernel(packet);
 	if (!pipeline_check_addresses(packet))
 		return false;
 	if (!packet_check_transport(packet)) {
@@ -121,6 +93,33 @@ static bool match_flow(const struct forwarding *forwarding, const struct address
 	match->kind = MATCH_FLOW;
 	packet->hash = packet_flow_hash(packet, forwarding->hash_seed);
 	return true;
+}
+
+/* A fragment, or what is not TCP or UDP as far as its first header tells. */
+static bool match_special(struct pipeline *pipeline, const struct forwarding *forwarding,
+			  struct batch *batch, const struct address *destination,
+			  struct match *match)
+{
+	const struct vip *echo = vip_table_find_echo(forwarding->vips, destination);
+	struct packet *packet = match->packet;
+
+	/* Extension headers of what is for no VIP are the kernel's. */
+	if (echo == NULL) {
+		if (is_icmp(packet) && pipeline_relay_too_big(pipeline, forwarding, batch, packet))
+			return false;
+		return packet_leave_to_kernel(packet);
+	}
+	if (packet->is_ipv6 && !packet_walk_extensions(packet)) {
+		packet->verdict = VERDICT_DROP;
+		return false;
+	}
+	if (packet->is_fragment)
+		return packet_refuse(packet, DROP_FRAGMENT);
+	if (has_ports(packet))
+		return match_flow(forwarding, destination, match);
+	if (is_icmp(packet))
+		return pipeline_match_icmp(pipeline, forwarding, batch, echo, match);
+	return match_protocol(forwarding, destination, match);
 }
 
 /* Decides whether an IP packet is for a VIP. Returns false with another verdict set. */
@@ -134,16 +133,8 @@ static bool match_packet(struct pipeline *pipeline, const struct forwarding *for
 	    (packet->flags & PACKET_DECAPSULATED) == 0 && !pipeline_decapsulate(forwarding, packet))
 		return false;
 	destination = packet_destination(packet);
-	if (has_mapped_address(packet, &destination)) {
-		packet->verdict = VERDICT_SLOW_PATH;
-		return false;
-	}
-	if (packet->is_ipv6 && !has_ports(packet) &&
-	    vip_table_find_address(forwarding->vips, &destination) != NULL &&
-	    !packet_walk_extensions(packet)) {
-		packet->verdict = VERDICT_DROP;
-		return false;
-	}
+	if (has_mapped_address(packet, &destination))
+		return packet_leave_to_kernel(packet);
 	if (packet->is_fragment || !has_ports(packet))
 		return match_special(pipeline, forwarding, batch, &destination, match);
 	return match_flow(forwarding, &destination, match);

@@ -4,6 +4,7 @@
 
 #include <fluxpin/icmp.h>
 
+#include "bytes.h"
 #include "pipeline_internal.h"
 
 #define IPV4_DF	      0x4000
@@ -15,17 +16,6 @@
 #define MOST_HEADER   60
 #define FRAGMENT_UNIT 8
 #define ROUND_TO_UNIT (~(uint32_t)(FRAGMENT_UNIT - 1))
-
-static uint16_t load16_be(const uint8_t *bytes)
-{
-	return (uint16_t)(bytes[0] << 8 | bytes[1]);
-}
-
-static void store16_be(uint8_t *bytes, uint16_t value)
-{
-	bytes[0] = (uint8_t)(value >> 8);
-	bytes[1] = (uint8_t)value;
-}
 
 static void answer_too_big(struct pipeline *pipeline, const struct forwarding *forwarding,
 			   const struct batch *batch, struct packet *packet, uint32_t mtu)

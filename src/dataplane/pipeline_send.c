@@ -4,8 +4,8 @@
 /* What goes to the port in one call of send: packets in their order, each with its parts. */
 struct outgoing {
 	struct frame frames[PORT_MOST_FRAMES];
-	uint32_t ends[BATCH_PACKETS]; /* behind the last frame of packets[i] */
-	struct packet *packets[BATCH_PACKETS];
+	uint32_t ends[PORT_BATCH]; /* behind the last frame of packets[i] */
+	struct packet *packets[PORT_BATCH];
 	uint32_t frame_count;
 	uint32_t packet_count;
 };
@@ -86,12 +86,20 @@ static void send_frames(struct pipeline *pipeline, struct batch *batch)
 	}
 }
 
-static void deliver_some(struct pipeline *pipeline, struct packet **packets,
-			 const struct frame *frames, uint32_t count)
+static void deliver_frames(struct pipeline *pipeline, struct batch *batch)
 {
 	struct port *port = pipeline->port;
+	struct packet *packets[PORT_BATCH];
+	struct frame frames[PORT_BATCH];
+	uint32_t count = 0;
 	uint64_t accepted;
 
+	for (uint32_t i = 0; i < batch->count; i++) {
+		if (batch->packets[i].verdict != VERDICT_SLOW_PATH)
+			continue;
+		packets[count] = &batch->packets[i];
+		frames[count++] = batch->packets[i].frame;
+	}
 	if (count == 0)
 		return;
 	accepted = port->operations->deliver(port, frames, count);
@@ -101,32 +109,13 @@ static void deliver_some(struct pipeline *pipeline, struct packet **packets,
 	counter_add(&pipeline->counters->slow_path, (uint64_t)__builtin_popcountll(accepted));
 }
 
-static void deliver_frames(struct pipeline *pipeline, struct batch *batch)
-{
-	struct packet *packets[PORT_BATCH];
-	struct frame frames[PORT_BATCH];
-	uint32_t count = 0;
-
-	for (uint32_t i = 0; i < batch->count; i++) {
-		if (batch->packets[i].verdict != VERDICT_SLOW_PATH)
-			continue;
-		packets[count] = &batch->packets[i];
-		frames[count++] = batch->packets[i].frame;
-		if (count == PORT_BATCH) {
-			deliver_some(pipeline, packets, frames, count);
-			count = 0;
-		}
-	}
-	deliver_some(pipeline, packets, frames, count);
-}
-
 /* Counts the drops and gives back every frame that was not sent. */
 static void give_back_frames(struct pipeline *pipeline, struct batch *batch)
 {
 	struct port *port = pipeline->port;
-	struct frame recycled[BATCH_PACKETS], dropped[BATCH_PACKETS];
+	struct frame recycled[PORT_BATCH], dropped[PORT_BATCH];
 	uint32_t recycled_count = 0, dropped_count = 0;
-	uint8_t reasons[BATCH_PACKETS];
+	uint8_t reasons[PORT_BATCH];
 
 	for (uint32_t i = 0; i < batch->count; i++) {
 		const struct packet *packet = &batch->packets[i];

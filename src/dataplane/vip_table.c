@@ -27,8 +27,8 @@ struct vip_table {
 	struct vip *vips;
 	struct address_slot *addresses;
 	struct service_slot *services;
-	struct vip_address *groups; /* by number of the prefix */
-	uint32_t address_mask;	    /* slots - 1; at most half of them are in use */
+	const struct vip **echo; /* by number of the prefix: who takes echo requests */
+	uint32_t address_mask;	 /* slots - 1; at most half of them are in use */
 	uint32_t service_mask;
 	uint32_t group_count;
 	/* The prefix lengths in use, longest first. Apart by family: a short IPv6 prefix such as
@@ -86,13 +86,6 @@ static struct service_slot *find_service(const struct vip_table *table, uint32_t
 	}
 }
 
-static void add_to_group(struct vip_address *group, const struct vip *vip)
-{
-	if (group->echo->icmp_echo == ICMP_ECHO_REPLY && vip->icmp_echo != ICMP_ECHO_REPLY)
-		group->echo = vip;
-	group->fragments |= vip->fragments;
-}
-
 static void add_vip(struct vip_table *table, uint32_t number)
 {
 	const struct vip *vip = &table->vips[number];
@@ -104,9 +97,11 @@ static void add_vip(struct vip_table *table, uint32_t number)
 		address->address = vip->prefix.address;
 		address->length = vip->prefix.length;
 		address->group = table->group_count++;
-		table->groups[address->group].echo = vip;
+		table->echo[address->group] = vip;
+	} else if (table->echo[address->group]->icmp_echo == ICMP_ECHO_REPLY &&
+		   vip->icmp_echo != ICMP_ECHO_REPLY) {
+		table->echo[address->group] = vip;
 	}
-	add_to_group(&table->groups[address->group], vip);
 	service = find_service(table, address->group, vip->protocol, vip->port);
 	service->group = address->group;
 	service->port = vip->port;
@@ -142,9 +137,9 @@ int vip_table_build(const struct vip *vips, uint32_t count, struct vip_table **r
 	table->vips = calloc(count + 1, sizeof(*table->vips));
 	table->addresses = calloc(slots, sizeof(*table->addresses));
 	table->services = calloc(slots, sizeof(*table->services));
-	table->groups = calloc(count + 1, sizeof(*table->groups));
+	table->echo = calloc(count + 1, sizeof(*table->echo));
 	if (table->vips == NULL || table->addresses == NULL || table->services == NULL ||
-	    table->groups == NULL) {
+	    table->echo == NULL) {
 		vip_table_release(table);
 		return -ENOMEM;
 	}
@@ -168,7 +163,7 @@ void vip_table_release(struct vip_table *table)
 {
 	if (table == NULL)
 		return;
-	free(table->groups);
+	free(table->echo);
 	free(table->services);
 	free(table->addresses);
 	free(table->vips);
@@ -231,8 +226,8 @@ enum vip_match vip_table_find(const struct vip_table *table, const struct addres
 	return match;
 }
 
-const struct vip_address *vip_table_find_address(const struct vip_table *table,
-						 const struct address *destination)
+const struct vip *vip_table_find_echo(const struct vip_table *table,
+				      const struct address *destination)
 {
 	const struct lengths *lengths = lengths_for(table, destination);
 
@@ -240,7 +235,7 @@ const struct vip_address *vip_table_find_address(const struct vip_table *table,
 		uint32_t group = find_group(table, destination, lengths->values[i]);
 
 		if (group != NO_ENTRY)
-			return &table->groups[group];
+			return table->echo[group];
 	}
 	return NULL;
 }
