@@ -12,14 +12,13 @@ bool pipeline_decapsulate(const struct forwarding *forwarding, struct packet *pa
 	return false;
 }
 
-/* Sources that the kernel, too, calls martian (RFC 1122 section 3.2.1.3, RFC 6890): "this" network,
- * loopback, multicast, limited broadcast. */
+/* "This" network, loopback, multicast, and all of class E: no source of a packet that may be
+ * forwarded (RFC 6890 section 2.2.2) or whose sender may be told of an error (RFC 1122 3.2.2). */
 static bool is_martian_ipv4(uint32_t source_be)
 {
-	uint32_t source = ntohl(source_be);
-	uint32_t network = source >> 24;
+	uint32_t network = ntohl(source_be) >> 24;
 
-	return network == 0 || network == 127 || network >> 4 == 0xe || source == UINT32_MAX;
+	return network == 0 || network == 127 || network >= 224;
 }
 
 /* Unspecified, loopback, multicast; link-local ones may not be forwarded to another link

@@ -199,7 +199,7 @@ static bool may_be_answered(const struct view *view)
 	static const uint8_t zero[16];
 
 	if (view->is_ipv6)
-		return source[0] != 0xff && memcmp(source, zero, 15) != 0;
+		return source[0] != 0xff && (memcmp(source, zero, 15) != 0 || source[15] > 1);
 	return source[0] != 0 && source[0] != 127 && source[0] < 224;
 }
 

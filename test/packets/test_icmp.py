@@ -126,7 +126,7 @@ def test_bad_echo_requests():
     bad = [good[4][:40] + b"\xde" + good[4][41:], good[6][:60] + b"\xde" + good[6][61:]]
     short = ethernet(IP(src=CLIENT, dst=GRE.vip(4), proto=1) / Raw(b"\x08\0\xf7\xff"))
     assert run([*bad, short]).drops == {n: "icmp_header" for n in (1, 2, 3)}
-    sources = ["127.0.0.1", "0.0.0.1", "224.0.0.1", "255.255.255.255"]
+    sources = ["127.0.0.1", "0.0.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255"]
     martians = [ethernet(IP(src=each, dst=GRE.vip(4)) / ICMP()) for each in sources]
     martians += [ethernet(IPv6(src=each, dst=GRE.vip(6)) / ICMPv6EchoRequest())
                  for each in ("::", "::1", "ff02::1", "fe80::1")]
