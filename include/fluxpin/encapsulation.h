@@ -28,6 +28,11 @@
 #define ENCAPSULATION_MAX_HEADER 96 /* Ethernet included */
 #define ENCAPSULATION_GUE_PORT	 6080
 
+/* The recursion control field of GRE (RFC 1701). 1 is the last of its bits, which RFC 2784 section
+ * 2.3 lets receivers ignore; the others would make them discard the packet. */
+#define ENCAPSULATION_GRE_RECURSION 0x0700
+#define ENCAPSULATION_GRE_ONCE	    0x0100
+
 enum encapsulation {
 	ENCAPSULATION_GRE,
 	ENCAPSULATION_IPIP,
@@ -67,6 +72,7 @@ struct encapsulation_path {
 	uint8_t next_hop_mac[6];
 	uint32_t mtu; /* of the egress, bytes of IP packet */
 	bool udp_checksum;
+	bool is_peer; /* GRE: another load balancer, which must not send it on once more */
 };
 
 /*

@@ -37,6 +37,7 @@ static void prepare(const struct next_hop *next_hop, const struct interface *nic
 		.destination = *address,
 		.mtu = nic->mtu,
 		.udp_checksum = pool->udp_checksum,
+		.is_peer = pool->is_peers,
 	};
 
 	memcpy(path.source_mac, nic->mac, sizeof(path.source_mac));
@@ -76,10 +77,13 @@ static int resolve_interface(const struct configuration *configuration,
 		const struct address *address = &pool->backends[backend->backend].address;
 		struct destination *destination = &destinations[backend->index];
 		struct next_hop next_hop = { .state = NEXT_HOP_RESOLVED, .gateway = *address };
-		int error = neighbours == NULL
-				    ? 0
-				    : next_hop_resolve(neighbours, address, nic->index, &next_hop);
+		int error = 0;
 
+		/* Nothing is sent to this load balancer itself. */
+		if (pool->is_peers && backend->index == tables->peer_self)
+			continue;
+		if (neighbours != NULL)
+			error = next_hop_resolve(neighbours, address, nic->index, &next_hop);
 		if (error != 0)
 			return error;
 		if (backend->is_down)
@@ -150,6 +154,8 @@ int forwarding_state_build(const struct configuration *configuration,
 		.vips = tables->vips,
 		.pools = tables->pools,
 		.decapsulation = tables->decapsulation,
+		.peers = tables->peers,
+		.peer_self = tables->peer_self,
 		.interfaces = state->interfaces,
 		.pool_count = tables->pool_count,
 		.interface_count = nic_count,

@@ -98,11 +98,13 @@ static void prepare_ipv6(struct destination *destination, const struct encapsula
 }
 
 /* What stands between the outer IP header and the inner packet. */
-static void prepare_shim(struct destination *destination, enum encapsulation encapsulation)
+static void prepare_shim(struct destination *destination, const struct encapsulation_path *path)
 {
 	uint8_t *end = destination->header + destination->header_length;
+	enum encapsulation encapsulation = path->encapsulation;
 
 	if (encapsulation == ENCAPSULATION_GRE) {
+		store16_be(end - 4, path->is_peer ? ENCAPSULATION_GRE_ONCE : 0);
 		store16_be(end - 2, ETHERTYPE_IPV4);
 	} else if (encapsulation == ENCAPSULATION_GUE) {
 		store16_be(end - GUE_HEADER_LENGTH - UDP_HEADER_LENGTH + 2, ENCAPSULATION_GUE_PORT);
@@ -132,7 +134,7 @@ void encapsulation_prepare(struct destination *destination, const struct encapsu
 		prepare_ipv6(destination, path);
 	else
 		prepare_ipv4(destination, path);
-	prepare_shim(destination, path->encapsulation);
+	prepare_shim(destination, path);
 }
 
 static void finish_udp_checksum(uint8_t *udp, uint32_t length, const uint8_t *addresses,

@@ -36,8 +36,16 @@ static void parse_stage(const struct pipeline *pipeline, const struct forwarding
 			break;
 		}
 	}
-	counter_add(&pipeline->counters->received.packets, batch->count);
-	counter_add(&pipeline->counters->received.bytes, bytes);
+	batch->received.packets += batch->count;
+	batch->received.bytes += bytes;
+}
+
+static void begin_batch(struct batch *batch, uint64_t now_ns)
+{
+	batch->now_ns = now_ns;
+	batch->second = now_ns / NANOSECONDS_PER_SECOND;
+	batch->count = batch->total = batch->match_count = batch->part_count = 0;
+	batch->received = batch->handed_over = (struct traffic_counter){ 0 };
 }
 
 uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwarding,
@@ -45,22 +53,46 @@ uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwar
 {
 	struct frame frames[PORT_BATCH];
 	struct batch batch;
+	uint32_t arrived, taken;
 
-	batch.now_ns = now_ns;
-	batch.second = now_ns / NANOSECONDS_PER_SECOND;
-	batch.count = pipeline->port->operations->receive(pipeline->port, frames, PORT_BATCH);
+	begin_batch(&batch, now_ns);
+	arrived = pipeline->port->operations->receive(pipeline->port, frames, PORT_BATCH);
+	for (uint32_t i = 0; i < arrived; i++)
+		batch.packets[i].frame = frames[i];
+	batch.count = arrived;
+	taken = pipeline_take_handed_over(pipeline, &batch);
 	connection_sweep(pipeline->connections, batch.second,
 			 batch.count > 0 ? SWEEP_BUSY : SWEEP_IDLE);
-	if (batch.count == 0)
+	batch.total = batch.count;
+	pipeline_expire_fragments(pipeline, &batch);
+	if (batch.total == 0 && taken == 0)
 		return 0;
-	batch.match_count = batch.part_count = 0;
-	for (uint32_t i = 0; i < batch.count; i++)
-		batch.packets[i].frame = frames[i];
 
 	parse_stage(pipeline, forwarding, &batch);
+	for (uint32_t i = arrived; i < batch.count; i++)
+		batch.packets[i].flags |= PACKET_HANDED_OVER;
 	pipeline_match(pipeline, forwarding, &batch);
 	pipeline_select(pipeline, forwarding, &batch);
 	pipeline_encapsulate(pipeline, forwarding, &batch);
 	pipeline_send(pipeline, &batch);
-	return batch.count;
+	return arrived + taken;
+}
+
+void pipeline_finish(struct pipeline *pipeline)
+{
+	struct batch batch;
+	uint32_t taken;
+
+	do {
+		begin_batch(&batch, 0);
+		taken = pipeline_take_handed_over(pipeline, &batch);
+		for (uint32_t i = 0; i < batch.count; i++) {
+			batch.received.bytes += batch.packets[i].frame.length;
+			packet_drop(&batch.packets[i], DROP_FRAGMENT_INBOX);
+		}
+		batch.received.packets += batch.count;
+		batch.total = batch.count;
+		pipeline_drop_fragments(pipeline, &batch);
+		pipeline_send(pipeline, &batch);
+	} while (taken > 0);
 }

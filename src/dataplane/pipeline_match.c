@@ -114,7 +114,7 @@ static bool match_special(struct pipeline *pipeline, const struct forwarding *fo
 		return false;
 	}
 	if (packet->is_fragment)
-		return packet_refuse(packet, DROP_FRAGMENT);
+		return pipeline_match_fragment(pipeline, forwarding, batch, packet);
 	if (has_ports(packet))
 		return match_flow(forwarding, destination, match);
 	if (is_icmp(packet))
@@ -140,6 +140,14 @@ static bool match_packet(struct pipeline *pipeline, const struct forwarding *for
 	return match_flow(forwarding, &destination, match);
 }
 
+void pipeline_count_match(struct pipeline *pipeline, const struct packet *packet)
+{
+	if ((packet->flags & PACKET_DECAPSULATED) != 0)
+		counter_add(&pipeline->counters->decapsulated, 1);
+	counter_add(&pipeline->vips[packet->vip].packets, 1);
+	counter_add(&pipeline->vips[packet->vip].bytes, packet->frame.length);
+}
+
 void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
 		    struct batch *batch)
 {
@@ -155,10 +163,7 @@ void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwardi
 		if (match->vip->tracking)
 			connection_prefetch(pipeline->connections, packet->hash);
 		packet->vip = match->vip->index;
-		if ((packet->flags & PACKET_DECAPSULATED) != 0)
-			counter_add(&pipeline->counters->decapsulated, 1);
-		counter_add(&pipeline->vips[packet->vip].packets, 1);
-		counter_add(&pipeline->vips[packet->vip].bytes, packet->frame.length);
+		pipeline_count_match(pipeline, packet);
 		batch->match_count++;
 	}
 }

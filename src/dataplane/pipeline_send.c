@@ -4,27 +4,41 @@
 /* What goes to the port in one call of send: packets in their order, each with its parts. */
 struct outgoing {
 	struct frame frames[PORT_MOST_FRAMES];
-	uint32_t ends[PORT_BATCH]; /* behind the last frame of packets[i] */
-	struct packet *packets[PORT_BATCH];
+	uint32_t ends[BATCH_PACKETS]; /* behind the last frame of packets[i] */
+	struct packet *packets[BATCH_PACKETS];
 	uint32_t frame_count;
 	uint32_t packet_count;
 };
 
+static void add_outgoing(struct outgoing *outgoing, struct packet *packet)
+{
+	outgoing->packets[outgoing->packet_count] = packet;
+	outgoing->ends[outgoing->packet_count++] = outgoing->frame_count;
+}
+
+/* Matches first, in their order: fragments that waited follow the one that they waited for. */
 static void gather_outgoing(struct batch *batch, struct outgoing *outgoing)
 {
 	uint32_t part = 0;
 
 	outgoing->frame_count = outgoing->packet_count = 0;
-	for (uint32_t i = 0; i < batch->count; i++) {
-		struct packet *packet = &batch->packets[i];
+	for (uint32_t i = 0; i < batch->match_count; i++) {
+		struct packet *packet = batch->matches[i].packet;
 
-		if (packet->verdict != VERDICT_FORWARD && packet->verdict != VERDICT_ANSWER)
+		if (packet->verdict != VERDICT_FORWARD)
 			continue;
 		outgoing->frames[outgoing->frame_count++] = packet->frame;
 		for (; part < batch->part_count && batch->parts[part].packet == packet; part++)
 			outgoing->frames[outgoing->frame_count++] = batch->parts[part].frame;
-		outgoing->packets[outgoing->packet_count] = packet;
-		outgoing->ends[outgoing->packet_count++] = outgoing->frame_count;
+		add_outgoing(outgoing, packet);
+	}
+	for (uint32_t i = 0; i < batch->total; i++) {
+		struct packet *packet = &batch->packets[i];
+
+		if (packet->verdict != VERDICT_ANSWER)
+			continue;
+		outgoing->frames[outgoing->frame_count++] = packet->frame;
+		add_outgoing(outgoing, packet);
 	}
 }
 
@@ -86,43 +100,61 @@ static void send_frames(struct pipeline *pipeline, struct batch *batch)
 	}
 }
 
-static void deliver_frames(struct pipeline *pipeline, struct batch *batch)
-{
-	struct port *port = pipeline->port;
+/* Frames for the kernel, as many as one call takes. */
+struct delivery {
 	struct packet *packets[PORT_BATCH];
 	struct frame frames[PORT_BATCH];
-	uint32_t count = 0;
+	uint32_t count;
+};
+
+static void deliver(struct pipeline *pipeline, struct delivery *delivery)
+{
+	struct port *port = pipeline->port;
 	uint64_t accepted;
 
-	for (uint32_t i = 0; i < batch->count; i++) {
-		if (batch->packets[i].verdict != VERDICT_SLOW_PATH)
-			continue;
-		packets[count] = &batch->packets[i];
-		frames[count++] = batch->packets[i].frame;
-	}
-	if (count == 0)
+	if (delivery->count == 0)
 		return;
-	accepted = port->operations->deliver(port, frames, count);
-	for (uint32_t i = 0; i < count; i++)
+	accepted = port->operations->deliver(port, delivery->frames, delivery->count);
+	for (uint32_t i = 0; i < delivery->count; i++)
 		if (!(accepted >> i & 1))
-			packet_drop(packets[i], DROP_SLOW_PATH_REFUSED);
+			packet_drop(delivery->packets[i], DROP_SLOW_PATH_REFUSED);
 	counter_add(&pipeline->counters->slow_path, (uint64_t)__builtin_popcountll(accepted));
+	delivery->count = 0;
+}
+
+static void deliver_frames(struct pipeline *pipeline, struct batch *batch)
+{
+	struct delivery delivery;
+
+	delivery.count = 0;
+	for (uint32_t i = 0; i < batch->total; i++) {
+		struct packet *packet = &batch->packets[i];
+
+		if (packet->verdict != VERDICT_SLOW_PATH)
+			continue;
+		delivery.packets[delivery.count] = packet;
+		delivery.frames[delivery.count++] = packet->frame;
+		if (delivery.count == PORT_BATCH)
+			deliver(pipeline, &delivery);
+	}
+	deliver(pipeline, &delivery);
 }
 
 /* Counts the drops and gives back every frame that was not sent. */
 static void give_back_frames(struct pipeline *pipeline, struct batch *batch)
 {
 	struct port *port = pipeline->port;
-	struct frame recycled[PORT_BATCH], dropped[PORT_BATCH];
+	struct frame recycled[BATCH_PACKETS], dropped[BATCH_PACKETS];
 	uint32_t recycled_count = 0, dropped_count = 0;
-	uint8_t reasons[PORT_BATCH];
+	uint8_t reasons[BATCH_PACKETS];
 
-	for (uint32_t i = 0; i < batch->count; i++) {
+	for (uint32_t i = 0; i < batch->total; i++) {
 		const struct packet *packet = &batch->packets[i];
 
 		switch (packet->verdict) {
 		case VERDICT_FORWARD:
 		case VERDICT_ANSWER:
+		case VERDICT_HELD:
 			break;
 		case VERDICT_DROP:
 			counter_add(&pipeline->counters->dropped[packet->reason], 1);
@@ -141,6 +173,12 @@ static void give_back_frames(struct pipeline *pipeline, struct batch *batch)
 
 void pipeline_send(struct pipeline *pipeline, struct batch *batch)
 {
+	struct counters *counters = pipeline->counters;
+
+	counter_add(&counters->received.packets,
+		    batch->received.packets - batch->handed_over.packets);
+	counter_add(&counters->received.bytes, batch->received.bytes - batch->handed_over.bytes);
+	counter_add(&counters->handed_over, batch->handed_over.packets);
 	send_frames(pipeline, batch);
 	deliver_frames(pipeline, batch);
 	give_back_frames(pipeline, batch);

@@ -28,6 +28,7 @@ struct vip_table {
 	struct address_slot *addresses;
 	struct service_slot *services;
 	const struct vip **echo; /* by number of the prefix: who takes echo requests */
+	bool *takes_fragments;	 /* by number of the prefix: whether one of its VIPs does */
 	uint32_t address_mask;	 /* slots - 1; at most half of them are in use */
 	uint32_t service_mask;
 	uint32_t group_count;
@@ -102,6 +103,8 @@ static void add_vip(struct vip_table *table, uint32_t number)
 		   vip->icmp_echo != ICMP_ECHO_REPLY) {
 		table->echo[address->group] = vip;
 	}
+	if (vip->fragments)
+		table->takes_fragments[address->group] = true;
 	service = find_service(table, address->group, vip->protocol, vip->port);
 	service->group = address->group;
 	service->port = vip->port;
@@ -138,8 +141,9 @@ int vip_table_build(const struct vip *vips, uint32_t count, struct vip_table **r
 	table->addresses = calloc(slots, sizeof(*table->addresses));
 	table->services = calloc(slots, sizeof(*table->services));
 	table->echo = calloc(count + 1, sizeof(*table->echo));
+	table->takes_fragments = calloc(count + 1, sizeof(*table->takes_fragments));
 	if (table->vips == NULL || table->addresses == NULL || table->services == NULL ||
-	    table->echo == NULL) {
+	    table->echo == NULL || table->takes_fragments == NULL) {
 		vip_table_release(table);
 		return -ENOMEM;
 	}
@@ -163,6 +167,7 @@ void vip_table_release(struct vip_table *table)
 {
 	if (table == NULL)
 		return;
+	free(table->takes_fragments);
 	free(table->echo);
 	free(table->services);
 	free(table->addresses);
@@ -238,4 +243,17 @@ const struct vip *vip_table_find_echo(const struct vip_table *table,
 			return table->echo[group];
 	}
 	return NULL;
+}
+
+bool vip_table_takes_fragments(const struct vip_table *table, const struct address *destination)
+{
+	const struct lengths *lengths = lengths_for(table, destination);
+
+	for (uint32_t i = 0; i < lengths->count; i++) {
+		uint32_t group = find_group(table, destination, lengths->values[i]);
+
+		if (group != NO_ENTRY && table->takes_fragments[group])
+			return true;
+	}
+	return false;
 }
