@@ -126,9 +126,18 @@ def orders(frames, number):
     yield "first one last", [*frames[1:], frames[0]]
 
 
+@pytest.mark.sanitizer
+def test_handing_over_under_sanitizers(lab):
+    any_order_on_two_queues(lab, 4, "auto")
+
+
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("mode", ["auto", "skb"])
 def test_any_order_on_two_queues(lab, family, mode):
+    any_order_on_two_queues(lab, family, mode)
+
+
+def any_order_on_two_queues(lab, family, mode):
     """The fragments come by both queues in turn, so half of them are handed over."""
     sender = Sender(lab)
     sent = 0
