@@ -40,6 +40,17 @@ static void parse_stage(const struct pipeline *pipeline, const struct forwarding
 	counter_add(&pipeline->counters->received.bytes, bytes);
 }
 
+/* Every stage between receiving and sending. */
+static void decide(struct pipeline *pipeline, const struct forwarding *forwarding,
+		   struct batch *batch)
+{
+	batch->match_count = batch->part_count = 0;
+	parse_stage(pipeline, forwarding, batch);
+	pipeline_match(pipeline, forwarding, batch);
+	pipeline_select(pipeline, forwarding, batch);
+	pipeline_encapsulate(pipeline, forwarding, batch);
+}
+
 uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwarding,
 		      uint64_t now_ns)
 {
@@ -53,14 +64,22 @@ uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwar
 			 batch.count > 0 ? SWEEP_BUSY : SWEEP_IDLE);
 	if (batch.count == 0)
 		return 0;
-	batch.match_count = batch.part_count = 0;
 	for (uint32_t i = 0; i < batch.count; i++)
 		batch.packets[i].frame = frames[i];
-
-	parse_stage(pipeline, forwarding, &batch);
-	pipeline_match(pipeline, forwarding, &batch);
-	pipeline_select(pipeline, forwarding, &batch);
-	pipeline_encapsulate(pipeline, forwarding, &batch);
+	decide(pipeline, forwarding, &batch);
 	pipeline_send(pipeline, &batch);
 	return batch.count;
+}
+
+bool pipeline_trace(struct pipeline *pipeline, const struct forwarding *forwarding, uint64_t now_ns,
+		    struct packet *packet)
+{
+	struct batch batch = { .count = 1,
+			       .now_ns = now_ns,
+			       .second = now_ns / NANOSECONDS_PER_SECOND };
+
+	batch.packets[0].frame = packet->frame;
+	decide(pipeline, forwarding, &batch);
+	*packet = batch.packets[0];
+	return batch.match_count > 0;
 }
