@@ -18,6 +18,7 @@
 #ifndef FLUXPIN_PIPELINE_H
 #define FLUXPIN_PIPELINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <fluxpin/connection_table.h>
@@ -60,5 +61,14 @@ uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwar
  * worker hands anything over any more. Thread: the worker's, or any when it has ended.
  */
 void pipeline_finish(struct pipeline *pipeline);
+
+/*
+ * Runs every stage but receiving and sending for one packet, whose frame is the caller's and must
+ * not exceed what any destination's MTU holds: the port is not used and may be NULL. On return the
+ * packet has its verdict, reason and frame as they would be sent. Returns whether a VIP takes the
+ * packet: vip and hash are then set, and backend, unless the verdict is a drop for NO_BACKEND.
+ */
+bool pipeline_trace(struct pipeline *pipeline, const struct forwarding *forwarding, uint64_t now_ns,
+		    struct packet *packet);
 
 #endif

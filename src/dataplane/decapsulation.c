@@ -20,6 +20,8 @@
 /* The ECN field (RFC 3168 section 5). */
 #define ECN_MASK    0x03
 #define ECN_NOT_ECT 0x00
+#define ECN_ECT_1   0x01
+#define ECN_ECT_0   0x02
 #define ECN_CE	    0x03
 
 /* What stands in front of the packet inside. */
@@ -150,11 +152,16 @@ static bool may_be_tunnel(const struct packet *packet, const struct tunnel *tunn
  */
 static bool combine_ecn(uint8_t outer, struct packet *packet)
 {
-	if ((outer & ECN_MASK) != ECN_CE)
-		return true;
-	if ((packet->traffic_class & ECN_MASK) == ECN_NOT_ECT)
+	uint8_t inner = packet->traffic_class & ECN_MASK, combined = inner;
+
+	outer &= ECN_MASK;
+	if (outer == ECN_CE && inner == ECN_NOT_ECT)
 		return false;
-	packet->traffic_class |= ECN_CE;
+	if (outer == ECN_CE)
+		combined = ECN_CE;
+	else if (outer == ECN_ECT_1 && inner == ECN_ECT_0)
+		combined = ECN_ECT_1;
+	packet->traffic_class = (uint8_t)((packet->traffic_class & ~ECN_MASK) | combined);
 	return true;
 }
 

@@ -48,6 +48,18 @@ static void begin_batch(struct batch *batch, uint64_t now_ns)
 	batch->received = batch->handed_over = (struct traffic_counter){ 0 };
 }
 
+/* Every stage between receiving and sending; packets beyond the `arrived` were handed over. */
+static void decide(struct pipeline *pipeline, const struct forwarding *forwarding,
+		   struct batch *batch, uint32_t arrived)
+{
+	parse_stage(pipeline, forwarding, batch);
+	for (uint32_t i = arrived; i < batch->count; i++)
+		batch->packets[i].flags |= PACKET_HANDED_OVER;
+	pipeline_match(pipeline, forwarding, batch);
+	pipeline_select(pipeline, forwarding, batch);
+	pipeline_encapsulate(pipeline, forwarding, batch);
+}
+
 uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwarding,
 		      uint64_t now_ns)
 {
@@ -67,13 +79,7 @@ uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwar
 	pipeline_expire_fragments(pipeline, &batch);
 	if (batch.total == 0 && taken == 0)
 		return 0;
-
-	parse_stage(pipeline, forwarding, &batch);
-	for (uint32_t i = arrived; i < batch.count; i++)
-		batch.packets[i].flags |= PACKET_HANDED_OVER;
-	pipeline_match(pipeline, forwarding, &batch);
-	pipeline_select(pipeline, forwarding, &batch);
-	pipeline_encapsulate(pipeline, forwarding, &batch);
+	decide(pipeline, forwarding, &batch, arrived);
 	pipeline_send(pipeline, &batch);
 	return arrived + taken;
 }
@@ -95,4 +101,17 @@ void pipeline_finish(struct pipeline *pipeline)
 		pipeline_drop_fragments(pipeline, &batch);
 		pipeline_send(pipeline, &batch);
 	} while (taken > 0);
+}
+
+bool pipeline_trace(struct pipeline *pipeline, const struct forwarding *forwarding, uint64_t now_ns,
+		    struct packet *packet)
+{
+	struct batch batch;
+
+	begin_batch(&batch, now_ns);
+	batch.count = batch.total = 1;
+	batch.packets[0].frame = packet->frame;
+	decide(pipeline, forwarding, &batch, 1);
+	*packet = batch.packets[0];
+	return batch.match_count > 0;
 }

@@ -268,7 +268,9 @@ static inline void setup_run(struct setup *setup)
 					 counters->answered + setup_dropped(setup) +
 					 setup->fragments.held_count);
 		assert_int_equal(counters->received.bytes, setup->port.received_bytes);
-		assert_int_equal(counters->forwarded.bytes, setup->port.sent_bytes);
+		/* Answers are sent, and count as no bytes forwarded. */
+		if (counters->answered == 0)
+			assert_int_equal(counters->forwarded.bytes, setup->port.sent_bytes);
 	} while (count > 0);
 }
 
