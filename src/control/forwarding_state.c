@@ -37,6 +37,7 @@ static void prepare(const struct next_hop *next_hop, const struct interface *nic
 		.destination = *address,
 		.mtu = nic->mtu,
 		.udp_checksum = pool->udp_checksum,
+		.keeps_tags = true,
 	};
 
 	memcpy(path.source_mac, nic->mac, sizeof(path.source_mac));
