@@ -111,15 +111,17 @@ static inline uint32_t memory_port_send(struct port *base, const struct frame *f
 	assert_in_range(count, 1, PORT_MOST_FRAMES);
 	for (uint32_t i = 0; i < taken; i++) {
 		struct memory_frame *entry = memory_port_frame(port, &frames[i]);
-		const uint8_t *inner = entry->original + 14;
-		bool is_ipv6 = inner[0] >> 4 == 6;
-		uint32_t length = is_ipv6 ? 40u + test_load16(inner + 4) : test_load16(inner + 2);
+		const uint8_t *inner;
+		uint32_t length;
 
 		entry->owner = FRAME_SENT;
 		port->sent[port->sent_count++] = frames[i];
 		port->sent_bytes += frames[i].length;
+		/* Parts have no original of their own. */
 		if (port->is_free_form)
 			continue;
+		inner = entry->original + 14;
+		length = inner[0] >> 4 == 6 ? 40u + test_load16(inner + 4) : test_load16(inner + 2);
 		if (frames[i].length < 14 + length ||
 		    memcmp(frames[i].data + frames[i].length - length, inner, length) != 0)
 			fail_msg("frame %u: the inner packet was touched",
