@@ -68,6 +68,7 @@ static void start_metrics_timer(struct daemon *daemon)
 static void on_warn_timer(uv_timer_t *timer)
 {
 	daemon_warn_next_hops(timer->data);
+	daemon_warn_vlans(timer->data);
 }
 
 static void on_settle_timer(uv_timer_t *timer)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <string.h>
 
 #include <fluxpin/encapsulation.h>
@@ -30,6 +31,14 @@
 #define IPV6_HOP_LIMIT	    (OUTER + 7)
 #define IPV6_SOURCE	    (OUTER + 8)
 #define IPV6_DESTINATION    (OUTER + 24)
+
+_Static_assert(OUTER + IPV6_HEADER_LENGTH + UDP_HEADER_LENGTH + GUE_HEADER_LENGTH <=
+		       ENCAPSULATION_MAX_HEADER,
+	       "GUE over IPv6, the longest one, fits");
+_Static_assert(offsetof(struct destination, header) + OUTER + IPV4_HEADER_LENGTH +
+			       UDP_HEADER_LENGTH + GUE_HEADER_LENGTH <=
+		       64,
+	       "what a hit reads for outer IPv4 without tags lies in the first cache line");
 
 static inline uint32_t outer_length(enum encapsulation encapsulation, bool is_ipv6)
 {
@@ -112,6 +121,19 @@ static void prepare_shim(struct destination *destination, const struct encapsula
 	}
 }
 
+static void prepare_tags(struct destination *destination, const struct encapsulation_path *path)
+{
+	memset(destination->tags, 0, sizeof(destination->tags));
+	destination->keeps_tags = path->keeps_tags;
+	destination->tag_count = path->keeps_tags ? 0 : path->tag_count;
+	for (uint32_t i = 0; i < PACKET_MAX_TAGS && i < destination->tag_count; i++) {
+		uint8_t *tag = destination->tags + i * VLAN_TAG_LENGTH;
+
+		store16_be(tag, path->tags[i].protocol);
+		store16_be(tag + 2, path->tags[i].id);
+	}
+}
+
 void encapsulation_prepare(struct destination *destination, const struct encapsulation_path *path)
 {
 	bool is_ipv6 = !address_is_ipv4(&path->destination);
@@ -128,6 +150,7 @@ void encapsulation_prepare(struct destination *destination, const struct encapsu
 	destination->header_length = (uint8_t)(ETHERNET_HEADER_LENGTH + overhead);
 	destination->packet_limit = mtu > overhead ? (uint16_t)(mtu - overhead) : 0;
 	destination->state = DESTINATION_READY;
+	prepare_tags(destination, path);
 	if (path->encapsulation == ENCAPSULATION_L2)
 		return;
 	if (is_ipv6)
@@ -214,7 +237,9 @@ static inline __attribute__((always_inline)) bool apply(struct packet *packet,
 	const uint32_t overhead = outer_length(encapsulation, is_ipv6);
 	const uint32_t header_length = ETHERNET_HEADER_LENGTH + overhead;
 	const uint32_t ip_length = is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH;
-	const uint32_t tags_length = packet->tag_count * VLAN_TAG_LENGTH;
+	const uint8_t tag_count =
+		destination->keeps_tags ? packet->tag_count : destination->tag_count;
+	const uint32_t tags_length = tag_count * VLAN_TAG_LENGTH;
 	struct frame *frame = &packet->frame;
 	uint8_t tags[PACKET_MAX_TAGS * VLAN_TAG_LENGTH];
 	uint32_t moved, added = 0;
@@ -228,9 +253,11 @@ static inline __attribute__((always_inline)) bool apply(struct packet *packet,
 		packet->reason = DROP_NO_HEADROOM;
 		return false;
 	}
-	/* Before the outer header covers them. */
+	/* Before the outer header covers the packet's own. */
 	if (__builtin_expect(tags_length != 0, false))
-		memcpy(tags, frame->data + MACS_LENGTH, tags_length);
+		memcpy(tags,
+		       destination->keeps_tags ? frame->data + MACS_LENGTH : destination->tags,
+		       tags_length);
 	outer = frame->data + packet->l3_offset - header_length;
 	memcpy(outer, destination->header, header_length);
 	if (encapsulation == ENCAPSULATION_L2) {
@@ -256,6 +283,7 @@ static inline __attribute__((always_inline)) bool apply(struct packet *packet,
 	frame->headroom += moved;
 	frame->data = outer;
 	frame->length = (uint32_t)packet->l3_length + header_length + tags_length;
+	packet->tag_count = tag_count;
 	packet->l3_offset = (uint16_t)(header_length + tags_length);
 	packet->l4_offset = (uint16_t)(packet->l4_offset - moved);
 	return true;

@@ -10,6 +10,24 @@
 
 #define NANOSECONDS_PER_SECOND UINT64_C(1000000000)
 
+/* A frame that is not to the NIC's own address: VLAN devices may have addresses of their own. */
+static enum verdict parse_for_vlans(struct packet *packet,
+				    const struct forwarding_interface *interface)
+{
+	for (uint32_t i = 0; i < interface->vlan_mac_count; i++) {
+		switch (packet_parse(packet, interface->vlan_macs[i])) {
+		case PACKET_MALFORMED:
+			return VERDICT_DROP;
+		case PACKET_OTHER:
+			break;
+		case PACKET_IPV4:
+		case PACKET_IPV6:
+			return VERDICT_FORWARD;
+		}
+	}
+	return VERDICT_SLOW_PATH;
+}
+
 static void parse_stage(const struct pipeline *pipeline, const struct forwarding *forwarding,
 			struct batch *batch)
 {
@@ -28,7 +46,7 @@ static void parse_stage(const struct pipeline *pipeline, const struct forwarding
 			packet->verdict = VERDICT_DROP;
 			break;
 		case PACKET_OTHER:
-			packet->verdict = VERDICT_SLOW_PATH;
+			packet->verdict = (uint8_t)parse_for_vlans(packet, interface);
 			break;
 		case PACKET_IPV4:
 		case PACKET_IPV6:

@@ -117,7 +117,7 @@ static inline uint32_t memory_port_send(struct port *base, const struct frame *f
 		entry->owner = FRAME_SENT;
 		port->sent[port->sent_count++] = frames[i];
 		port->sent_bytes += frames[i].length;
-		/* Parts have no original. */
+		/* Parts have no original of their own. */
 		if (port->is_free_form)
 			continue;
 		inner = entry->original + 14;
