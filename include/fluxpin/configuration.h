@@ -207,6 +207,9 @@ int xdp_mode_parse(const char *text, enum xdp_mode *mode);
 const char *xdp_mode_name(enum xdp_mode mode);
 const char *encapsulation_name(enum encapsulation encapsulation);
 
+/* Whether a Maglev table may have that many slots: a prime, at most 2^24. Thread: any. */
+bool configuration_is_table_size(uint32_t size);
+
 void configuration_release(struct configuration *configuration);
 
 /* Appends a finding; the message is formatted and copied. Thread: control. 0 or -ENOMEM. */
