@@ -3,6 +3,10 @@
  * Measures the pipeline against the floor. Machines drift: another guest, a change of clock, a
  * timer. So floor and pipeline alternate in short repetitions, each pipeline is compared with the
  * floor right beside it, and the figure is the median of these differences.
+ *
+ * The clock is the thread's CPU time, as the scheduler counts it, in nanoseconds: what other
+ * processes take of the CPU is not in it. By the wall clock, a busy machine multiplied the same
+ * figure.
  */
 #ifndef FLUXPIN_BENCH_MEASUREMENT_H
 #define FLUXPIN_BENCH_MEASUREMENT_H
@@ -17,7 +21,7 @@
 struct measurement_options {
 	uint32_t repetitions; /* 1 to MEASUREMENT_MOST_REPETITIONS */
 	uint64_t packets;     /* of each repetition; 0: as many as take `seconds` */
-	double seconds;	      /* altogether */
+	double seconds;	      /* altogether, of CPU time */
 };
 
 struct measurement {
@@ -28,7 +32,7 @@ struct measurement {
 	uint64_t total;	  /* through the pipeline */
 };
 
-/* The CPU's clock, not adjusted to the time of day. Nanoseconds. */
+/* CPU time of the calling thread. Nanoseconds. */
 uint64_t measurement_now_ns(void);
 
 /* Returns 0 or -ENOMEM. */

@@ -20,7 +20,7 @@ static const char usage_text[] =
 	"      --encapsulation E    gre, ipip or gue (gre)\n"
 	"      --inner ipv4|ipv6    of the packets (ipv4; ipv6 for the mix ipv6)\n"
 	"      --outer ipv4|ipv6    of the tunnel (as the packets)\n"
-	"      --seconds S          to measure for, altogether (5)\n"
+	"      --seconds S          of CPU time to measure for, altogether (5)\n"
 	"      --repetitions R      of floor and pipeline, alternating (51)\n"
 	"      --packets N          in each repetition, in place of --seconds\n"
 	"      --capacity N         of the connection table, in flows (1048576)\n"

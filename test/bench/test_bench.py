@@ -157,6 +157,13 @@ def test_maglev_without_removal():
     assert result["changed_share"] == result["unavoidable_share"] == 0
 
 
+def test_maglev_removes_as_many_as_it_says():
+    """With all backends but one removed, all slots but that one's are theirs."""
+    result = document("maglev", "--backends", 10, "--remove", 9, "--size", 10007, "--runs", 20)
+    assert result["unavoidable_share"] == pytest.approx(0.9, abs=1e-4)
+    assert result["changed_share"] == pytest.approx(0.9, abs=1e-4)
+
+
 def test_one_backend():
     result = document("maglev", "--backends", 1, "--remove", 0, "--size", 251, "--runs", 1)
     assert result["max_over_average"] == result["min_over_average"] == 1

@@ -248,7 +248,7 @@ def step_manual(result):
 def step_bench(result):
     """The benchmark's output, usage errors and checks; no speed is asserted."""
     pytest(result, "dev", "test/bench")
-    pytest(result, "asan", "test/bench")
+    pytest(result, "asan", "test/bench/test_bench.py")
 
 
 def step_lab(result):
