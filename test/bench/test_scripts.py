@@ -86,7 +86,7 @@ def test_callgrind_repeats_itself():
     names = {name for _, name, _ in listed}
     assert "workload_render" in names and sum(name.startswith("pipeline_") for name in names) > 1
     assert sum(float(cost) for cost, _, _ in listed) == pytest.approx(
-        float(total[1]) + float(total[2]), rel=0.05)
+        float(total[1]) + float(total[2]), rel=0.1)  # small ones are not listed
     refused = subprocess.run([*command, "--mix", "nothing"], env=environment, capture_output=True,
                              text=True, check=False)
     assert refused.returncode == 1 and "nothing" in refused.stderr and refused.stdout == ""
