@@ -223,6 +223,9 @@ struct configuration_size {
 };
 struct configuration_size configuration_size(const struct configuration *configuration);
 
+/* Whether a Maglev table may have that many slots: a prime, at most 2^24. Thread: any. */
+bool configuration_is_table_size(uint32_t size);
+
 void configuration_release(struct configuration *configuration);
 
 /* Appends a finding; the message is formatted and copied. Thread: control. 0 or -ENOMEM. */

@@ -131,7 +131,11 @@ static void log_worker(const struct device *device, const struct interface *nic,
 
 	log_info("%s queue %u: %s, driver %s, CPU %d, %u frames of %u bytes on %s pages", nic->name,
 		 options->port.queue, got, driver_of(nic), options->cpu, options->port.frames,
-		 options->port.frame_size, xsk_port_has_huge_pages(port) ? "2 MB" : "4 KB");
+		 options->port.frame_size, memory_pages_name(xsk_port_pages(port)));
+	if (worker_connection_pages(worker) == MEMORY_PAGES_SMALL)
+		log_info("%s queue %u: connection table on 4 KB pages, slower than on 2 MB ones: "
+			 "see vm.nr_hugepages and transparent_hugepage",
+			 nic->name, options->port.queue);
 }
 
 static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)

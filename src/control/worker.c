@@ -365,6 +365,11 @@ struct xsk_port *worker_port(const struct worker *worker)
 	return worker->port;
 }
 
+enum memory_pages worker_connection_pages(const struct worker *worker)
+{
+	return worker->connection_memory.pages;
+}
+
 const struct counters *worker_counters(const struct worker *worker)
 {
 	return &worker->counters;
