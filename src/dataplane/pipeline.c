@@ -1,68 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "pipeline_internal.h"
 
-/* How many frames ahead the parse stage fetches. */
-#define PREFETCH_DISTANCE 4
-
 /* Connection buckets to sweep per batch, and when there was none. */
 #define SWEEP_BUSY 16
 #define SWEEP_IDLE 256
 
 #define NANOSECONDS_PER_SECOND UINT64_C(1000000000)
 
-/* A frame that is not to the NIC's own address: VLAN devices may have addresses of their own. */
-static enum verdict parse_for_vlans(struct packet *packet,
-				    const struct forwarding_interface *interface)
-{
-	for (uint32_t i = 0; i < interface->vlan_mac_count; i++) {
-		switch (packet_parse(packet, interface->vlan_macs[i])) {
-		case PACKET_MALFORMED:
-			return VERDICT_DROP;
-		case PACKET_OTHER:
-			break;
-		case PACKET_IPV4:
-		case PACKET_IPV6:
-			return VERDICT_FORWARD;
-		}
-	}
-	return VERDICT_SLOW_PATH;
-}
-
-static void parse_stage(const struct pipeline *pipeline, const struct forwarding *forwarding,
-			struct batch *batch)
-{
-	const struct forwarding_interface *interface = &forwarding->interfaces[pipeline->interface];
-	const uint8_t *mac = interface->any_mac ? NULL : interface->mac;
-	uint64_t bytes = 0;
-
-	for (uint32_t i = 0; i < batch->count; i++) {
-		struct packet *packet = &batch->packets[i];
-
-		if (i + PREFETCH_DISTANCE < batch->count)
-			__builtin_prefetch(packet[PREFETCH_DISTANCE].frame.data);
-		bytes += packet->frame.length;
-		switch (packet_parse(packet, mac)) {
-		case PACKET_MALFORMED:
-			packet->verdict = VERDICT_DROP;
-			break;
-		case PACKET_OTHER:
-			packet->verdict = (uint8_t)parse_for_vlans(packet, interface);
-			break;
-		case PACKET_IPV4:
-		case PACKET_IPV6:
-			packet->verdict = VERDICT_FORWARD;
-			break;
-		}
-	}
-	batch->received.packets += batch->count;
-	batch->received.bytes += bytes;
-}
-
 static void begin_batch(struct batch *batch, uint64_t now_ns)
 {
 	batch->now_ns = now_ns;
 	batch->second = now_ns / NANOSECONDS_PER_SECOND;
 	batch->count = batch->total = batch->match_count = batch->part_count = 0;
+	batch->outgoing.frame_count = batch->outgoing.packet_count = 0;
+	batch->outgoing.answer_count = 0;
 	batch->received = batch->handed_over = (struct traffic_counter){ 0 };
 }
 
@@ -70,10 +21,7 @@ static void begin_batch(struct batch *batch, uint64_t now_ns)
 static void decide(struct pipeline *pipeline, const struct forwarding *forwarding,
 		   struct batch *batch, uint32_t arrived)
 {
-	parse_stage(pipeline, forwarding, batch);
-	for (uint32_t i = arrived; i < batch->count; i++)
-		batch->packets[i].flags |= PACKET_HANDED_OVER;
-	pipeline_match(pipeline, forwarding, batch);
+	pipeline_classify(pipeline, forwarding, batch, arrived);
 	pipeline_select(pipeline, forwarding, batch);
 	pipeline_encapsulate(pipeline, forwarding, batch);
 }

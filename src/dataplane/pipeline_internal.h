@@ -36,10 +36,21 @@ struct part {
 	const struct packet *packet;
 };
 
+/* What goes to the port in one call of send: packets in their order, each with its parts. */
+struct outgoing {
+	struct frame frames[BATCH_PACKETS + BATCH_PARTS];
+	struct packet *packets[BATCH_PACKETS];
+	uint32_t ends[BATCH_PACKETS]; /* behind the last frame of packets[i] */
+	uint32_t frame_count;
+	uint32_t packet_count;
+	uint32_t answer_count; /* of the packets */
+};
+
 struct batch {
 	struct packet packets[BATCH_PACKETS]; /* `count` received ones, then those that waited */
 	struct match matches[BATCH_PACKETS];  /* in the order in which they leave */
 	struct part parts[BATCH_PARTS];	      /* in the order of their matches */
+	struct outgoing outgoing;
 	uint32_t count;
 	uint32_t total;
 	uint32_t match_count;
@@ -69,12 +80,17 @@ static inline bool packet_leave_to_kernel(struct packet *packet)
 	return false;
 }
 
+/* pipeline_classify.c: gives each packet that was received its match or its verdict; those beyond
+ * the `arrived` were handed over. */
+void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwarding,
+		       struct batch *batch, uint32_t arrived);
+
 /*
- * pipeline_match.c: decides for each packet of verdict FORWARD whether it is for a VIP: adds a
+ * pipeline_match.c: parses a packet of whatever kind and decides whether it is for a VIP: adds a
  * match, or sets another verdict.
  */
 void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
-		    struct batch *batch);
+		    struct batch *batch, struct packet *packet, bool is_handed_over);
 
 /* Counts a packet that is for a VIP: packet->vip is set. */
 void pipeline_count_match(struct pipeline *pipeline, const struct packet *packet);
@@ -131,7 +147,8 @@ uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding
 void pipeline_select(struct pipeline *pipeline, const struct forwarding *forwarding,
 		     struct batch *batch);
 
-/* pipeline_encapsulate.c: encapsulates each match in place, with its parts, or drops or answers. */
+/* pipeline_encapsulate.c: encapsulates each match in place, with its parts, or drops or answers.
+ * All that leaves is gathered in batch->outgoing. */
 void pipeline_encapsulate(struct pipeline *pipeline, const struct forwarding *forwarding,
 			  struct batch *batch);
 

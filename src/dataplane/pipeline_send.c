@@ -1,45 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "pipeline_internal.h"
 
-/* What goes to the port in one call of send: packets in their order, each with its parts. */
-struct outgoing {
-	struct frame frames[PORT_MOST_FRAMES];
-	uint32_t ends[BATCH_PACKETS]; /* behind the last frame of packets[i] */
-	struct packet *packets[BATCH_PACKETS];
-	uint32_t frame_count;
-	uint32_t packet_count;
-};
-
-static void add_outgoing(struct outgoing *outgoing, struct packet *packet)
+/* Everything was taken, and each packet is one frame to a backend. */
+static void count_all_sent(struct pipeline *pipeline, const struct outgoing *outgoing)
 {
-	outgoing->packets[outgoing->packet_count] = packet;
-	outgoing->ends[outgoing->packet_count++] = outgoing->frame_count;
-}
+	struct counters *counters = pipeline->counters;
+	uint64_t bytes = 0;
 
-/* Matches first, in their order: fragments that waited follow the one that they waited for. */
-static void gather_outgoing(struct batch *batch, struct outgoing *outgoing)
-{
-	uint32_t part = 0;
+	for (uint32_t i = 0; i < outgoing->packet_count; i++) {
+		struct traffic_counter *backend =
+			&pipeline->backends[outgoing->packets[i]->backend];
+		uint32_t length = outgoing->frames[i].length;
 
-	outgoing->frame_count = outgoing->packet_count = 0;
-	for (uint32_t i = 0; i < batch->match_count; i++) {
-		struct packet *packet = batch->matches[i].packet;
-
-		if (packet->verdict != VERDICT_FORWARD)
-			continue;
-		outgoing->frames[outgoing->frame_count++] = packet->frame;
-		for (; part < batch->part_count && batch->parts[part].packet == packet; part++)
-			outgoing->frames[outgoing->frame_count++] = batch->parts[part].frame;
-		add_outgoing(outgoing, packet);
+		counter_add(&backend->packets, 1);
+		counter_add(&backend->bytes, length);
+		bytes += length;
 	}
-	for (uint32_t i = 0; i < batch->total; i++) {
-		struct packet *packet = &batch->packets[i];
-
-		if (packet->verdict != VERDICT_ANSWER)
-			continue;
-		outgoing->frames[outgoing->frame_count++] = packet->frame;
-		add_outgoing(outgoing, packet);
-	}
+	counter_add(&counters->forwarded.packets, outgoing->packet_count);
+	counter_add(&counters->forwarded.bytes, bytes);
 }
 
 static void count_sent(struct pipeline *pipeline, const struct outgoing *outgoing, uint32_t i)
@@ -82,22 +60,33 @@ static void take_back(struct pipeline *pipeline, const struct outgoing *outgoing
 	}
 }
 
-static void send_frames(struct pipeline *pipeline, struct batch *batch)
+/* Whether all that leaves are whole packets to backends. */
+static bool is_uniform(const struct batch *batch)
 {
+	return batch->part_count == 0 && batch->outgoing.answer_count == 0;
+}
+
+/* Returns whether all of it was taken. */
+static bool send_frames(struct pipeline *pipeline, struct batch *batch)
+{
+	const struct outgoing *outgoing = &batch->outgoing;
 	struct port *port = pipeline->port;
-	struct outgoing outgoing;
 	uint32_t taken;
 
-	gather_outgoing(batch, &outgoing);
-	if (outgoing.frame_count == 0)
-		return;
-	taken = port->operations->send(port, outgoing.frames, outgoing.frame_count);
-	for (uint32_t i = 0; i < outgoing.packet_count; i++) {
-		if (outgoing.ends[i] <= taken)
-			count_sent(pipeline, &outgoing, i);
-		else
-			take_back(pipeline, &outgoing, i, taken);
+	if (outgoing->frame_count == 0)
+		return true;
+	taken = port->operations->send(port, outgoing->frames, outgoing->frame_count);
+	if (taken == outgoing->frame_count && is_uniform(batch)) {
+		count_all_sent(pipeline, outgoing);
+		return true;
 	}
+	for (uint32_t i = 0; i < outgoing->packet_count; i++) {
+		if (outgoing->ends[i] <= taken)
+			count_sent(pipeline, outgoing, i);
+		else
+			take_back(pipeline, outgoing, i, taken);
+	}
+	return taken == outgoing->frame_count;
 }
 
 /* Frames for the kernel, as many as one call takes. */
@@ -179,7 +168,8 @@ void pipeline_send(struct pipeline *pipeline, struct batch *batch)
 		    batch->received.packets - batch->handed_over.packets);
 	counter_add(&counters->received.bytes, batch->received.bytes - batch->handed_over.bytes);
 	counter_add(&counters->handed_over, batch->handed_over.packets);
-	send_frames(pipeline, batch);
+	if (send_frames(pipeline, batch) && batch->outgoing.packet_count == batch->total)
+		return;
 	deliver_frames(pipeline, batch);
 	give_back_frames(pipeline, batch);
 }

@@ -6,6 +6,8 @@
 
 #include <fluxpin/vip_table.h>
 
+#include "vip_table_exact.h"
+
 #define NO_ENTRY UINT32_MAX
 
 /* A prefix that at least one VIP has. */
@@ -32,6 +34,7 @@ struct vip_table {
 	uint32_t address_mask;	 /* slots - 1; at most half of them are in use */
 	uint32_t service_mask;
 	uint32_t group_count;
+	struct vip_exact exact;
 	/* The prefix lengths in use, longest first. Apart by family: a short IPv6 prefix such as
 	 * ::/0 would otherwise hold the IPv4 addresses, which are mapped into it. */
 	struct lengths {
@@ -120,12 +123,17 @@ static void collect_lengths(const struct vip_table *table, uint32_t count, bool 
 	for (uint32_t i = 0; i < count; i++) {
 		const struct prefix *prefix = &table->vips[i].prefix;
 
-		if (is_ipv4 == (prefix->length >= 96 && address_is_ipv4(&prefix->address)))
+		if (is_ipv4 == vip_prefix_is_ipv4(prefix))
 			used[prefix->length] = true;
 	}
 	for (int length = 128; length >= 0; length--)
 		if (used[length])
 			lengths->values[lengths->count++] = (uint8_t)length;
+}
+
+const struct vip_exact *vip_table_exact(const struct vip_table *table)
+{
+	return &table->exact;
 }
 
 int vip_table_build(const struct vip *vips, uint32_t count, struct vip_table **result)
@@ -155,6 +163,10 @@ int vip_table_build(const struct vip *vips, uint32_t count, struct vip_table **r
 	}
 	if (count > 0)
 		memcpy(table->vips, vips, count * sizeof(*vips));
+	if (vip_exact_build(&table->exact, table->vips, count) != 0) {
+		vip_table_release(table);
+		return -ENOMEM;
+	}
 	collect_lengths(table, count, true, &table->ipv4);
 	collect_lengths(table, count, false, &table->ipv6);
 	for (uint32_t i = 0; i < count; i++)
@@ -167,6 +179,7 @@ void vip_table_release(struct vip_table *table)
 {
 	if (table == NULL)
 		return;
+	vip_exact_release(&table->exact);
 	free(table->takes_fragments);
 	free(table->echo);
 	free(table->services);
