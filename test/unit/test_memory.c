@@ -81,6 +81,34 @@ static void test_neighbours(void **state)
 	}
 }
 
+/* Pages of address space that the process has. */
+static unsigned long address_space(void)
+{
+	FILE *file = fopen("/proc/self/statm", "re");
+	unsigned long pages = 0;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%lu", &pages), 1);
+	fclose(file);
+	return pages;
+}
+
+/* What alignment takes besides is given back at once, the block itself when it goes. */
+static void test_address_space(void **state)
+{
+	unsigned long before, mapped;
+	struct memory memory;
+
+	(void)state;
+	address_space(); /* whatever the C library allocates for it, it has now */
+	before = address_space();
+	assert_int_equal(memory_map(4 * MEGABYTE, &memory), 0);
+	mapped = address_space();
+	assert_int_equal((mapped - before) * 4 * KILOBYTE, memory.size);
+	memory_unmap(&memory);
+	assert_int_equal(address_space(), before);
+}
+
 static bool host_has_transparent_pages(void)
 {
 	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
@@ -148,10 +176,10 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes),	      cmocka_unit_test(test_no_memory),
-		cmocka_unit_test(test_neighbours),    cmocka_unit_test(test_transparent_pages),
-		cmocka_unit_test(test_pages_refused), cmocka_unit_test(test_small_and_lazy),
-		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_sizes),	       cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_neighbours),     cmocka_unit_test(test_transparent_pages),
+		cmocka_unit_test(test_address_space),  cmocka_unit_test(test_pages_refused),
+		cmocka_unit_test(test_small_and_lazy), cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
