@@ -32,6 +32,7 @@ struct pipeline {
 	uint32_t interface;		  /* ordinal into forwarding.interfaces */
 	struct rate_limit echo_limit;	  /* zeroed; of answers to echo requests */
 	struct rate_limit error_limit;	  /* of errors of our own */
+	uint64_t generation;		  /* zeroed; of the forwarding whose settings are in use */
 };
 
 /*

@@ -271,18 +271,14 @@ static int run_frames(struct replay *replay)
 
 static int open_worker(struct replay *replay, struct replay_worker *worker)
 {
-	const struct configuration *configuration = replay->configuration;
-	uint32_t capacity = configuration->connections.capacity;
+	uint32_t capacity = replay->configuration->connections.capacity;
 	int error = replay_port_open(&worker->port, &replay->frames);
 
 	if (error == 0)
 		error = memory_map_lazy(connection_table_size(capacity), &worker->memory);
 	if (error != 0)
 		return error;
-	connection_table_initialise(
-		&worker->connections, worker->memory.base, capacity,
-		(uint32_t)(configuration->connections.tcp_idle_ns / NANOSECONDS_PER_SECOND),
-		(uint32_t)(configuration->connections.udp_idle_ns / NANOSECONDS_PER_SECOND));
+	connection_table_initialise(&worker->connections, worker->memory.base, capacity);
 	worker->pipeline = (struct pipeline){ .port = &worker->port.port,
 					      .connections = &worker->connections,
 					      .counters = &worker->counters,

@@ -153,7 +153,8 @@ static inline void finish_gue(const struct packet *packet, const struct destinat
 	uint8_t *udp = outer + OUTER + ip_length;
 	uint32_t length = UDP_HEADER_LENGTH + GUE_HEADER_LENGTH + (uint32_t)packet->l3_length;
 
-	/* The dynamic ports (RFC 6335 section 6) by bits that no other use of the hash takes first.
+	/* The dynamic ports (RFC 6335 section 6), by bits that have no part in choosing the
+	 * backend.
 	 */
 	store16_be(udp, (uint16_t)(0xc000 | (packet->hash >> 16 & 0x3fff)));
 	store16_be(udp + 4, (uint16_t)length);

@@ -40,12 +40,22 @@ static void parse_stage(const struct pipeline *pipeline, const struct forwarding
 	counter_add(&pipeline->counters->received.bytes, bytes);
 }
 
+/* What a new configuration says of the connection table. */
+static void adopt_settings(struct pipeline *pipeline, const struct forwarding *forwarding)
+{
+	if (forwarding->connections != NULL)
+		connection_table_configure(pipeline->connections, forwarding->connections);
+	pipeline->generation = forwarding->generation;
+}
+
 uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwarding,
 		      uint64_t now_ns)
 {
 	struct frame frames[PORT_BATCH];
 	struct batch batch;
 
+	if (__builtin_expect(pipeline->generation != forwarding->generation, false))
+		adopt_settings(pipeline, forwarding);
 	batch.now_ns = now_ns;
 	batch.second = now_ns / NANOSECONDS_PER_SECOND;
 	batch.count = pipeline->port->operations->receive(pipeline->port, frames, PORT_BATCH);

@@ -140,6 +140,16 @@ static bool match_packet(struct pipeline *pipeline, const struct forwarding *for
 	return match_flow(forwarding, &destination, match);
 }
 
+/* Whoever opens a connection is in neither bucket, and both are looked at. */
+CONNECTION_INLINE void prefetch_connection(const struct pipeline *pipeline,
+					   const struct packet *packet)
+{
+	if (connection_event(packet->protocol, packet->tcp_flags) == CONNECTION_EVENT_SYN)
+		connection_prefetch_both(pipeline->connections, packet->hash);
+	else
+		connection_prefetch(pipeline->connections, packet->hash);
+}
+
 void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
 		    struct batch *batch)
 {
@@ -153,7 +163,7 @@ void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwardi
 		if (!match_packet(pipeline, forwarding, batch, match))
 			continue;
 		if (match->vip->tracking)
-			connection_prefetch(pipeline->connections, packet->hash);
+			prefetch_connection(pipeline, packet);
 		packet->vip = match->vip->index;
 		if ((packet->flags & PACKET_DECAPSULATED) != 0)
 			counter_add(&pipeline->counters->decapsulated, 1);

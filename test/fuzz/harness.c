@@ -64,7 +64,7 @@ static void clear_worker(struct worker *worker)
 	void *memory = worker->connections.buckets;
 
 	memset(memory, 0, connection_table_size(CONNECTION_MIN_CAPACITY));
-	connection_table_initialise(&worker->connections, memory, CONNECTION_MIN_CAPACITY, 900, 60);
+	connection_table_initialise(&worker->connections, memory, CONNECTION_MIN_CAPACITY);
 	memset(&worker->counters, 0, sizeof(worker->counters));
 	memset(worker->pipeline.vips, 0, fuzz_vip_limit() * sizeof(struct traffic_counter));
 	memset(worker->pipeline.backends, 0, fuzz_backend_limit() * sizeof(struct traffic_counter));
