@@ -35,7 +35,8 @@ struct explanation {
 	enum explained_match *vips; /* of the configuration's VIPs */
 	bool is_for_vip;	    /* the fields below are set when it is */
 	uint32_t vip;		    /* index into the configuration's VIPs */
-	uint64_t hash;
+	uint64_t
+		hash; /* that the slot is chosen by: of the addresses alone for affinity "source" */
 	uint32_t slot;
 	bool has_backend;		/* the fields below are set when it has */
 	uint32_t backend;		/* index into the pool's backends */

@@ -68,7 +68,8 @@ static int print_text(const struct configuration *configuration,
 		return EXIT_DONE;
 	}
 	pool = &configuration->pools[vip->pool];
-	printf("hash      %016" PRIx64 "\n", explanation->hash);
+	printf("hash      %016" PRIx64 "%s\n", explanation->hash,
+	       vip->affinity == AFFINITY_SOURCE ? ", of the addresses alone" : "");
 	printf("slot      %u of %u, pool %s\n", explanation->slot, pool->table_size, pool->name);
 	if (!explanation->has_backend) {
 		puts("verdict   drop: no_backend");
@@ -117,6 +118,9 @@ static int print_json(const struct configuration *configuration,
 		snprintf(text, sizeof(text), "%016" PRIx64, explanation->hash);
 		json_object_set_new(document, "vip", json_string(vip->name));
 		json_object_set_new(document, "pool", json_string(pool->name));
+		json_object_set_new(
+			document, "affinity",
+			json_string(vip->affinity == AFFINITY_SOURCE ? "source" : "5tuple"));
 		json_object_set_new(document, "hash", json_string(text));
 		json_object_set_new(document, "slot", json_integer(explanation->slot));
 		json_object_set_new(document, "table_size", json_integer(pool->table_size));

@@ -30,9 +30,6 @@ static void check_vip(struct reader *reader, const struct vip_configuration *vip
 	if (!vip->fragments)
 		reader_warn(reader, value_position(reader, node, "fragments"),
 			    "\"fragments\" has no effect in this version yet");
-	if (vip->affinity != AFFINITY_5TUPLE)
-		reader_warn(reader, value_position(reader, node, "affinity"),
-			    "\"affinity\" has no effect in this version yet");
 }
 
 void configuration_check_supported(struct reader *reader)

@@ -112,18 +112,19 @@ static void choose_backend(const struct forwarding_tables *tables,
 	}
 }
 
-static uint64_t hash_flow(const struct explained_flow *flow, uint64_t seed)
+/* The hash that the slot is chosen by: for affinity "source", that of the addresses alone. */
+static uint64_t hash_flow(const struct explained_flow *flow, const struct vip *vip, uint64_t seed)
 {
-	uint16_t source_port_be = htons(flow->source_port);
-	uint16_t destination_port_be = htons(flow->destination_port);
-	uint8_t addresses[32];
+	uint16_t source_port_be = vip->by_source ? 0 : htons(flow->source_port);
+	uint16_t destination_port_be = vip->by_source ? 0 : htons(flow->destination_port);
+	uint8_t protocol = vip->by_source ? 0 : flow->protocol, addresses[32];
 
 	if (address_is_ipv4(&flow->destination))
 		return flow_hash_ipv4(flow->source.words_be[3], flow->destination.words_be[3],
-				      source_port_be, destination_port_be, flow->protocol, seed);
+				      source_port_be, destination_port_be, protocol, seed);
 	memcpy(addresses, flow->source.bytes, 16);
 	memcpy(addresses + 16, flow->destination.bytes, 16);
-	return flow_hash_ipv6(addresses, source_port_be, destination_port_be, flow->protocol, seed);
+	return flow_hash_ipv6(addresses, source_port_be, destination_port_be, protocol, seed);
 }
 
 static void decide(const struct configuration *configuration,
@@ -144,7 +145,7 @@ static void decide(const struct configuration *configuration,
 		if (tables->vip_indexes[i] == vip->index)
 			explanation->vip = i;
 	explanation->vips[explanation->vip] = EXPLAINED_CHOSEN;
-	explanation->hash = hash_flow(flow, configuration->hash_seed);
+	explanation->hash = hash_flow(flow, vip, configuration->hash_seed);
 	pool = &tables->pools[vip->pool];
 	explanation->slot = maglev_slot(explanation->hash, pool->size);
 	index = pool->slots[explanation->slot];

@@ -21,7 +21,8 @@ struct match {
 	struct packet *packet;
 	const struct vip *vip;
 	const struct destination *destination; /* set by the select stage, unless it drops */
-	uint8_t kind;			       /* enum match_kind */
+	uint64_t source_hash; /* of the client and the VIP's address; for vip->by_source only */
+	uint8_t kind;	      /* enum match_kind */
 };
 
 /* A frame that is sent behind another packet's own, because the packet was split. */
@@ -67,8 +68,11 @@ static inline bool packet_leave_to_kernel(struct packet *packet)
 void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
 		    struct batch *batch);
 
-/* The flow's hash by the ports that were read (0 where there are none). */
-uint64_t packet_flow_hash(const struct packet *packet, uint64_t seed);
+/*
+ * Sets the hashes by which a match with a VIP is told apart from others: packet->hash, of its flow,
+ * by the ports that were read (0 where there are none), and match->source_hash.
+ */
+void pipeline_hash(const struct forwarding *forwarding, struct match *match);
 
 /*
  * pipeline_ingress.c: where the packet is a tunnel's that ends here, sets its fields to those of
@@ -82,7 +86,7 @@ bool pipeline_check_addresses(struct packet *packet);
 
 /*
  * pipeline_icmp.c: an unfragmented ICMP or ICMPv6 packet to the address of a VIP. Returns true with
- * match->vip, match->kind and packet->hash set, or false with another verdict set.
+ * match->vip, match->kind and the hashes set, or false with another verdict set.
  */
 bool pipeline_match_icmp(struct pipeline *pipeline, const struct forwarding *forwarding,
 			 struct batch *batch, const struct vip *echo, struct match *match);

@@ -19,8 +19,9 @@ static bool is_current(const struct forwarding *forwarding, const struct destina
 static uint16_t select_by_hash(const struct forwarding *forwarding, const struct match *match)
 {
 	const struct forwarding_pool *pool = &forwarding->pools[match->vip->pool];
+	uint64_t hash = match->vip->by_source ? match->source_hash : match->packet->hash;
 
-	return pool->slots[maglev_slot(match->packet->hash, pool->size)];
+	return pool->slots[maglev_slot(hash, pool->size)];
 }
 
 /*
