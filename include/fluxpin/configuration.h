@@ -140,13 +140,17 @@ struct configuration {
 	uint32_t peer_count;   /* 0: alone */
 	struct address peer_self;
 	struct {
-		uint32_t echo_rate; /* per second and worker, 0 to RATE_LIMIT_MAX, default 1000 */
+		uint32_t echo_rate; /* per second and worker, 0 to 1000000, default 1000 */
 		uint32_t error_rate;
 	} icmp;
 	struct {
 		uint32_t capacity;    /* flows per worker, 1024 to 2^23, default 1048576 */
 		uint64_t tcp_idle_ns; /* 1 s to 9 h (CONNECTION_MAX_IDLE), whole seconds */
+		uint64_t tcp_syn_idle_ns;
+		uint64_t tcp_closing_idle_ns;
 		uint64_t udp_idle_ns;
+		uint64_t other_idle_ns;
+		uint32_t new_rate; /* new entries per second and worker; 0: any number */
 	} connections;
 	struct {
 		uint32_t capacity;   /* datagrams per worker, 256 to 32768, default 4096 */

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <fluxpin/connection_table.h>
 #include <fluxpin/decapsulation.h>
 #include <fluxpin/encapsulation.h>
 #include <fluxpin/vip_table.h>
@@ -46,6 +47,8 @@ struct forwarding {
 	uint64_t hash_seed;
 	uint32_t icmp_echo_rate; /* answers per second and worker */
 	uint32_t icmp_error_rate;
+	/* What every connection table is set to; NULL leaves them as they are. */
+	const struct connection_settings *connections;
 	const struct vip_table *vips;
 	const struct forwarding_pool *pools;
 	const struct forwarding_interface *interfaces;

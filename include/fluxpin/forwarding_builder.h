@@ -57,6 +57,7 @@ void forwarding_tables_release(struct forwarding_tables *tables);
 
 struct forwarding_state {
 	struct forwarding forwarding; /* what is published */
+	struct connection_settings connections;
 	const struct forwarding_tables *tables;
 	struct forwarding_interface *interfaces;
 	struct destination *destinations; /* all interfaces', one after the other */

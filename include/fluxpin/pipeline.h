@@ -47,6 +47,7 @@ struct pipeline {
 	 * the caller wakes them and sets the count to 0. */
 	uint16_t wakes[PORT_BATCH];
 	uint32_t wake_count;
+	uint64_t generation; /* zeroed; of the forwarding whose settings are in use */
 };
 
 /*

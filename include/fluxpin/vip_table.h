@@ -31,6 +31,7 @@ struct vip {
 	uint8_t protocol;  /* IPPROTO_*; 0: any */
 	bool tracking;	   /* false: by consistent hash alone */
 	bool fragments;	   /* false: they are dropped */
+	bool by_source;	   /* new flows choose by the client's address, not by the 5-tuple */
 	uint8_t icmp_echo; /* enum icmp_echo */
 	uint16_t index;	   /* for counters: stable over reloads */
 	uint16_t pool;	   /* index into the forwarding's pools */

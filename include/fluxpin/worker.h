@@ -25,8 +25,6 @@ struct worker_options {
 	uint32_t interface; /* ordinal into forwarding.interfaces */
 	int cpu;	    /* to pin to; -1: none */
 	uint32_t connection_capacity;
-	uint32_t tcp_idle_seconds;
-	uint32_t udp_idle_seconds;
 	uint32_t fragment_capacity; /* datagrams */
 	uint64_t fragment_timeout_ns;
 	bool has_siblings; /* other workers of the NIC: see worker_join */
@@ -38,9 +36,14 @@ struct worker_options {
 /* What a worker tells of itself, read at any time. */
 struct worker_report {
 	struct xsk_ledger ledger; /* all of one moment, at most about a second old */
+	uint64_t connection_capacity;
 	uint64_t connections;
+	uint64_t connection_states[CONNECTION_STATE_COUNT];
 	uint64_t connection_evictions;
-	uint64_t connection_untracked;
+	uint64_t connection_moves;
+	uint64_t connection_untracked; /* all that follow */
+	uint64_t connection_untracked_full;
+	uint64_t connection_untracked_rate;
 	uint64_t datagrams; /* in the fragment table */
 	uint64_t fragments_held;
 };

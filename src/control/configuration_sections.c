@@ -7,7 +7,6 @@
 
 #include <fluxpin/connection_table.h>
 #include <fluxpin/fragment_table.h>
-#include <fluxpin/rate_limit.h>
 
 #include "configuration_internal.h"
 
@@ -15,6 +14,7 @@ enum {
 	FRAMES_LOW = 1024,
 	FRAMES_HIGH = 1 << 20,
 	INTERFACES_MAX = 1024,
+	ICMP_RATE_HIGH = 1000000,
 };
 
 #define IDLE_HIGH_NS	 (9 * 3600 * NANOSECONDS_PER_SECOND)
@@ -76,13 +76,22 @@ void configuration_read_connections(struct reader *reader, const struct value *g
 		{ "capacity", KEY_INTEGER, false },
 		{ "tcp_idle", KEY_DURATION, false },
 		{ "udp_idle", KEY_DURATION, false },
+		{ "tcp_syn_idle", KEY_DURATION, false },
+		{ "tcp_closing_idle", KEY_DURATION, false },
+		{ "other_idle", KEY_DURATION, false },
+		{ "new_rate", KEY_INTEGER, false },
 	};
+	const struct connection_settings defaults = CONNECTION_DEFAULT_SETTINGS;
 	struct configuration *configuration = reader->configuration;
 	struct value values[COUNT_OF(keys)];
 
 	configuration->connections.capacity = 1048576;
-	configuration->connections.tcp_idle_ns = 15 * 60 * NANOSECONDS_PER_SECOND;
-	configuration->connections.udp_idle_ns = 60 * NANOSECONDS_PER_SECOND;
+	configuration->connections.tcp_idle_ns = defaults.tcp_idle * NANOSECONDS_PER_SECOND;
+	configuration->connections.tcp_syn_idle_ns = defaults.tcp_syn_idle * NANOSECONDS_PER_SECOND;
+	configuration->connections.tcp_closing_idle_ns =
+		defaults.tcp_closing_idle * NANOSECONDS_PER_SECOND;
+	configuration->connections.udp_idle_ns = defaults.udp_idle * NANOSECONDS_PER_SECOND;
+	configuration->connections.other_idle_ns = defaults.other_idle * NANOSECONDS_PER_SECOND;
 	if (!group->setting)
 		return;
 	value_read_group(reader, group, "connections", keys, COUNT_OF(keys), values);
@@ -90,6 +99,11 @@ void configuration_read_connections(struct reader *reader, const struct value *g
 		      &configuration->connections.capacity);
 	read_idle(reader, &values[1], &configuration->connections.tcp_idle_ns);
 	read_idle(reader, &values[2], &configuration->connections.udp_idle_ns);
+	read_idle(reader, &values[3], &configuration->connections.tcp_syn_idle_ns);
+	read_idle(reader, &values[4], &configuration->connections.tcp_closing_idle_ns);
+	read_idle(reader, &values[5], &configuration->connections.other_idle_ns);
+	value_integer(reader, &values[6], 0, CONNECTION_MAX_NEW_RATE,
+		      &configuration->connections.new_rate);
 }
 
 void configuration_read_icmp(struct reader *reader, const struct value *group)
@@ -106,8 +120,8 @@ void configuration_read_icmp(struct reader *reader, const struct value *group)
 	if (!group->setting)
 		return;
 	value_read_group(reader, group, "icmp", keys, COUNT_OF(keys), values);
-	value_integer(reader, &values[0], 0, RATE_LIMIT_MAX, &configuration->icmp.echo_rate);
-	value_integer(reader, &values[1], 0, RATE_LIMIT_MAX, &configuration->icmp.error_rate);
+	value_integer(reader, &values[0], 0, ICMP_RATE_HIGH, &configuration->icmp.echo_rate);
+	value_integer(reader, &values[1], 0, ICMP_RATE_HIGH, &configuration->icmp.error_rate);
 }
 
 void configuration_read_fragments(struct reader *reader, const struct value *group)

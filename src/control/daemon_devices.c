@@ -154,10 +154,6 @@ static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
 		.interface = ordinal,
 		.cpu = choose_cpu(device, i, daemon->worker_count),
 		.connection_capacity = configuration->connections.capacity,
-		.tcp_idle_seconds =
-			(uint32_t)(configuration->connections.tcp_idle_ns / NANOSECONDS_PER_SECOND),
-		.udp_idle_seconds =
-			(uint32_t)(configuration->connections.udp_idle_ns / NANOSECONDS_PER_SECOND),
 		.fragment_capacity = configuration->fragments.capacity,
 		.fragment_timeout_ns = configuration->fragments.timeout_ns,
 		.has_siblings = device->queue_count > 1,

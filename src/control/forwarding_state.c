@@ -128,6 +128,23 @@ static int resolve_interface(const struct configuration *configuration,
 	return 0;
 }
 
+static uint32_t to_seconds(uint64_t nanoseconds)
+{
+	return (uint32_t)(nanoseconds / 1000000000);
+}
+
+static struct connection_settings connection_settings(const struct configuration *configuration)
+{
+	return (struct connection_settings){
+		.tcp_idle = to_seconds(configuration->connections.tcp_idle_ns),
+		.tcp_syn_idle = to_seconds(configuration->connections.tcp_syn_idle_ns),
+		.tcp_closing_idle = to_seconds(configuration->connections.tcp_closing_idle_ns),
+		.udp_idle = to_seconds(configuration->connections.udp_idle_ns),
+		.other_idle = to_seconds(configuration->connections.other_idle_ns),
+		.new_rate = configuration->connections.new_rate,
+	};
+}
+
 static struct forwarding_state *allocate(const struct forwarding_tables *tables, uint32_t nic_count)
 {
 	struct forwarding_state *state = calloc(1, sizeof(*state));
@@ -167,11 +184,13 @@ int forwarding_state_build(const struct configuration *configuration,
 	}
 	if (neighbours != NULL)
 		neighbours_end_round(neighbours);
+	state->connections = connection_settings(configuration);
 	state->forwarding = (struct forwarding){
 		.generation = generation,
 		.hash_seed = configuration->hash_seed,
 		.icmp_echo_rate = configuration->icmp.echo_rate,
 		.icmp_error_rate = configuration->icmp.error_rate,
+		.connections = &state->connections,
 		.vips = tables->vips,
 		.pools = tables->pools,
 		.decapsulation = tables->decapsulation,

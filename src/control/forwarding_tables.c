@@ -99,6 +99,7 @@ static int build_vips(const struct configuration *configuration, struct registry
 					.protocol = in->protocol,
 					.tracking = in->tracking,
 					.fragments = in->fragments,
+					.by_source = in->affinity == AFFINITY_SOURCE,
 					.icmp_echo = (uint8_t)in->icmp_echo,
 					.index = tables->vip_indexes[i],
 					.pool = (uint16_t)in->pool };

@@ -324,10 +324,7 @@ static int open_worker(struct replay *replay, uint32_t number)
 	fragment_table_initialise(&worker->fragments, worker->fragment_memory.base,
 				  configuration->fragments.capacity, FRAGMENT_MOST_HELD,
 				  configuration->fragments.timeout_ns);
-	connection_table_initialise(
-		&worker->connections, worker->memory.base, capacity,
-		(uint32_t)(configuration->connections.tcp_idle_ns / NANOSECONDS_PER_SECOND),
-		(uint32_t)(configuration->connections.udp_idle_ns / NANOSECONDS_PER_SECOND));
+	connection_table_initialise(&worker->connections, worker->memory.base, capacity);
 	worker->pipeline = (struct pipeline){ .port = &worker->port.port,
 					      .connections = &worker->connections,
 					      .fragments = &worker->fragments,

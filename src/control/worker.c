@@ -77,6 +77,20 @@ static void publish_ledger(struct worker *worker)
 	__atomic_store_n(&worker->version, worker->version + 1, __ATOMIC_RELEASE);
 }
 
+static void read_connections(const struct connection_table *table, struct worker_report *report)
+{
+	report->connection_capacity = (uint64_t)table->bucket_count * CONNECTION_BUCKET_ENTRIES;
+	report->connections = counter_read(&table->count);
+	for (int state = 0; state < CONNECTION_STATE_COUNT; state++)
+		report->connection_states[state] = counter_read(&table->states[state]);
+	report->connection_evictions = counter_read(&table->evictions);
+	report->connection_moves = counter_read(&table->moves);
+	report->connection_untracked_full = counter_read(&table->untracked);
+	report->connection_untracked_rate = counter_read(&table->over_rate);
+	report->connection_untracked =
+		report->connection_untracked_full + report->connection_untracked_rate;
+}
+
 void worker_read_report(const struct worker *worker, struct worker_report *report)
 {
 	const uint32_t *shared = (const uint32_t *)&worker->ledger;
@@ -90,9 +104,7 @@ void worker_read_report(const struct worker *worker, struct worker_report *repor
 		after = __atomic_load_n(&worker->version, __ATOMIC_RELAXED);
 	} while (before != after || (before & 1) != 0);
 	memcpy(&report->ledger, words, sizeof(words));
-	report->connections = counter_read(&worker->connections.count);
-	report->connection_evictions = counter_read(&worker->connections.evictions);
-	report->connection_untracked = counter_read(&worker->connections.untracked);
+	read_connections(&worker->connections, report);
 	report->datagrams = counter_read(&worker->fragments.count);
 	report->fragments_held = counter_read(&worker->fragments.held_count);
 }
@@ -215,8 +227,7 @@ static int allocate(struct worker *worker)
 	if (error != 0)
 		return error;
 	connection_table_initialise(&worker->connections, worker->connection_memory.base,
-				    options->connection_capacity, options->tcp_idle_seconds,
-				    options->udp_idle_seconds);
+				    options->connection_capacity);
 	fragment_table_initialise(&worker->fragments, worker->fragment_memory.base,
 				  options->fragment_capacity, options->port.frames / HELD_SHARE,
 				  options->fragment_timeout_ns);

@@ -26,6 +26,14 @@ static void decide(struct pipeline *pipeline, const struct forwarding *forwardin
 	pipeline_encapsulate(pipeline, forwarding, batch);
 }
 
+/* What a new configuration says of the connection table. */
+static void adopt_settings(struct pipeline *pipeline, const struct forwarding *forwarding)
+{
+	if (forwarding->connections != NULL)
+		connection_table_configure(pipeline->connections, forwarding->connections);
+	pipeline->generation = forwarding->generation;
+}
+
 uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwarding,
 		      uint64_t now_ns)
 {
@@ -33,6 +41,8 @@ uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwar
 	struct batch batch;
 	uint32_t arrived, taken;
 
+	if (__builtin_expect(pipeline->generation != forwarding->generation, false))
+		adopt_settings(pipeline, forwarding);
 	begin_batch(&batch, now_ns);
 	arrived = pipeline->port->operations->receive(pipeline->port, frames, PORT_BATCH);
 	for (uint32_t i = 0; i < arrived; i++)

@@ -161,6 +161,7 @@ classify(const struct tables *tables, struct packet *packet, const struct vip **
 		packet->source_be = load32(ip + 12);
 		packet->destination_be = load32(ip + 16);
 	}
+	memcpy(&packet->source_port_be, l4, sizeof(ports_be));
 	packet->l3_offset = ETHERNET_HEADER_LENGTH;
 	packet->l4_offset = (uint16_t)(ETHERNET_HEADER_LENGTH + header);
 	packet->l3_length = (uint16_t)length;
@@ -233,6 +234,7 @@ void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwa
 	set_mac(interface, &tables);
 	for (uint32_t i = 0; i < batch->count; i++) {
 		struct packet *packet = &batch->packets[i];
+		struct match *match = &batch->matches[batch->match_count];
 		const struct vip *vip;
 
 		if (i + PREFETCH_DISTANCE < batch->count)
@@ -241,14 +243,15 @@ void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwa
 		switch (classify_frame(&tables, packet, &vip)) {
 		case PLAIN_MATCHED:
 			if (vip->tracking)
-				connection_prefetch(pipeline->connections, packet->hash);
+				pipeline_prefetch_connection(pipeline, packet);
 			packet->verdict = VERDICT_FORWARD;
 			packet->vip = vip->index;
-			batch->matches[batch->match_count++] = (struct match){
-				.packet = packet,
-				.vip = vip,
-				.kind = MATCH_FLOW,
-			};
+			match->packet = packet;
+			match->vip = vip;
+			match->kind = MATCH_FLOW;
+			if (__builtin_expect(vip->by_source, false))
+				pipeline_hash(forwarding, match);
+			batch->match_count++;
 			tally_add(&tally, &pipeline->vips[vip->index], packet->frame.length);
 			break;
 		case PLAIN_ELSEWHERE:

@@ -109,6 +109,7 @@ static void decide(struct pipeline *pipeline, const struct forwarding *forwardin
 {
 	const struct destination *destinations =
 		forwarding->interfaces[pipeline->interface].destinations;
+	struct match match = { .packet = packet, .kind = MATCH_FLOW };
 	const struct vip *vip;
 
 	if (!fragment_enter(packet)) {
@@ -126,8 +127,9 @@ static void decide(struct pipeline *pipeline, const struct forwarding *forwardin
 				vip == NULL ? packet->reason : DROP_FRAGMENT);
 		return;
 	}
-	packet->hash = packet_flow_hash(packet, forwarding->hash_seed);
-	packet->backend = pipeline_select_flow(pipeline, forwarding, packet, vip, batch->second);
+	match.vip = vip;
+	pipeline_hash(forwarding, &match);
+	packet->backend = pipeline_select_flow(pipeline, forwarding, batch, &match);
 	if (packet->backend == MAGLEV_NO_BACKEND) {
 		refuse_datagram(pipeline, batch, datagram, DROP_NO_BACKEND);
 		return;

@@ -27,7 +27,8 @@ struct match {
 	struct packet *packet;
 	const struct vip *vip;		       /* not of kind DECIDED */
 	const struct destination *destination; /* set by the select stage, unless it drops */
-	uint8_t kind;			       /* enum match_kind */
+	uint64_t source_hash; /* of the client and the VIP's address; for vip->by_source only */
+	uint8_t kind;	      /* enum match_kind */
 };
 
 /* A frame that is sent behind another packet's own, because the packet was split. */
@@ -92,11 +93,24 @@ void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwa
 void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
 		    struct batch *batch, struct packet *packet, bool is_handed_over);
 
+/* Whoever opens a connection is in neither bucket, and both are looked at. */
+CONNECTION_INLINE void pipeline_prefetch_connection(const struct pipeline *pipeline,
+						    const struct packet *packet)
+{
+	if (connection_event(packet->protocol, packet->tcp_flags) == CONNECTION_EVENT_SYN)
+		connection_prefetch_both(pipeline->connections, packet->hash);
+	else
+		connection_prefetch(pipeline->connections, packet->hash);
+}
+
 /* Counts a packet that is for a VIP: packet->vip is set. */
 void pipeline_count_match(struct pipeline *pipeline, const struct packet *packet);
 
-/* The flow's hash by the ports that were read (0 where there are none). */
-uint64_t packet_flow_hash(const struct packet *packet, uint64_t seed);
+/*
+ * Sets the hashes by which a match with a VIP is told apart from others: packet->hash, of its flow,
+ * by the ports that were read (0 where there are none), and match->source_hash.
+ */
+void pipeline_hash(const struct forwarding *forwarding, struct match *match);
 
 /*
  * pipeline_ingress.c: where the packet is a tunnel's that ends here, sets its fields to those of
@@ -110,7 +124,7 @@ bool pipeline_check_addresses(struct packet *packet);
 
 /*
  * pipeline_icmp.c: an unfragmented ICMP or ICMPv6 packet to the address of a VIP. Returns true with
- * match->vip, match->kind and packet->hash set, or false with another verdict set.
+ * match->vip, match->kind and the hashes set, or false with another verdict set.
  */
 bool pipeline_match_icmp(struct pipeline *pipeline, const struct forwarding *forwarding,
 			 struct batch *batch, const struct vip *echo, struct match *match);
@@ -141,7 +155,7 @@ void pipeline_drop_fragments(struct pipeline *pipeline, struct batch *batch);
 /* pipeline_select.c: the backend of a packet of a flow, which is recorded if the VIP tracks its
  * flows; MAGLEV_NO_BACKEND when there is none. */
 uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
-			      const struct packet *packet, const struct vip *vip, uint64_t second);
+			      const struct batch *batch, const struct match *match);
 
 /* pipeline_select.c: the destination of each match, or another verdict. */
 void pipeline_select(struct pipeline *pipeline, const struct forwarding *forwarding,

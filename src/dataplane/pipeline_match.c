@@ -24,13 +24,26 @@ static bool has_mapped_address(const struct packet *packet, const struct address
 	return address_is_ipv4(destination) || address_is_ipv4(&source);
 }
 
-uint64_t packet_flow_hash(const struct packet *packet, uint64_t seed)
+void pipeline_hash(const struct forwarding *forwarding, struct match *match)
 {
-	if (packet->is_ipv6)
-		return flow_hash_ipv6(packet_ipv6_addresses(packet), packet->source_port_be,
-				      packet->destination_port_be, packet->protocol, seed);
-	return flow_hash_ipv4(packet->source_be, packet->destination_be, packet->source_port_be,
-			      packet->destination_port_be, packet->protocol, seed);
+	struct packet *packet = match->packet;
+	uint64_t seed = forwarding->hash_seed;
+
+	if (packet->is_ipv6) {
+		const uint8_t *addresses = packet_ipv6_addresses(packet);
+
+		packet->hash = flow_hash_ipv6(addresses, packet->source_port_be,
+					      packet->destination_port_be, packet->protocol, seed);
+		if (match->vip->by_source)
+			match->source_hash = flow_hash_ipv6(addresses, 0, 0, 0, seed);
+	} else {
+		packet->hash = flow_hash_ipv4(packet->source_be, packet->destination_be,
+					      packet->source_port_be, packet->destination_port_be,
+					      packet->protocol, seed);
+		if (match->vip->by_source)
+			match->source_hash = flow_hash_ipv4(packet->source_be,
+							    packet->destination_be, 0, 0, 0, seed);
+	}
 }
 
 static bool is_icmp(const struct packet *packet)
@@ -68,7 +81,7 @@ static bool match_protocol(const struct forwarding *forwarding, const struct add
 	if (!pipeline_check_addresses(packet))
 		return false;
 	match->kind = MATCH_FLOW;
-	packet->hash = packet_flow_hash(packet, forwarding->hash_seed);
+	pipeline_hash(forwarding, match);
 	return true;
 }
 
@@ -91,7 +104,7 @@ static bool match_flow(const struct forwarding *forwarding, const struct address
 		return false;
 	}
 	match->kind = MATCH_FLOW;
-	packet->hash = packet_flow_hash(packet, forwarding->hash_seed);
+	pipeline_hash(forwarding, match);
 	return true;
 }
 
@@ -197,7 +210,7 @@ void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwardi
 	if (!match_packet(pipeline, forwarding, batch, match))
 		return;
 	if (match->vip->tracking)
-		connection_prefetch(pipeline->connections, packet->hash);
+		pipeline_prefetch_connection(pipeline, packet);
 	packet->vip = match->vip->index;
 	pipeline_count_match(pipeline, packet);
 	batch->match_count++;

@@ -23,8 +23,7 @@ int engine_open(struct engine *engine, struct port *port, uint32_t capacity)
 					&engine->backend_memory);
 	if (error != 0)
 		return error;
-	connection_table_initialise(&engine->connections, engine->connection_memory.base, capacity,
-				    TCP_IDLE_SECONDS, UDP_IDLE_SECONDS);
+	connection_table_initialise(&engine->connections, engine->connection_memory.base, capacity);
 	fragment_table_initialise(&engine->fragments, engine->fragment_memory.base,
 				  FRAGMENT_MIN_CAPACITY, FRAGMENT_MOST_HELD, FRAGMENT_TIMEOUT_NS);
 	engine->pipeline = (struct pipeline){

@@ -80,7 +80,7 @@ static void clear_worker(struct worker *worker)
 	void *memory = worker->connections.buckets;
 
 	memset(memory, 0, connection_table_size(CONNECTION_MIN_CAPACITY));
-	connection_table_initialise(&worker->connections, memory, CONNECTION_MIN_CAPACITY, 900, 60);
+	connection_table_initialise(&worker->connections, memory, CONNECTION_MIN_CAPACITY);
 	fragment_table_initialise(&worker->fragments, worker->fragments.datagrams,
 				  FRAGMENT_MIN_CAPACITY, FRAGMENT_MOST_HELD, FRAGMENT_TIMEOUT);
 	inbox_initialise(&worker->inbox, worker->inbox_memory, INBOX_SLOTS, FUZZ_FRAME_MOST);

@@ -20,8 +20,6 @@
 #define SETUP_TABLE_SIZE 251
 #define SETUP_SEED	 UINT64_C(0x0123456789abcdef)
 #define SETUP_HEADROOM	 256
-#define SETUP_TCP_IDLE	 900
-#define SETUP_UDP_IDLE	 60
 
 #define TEST_VIP    0xcb00710a /* 203.0.113.10 */
 #define TEST_CLIENT 0xc6336407 /* 198.51.100.7 */
@@ -59,6 +57,7 @@ struct setup {
 	struct vip_table *table;
 	/* what runs on it */
 	struct memory_port port;
+	struct connection_settings settings;
 	struct connection_table connections;
 	struct fragment_table fragments;
 	struct counters counters;
@@ -177,6 +176,7 @@ static inline void setup_publish(struct setup *setup)
 	setup->forwarding = (struct forwarding){
 		.generation = setup->forwarding.generation + 1,
 		.hash_seed = SETUP_SEED,
+		.connections = &setup->settings,
 		.vips = setup->table,
 		.pools = setup->pools,
 		.interfaces = setup->interfaces,
@@ -197,8 +197,8 @@ static inline int setup_open(void **state)
 		return -1;
 	memset(setup, 0, sizeof(*setup));
 	memset(memory, 0, size);
-	connection_table_initialise(&setup->connections, memory, CONNECTION_MIN_CAPACITY,
-				    SETUP_TCP_IDLE, SETUP_UDP_IDLE);
+	connection_table_initialise(&setup->connections, memory, CONNECTION_MIN_CAPACITY);
+	setup->settings = CONNECTION_DEFAULT_SETTINGS;
 	fragment_table_initialise(
 		&setup->fragments,
 		aligned_alloc(64, (fragment_table_size(FRAGMENT_MIN_CAPACITY) + 63) / 64 * 64),

@@ -155,7 +155,7 @@ static void check_full_vips(const struct configuration *configuration)
 
 static void test_full(void **state)
 {
-	struct configuration *configuration = read_good(GOOD "full.conf", 2);
+	struct configuration *configuration = read_good(GOOD "full.conf", 1);
 
 	(void)state;
 	assert_true(configuration->hash_seed == UINT64_C(0xfedcba9876543210));
@@ -165,6 +165,10 @@ static void test_full(void **state)
 	assert_int_equal(configuration->connections.capacity, 8388608);
 	assert_int_equal(configuration->connections.tcp_idle_ns, 9 * 3600 * SECOND);
 	assert_int_equal(configuration->connections.udp_idle_ns, 3 * SECOND);
+	assert_int_equal(configuration->connections.tcp_syn_idle_ns, 1 * SECOND);
+	assert_int_equal(configuration->connections.tcp_closing_idle_ns, 120 * SECOND);
+	assert_int_equal(configuration->connections.other_idle_ns, 1 * SECOND);
+	assert_int_equal(configuration->connections.new_rate, 100000000);
 	assert_int_equal(configuration->umem.frames, 1048576);
 	assert_int_equal(configuration->umem.frame_size, 4096);
 	assert_string_equal(configuration->metrics.textfile, "/tmp/fluxpin.prom");
@@ -191,6 +195,10 @@ static void test_defaults(void **state)
 	assert_int_equal(configuration->connections.capacity, 1048576);
 	assert_int_equal(configuration->connections.tcp_idle_ns, 900 * SECOND);
 	assert_int_equal(configuration->connections.udp_idle_ns, 60 * SECOND);
+	assert_int_equal(configuration->connections.tcp_syn_idle_ns, 60 * SECOND);
+	assert_int_equal(configuration->connections.tcp_closing_idle_ns, 120 * SECOND);
+	assert_int_equal(configuration->connections.other_idle_ns, 600 * SECOND);
+	assert_int_equal(configuration->connections.new_rate, 0);
 	assert_int_equal(configuration->umem.frames, 8192);
 	assert_int_equal(configuration->umem.frame_size, 2048);
 	assert_null(configuration->metrics.textfile);
