@@ -27,8 +27,12 @@ struct match {
 	struct packet *packet;
 	const struct vip *vip;		       /* not of kind DECIDED */
 	const struct destination *destination; /* set by the select stage, unless it drops */
+	/* Of kind FLOW with a tracking VIP: */
+	struct connection_bucket *bucket; /* the first one of the flow */
+	struct connection *connection;	  /* what the select stage found there at first sight */
 	uint64_t source_hash; /* of the client and the VIP's address; for vip->by_source only */
 	uint8_t kind;	      /* enum match_kind */
+	uint8_t event;	      /* enum connection_event, as `bucket` */
 };
 
 /* A frame that is sent behind another packet's own, because the packet was split. */
@@ -93,14 +97,19 @@ void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwa
 void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
 		    struct batch *batch, struct packet *packet, bool is_handed_over);
 
-/* Whoever opens a connection is in neither bucket, and both are looked at. */
+/* Has the entry of a match fetched that is of kind FLOW with a tracking VIP. Whoever opens a
+ * connection is in neither bucket, and both are looked at. */
 CONNECTION_INLINE void pipeline_prefetch_connection(const struct pipeline *pipeline,
-						    const struct packet *packet)
+						    struct match *match)
 {
-	if (connection_event(packet->protocol, packet->tcp_flags) == CONNECTION_EVENT_SYN)
-		connection_prefetch_both(pipeline->connections, packet->hash);
-	else
-		connection_prefetch(pipeline->connections, packet->hash);
+	const struct connection_table *table = pipeline->connections;
+	const struct packet *packet = match->packet;
+
+	match->event = (uint8_t)connection_event(packet->protocol, packet->tcp_flags);
+	match->bucket = connection_first_bucket(table, packet->hash);
+	__builtin_prefetch(match->bucket);
+	if (__builtin_expect(match->event == CONNECTION_EVENT_SYN, false))
+		__builtin_prefetch(connection_second_bucket(table, packet->hash));
 }
 
 /* Counts a packet that is for a VIP: packet->vip is set. */

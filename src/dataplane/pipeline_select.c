@@ -114,23 +114,6 @@ static uint16_t select_for_error(const struct pipeline *pipeline,
 	return select_by_hash(forwarding, match);
 }
 
-/* The first buckets are on their way since the match stage; the flows that are not in theirs are in
- * the second, if anywhere. */
-CONNECTION_INLINE void prefetch_second_buckets(const struct pipeline *pipeline,
-					       const struct batch *batch)
-{
-	const struct connection_table *table = pipeline->connections;
-
-	for (uint32_t i = 0; i < batch->match_count; i++) {
-		const struct match *match = &batch->matches[i];
-		uint64_t hash = match->packet->hash;
-
-		if (match->kind != MATCH_DECIDED && match->vip->tracking &&
-		    connection_match(connection_first_bucket(table, hash), hash) == 0)
-			__builtin_prefetch(connection_second_bucket(table, hash));
-	}
-}
-
 uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
 			      const struct batch *batch, const struct match *match)
 {
@@ -139,29 +122,95 @@ uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding
 	return select_by_hash(forwarding, match);
 }
 
+static inline bool is_tracked_flow(const struct match *match)
+{
+	return match->kind == MATCH_FLOW && match->vip->tracking;
+}
+
+/*
+ * The first buckets are on their way since the match stage. The entry that is seen there at first
+ * sight, and the destination that it leads to; a flow that is not in its first bucket is in the
+ * second, if anywhere.
+ */
+static inline void look_ahead(const struct pipeline *pipeline,
+			      const struct destination *destinations, struct match *match)
+{
+	uint64_t hash = match->packet->hash;
+	uint32_t mask = connection_match(match->bucket, hash);
+
+	if (__builtin_expect(mask == 0, false)) {
+		match->connection = NULL;
+		__builtin_prefetch(connection_second_bucket(pipeline->connections, hash));
+		return;
+	}
+	match->connection = &match->bucket->entries[__builtin_ctz(mask)];
+	__builtin_prefetch(&destinations[match->connection->backend]);
+}
+
+/*
+ * What select_tracked does for a flow whose entry was seen and is all right. False: it is not, or
+ * packets of this batch that came before have changed it.
+ */
+static inline bool select_seen(struct pipeline *pipeline, const struct forwarding *forwarding,
+			       const struct destination *destinations, const struct batch *batch,
+			       struct match *match)
+{
+	struct connection *connection = match->connection;
+	struct packet *packet = match->packet;
+	enum connection_state state;
+
+	if (connection == NULL || connection->hash != packet->hash ||
+	    match->event == CONNECTION_EVENT_SYN ||
+	    !connection_is_live(pipeline->connections, connection, batch->second) ||
+	    !is_current(forwarding, destinations, connection, match->vip))
+		return false;
+	/* Before the entry is touched, which may move it. */
+	packet->backend = connection->backend;
+	match->destination = &destinations[connection->backend];
+	state = connection_next(connection->state, (enum connection_event)match->event);
+	if (match->event != CONNECTION_EVENT_NONE)
+		connection_touch(pipeline->connections, connection, state, batch->second);
+	return true;
+}
+
+static void select_other(struct pipeline *pipeline, const struct forwarding *forwarding,
+			 const struct destination *destinations, const struct batch *batch,
+			 struct match *match)
+{
+	struct packet *packet = match->packet;
+
+	if (match->kind == MATCH_DECIDED)
+		return;
+	if (match->kind == MATCH_ICMP_ERROR)
+		packet->backend = select_for_error(pipeline, forwarding, match, batch->second);
+	else
+		packet->backend = pipeline_select_flow(pipeline, forwarding, batch, match);
+	if (packet->backend == MAGLEV_NO_BACKEND) {
+		packet_drop(packet, DROP_NO_BACKEND);
+		return;
+	}
+	match->destination = &destinations[packet->backend];
+	__builtin_prefetch(match->destination);
+}
+
 void pipeline_select(struct pipeline *pipeline, const struct forwarding *forwarding,
 		     struct batch *batch)
 {
 	const struct destination *destinations =
 		forwarding->interfaces[pipeline->interface].destinations;
+	uint64_t hits = 0;
 
-	prefetch_second_buckets(pipeline, batch);
+	for (uint32_t i = 0; i < batch->match_count; i++)
+		if (is_tracked_flow(&batch->matches[i]))
+			look_ahead(pipeline, destinations, &batch->matches[i]);
 	for (uint32_t i = 0; i < batch->match_count; i++) {
 		struct match *match = &batch->matches[i];
-		struct packet *packet = match->packet;
 
-		if (match->kind == MATCH_DECIDED)
-			continue;
-		if (match->kind == MATCH_ICMP_ERROR)
-			packet->backend =
-				select_for_error(pipeline, forwarding, match, batch->second);
+		if (is_tracked_flow(match) &&
+		    select_seen(pipeline, forwarding, destinations, batch, match))
+			hits++;
 		else
-			packet->backend = pipeline_select_flow(pipeline, forwarding, batch, match);
-		if (packet->backend == MAGLEV_NO_BACKEND) {
-			packet_drop(packet, DROP_NO_BACKEND);
-			continue;
-		}
-		match->destination = &destinations[packet->backend];
-		__builtin_prefetch(match->destination);
+			select_other(pipeline, forwarding, destinations, batch, match);
 	}
+	counter_add(&pipeline->counters->lookups_hit, hits);
 }
