@@ -248,7 +248,7 @@ void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwa
 			match->vip = vip;
 			match->kind = MATCH_FLOW;
 			if (vip->tracking)
-				pipeline_prefetch_connection(pipeline, match);
+				pipeline_track(pipeline, match);
 			if (__builtin_expect(vip->by_source, false))
 				pipeline_hash(forwarding, match);
 			batch->match_count++;

@@ -210,7 +210,7 @@ void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwardi
 	if (!match_packet(pipeline, forwarding, batch, match))
 		return;
 	if (match->vip->tracking && match->kind == MATCH_FLOW)
-		pipeline_prefetch_connection(pipeline, match);
+		pipeline_track(pipeline, match);
 	packet->vip = match->vip->index;
 	pipeline_count_match(pipeline, packet);
 	batch->match_count++;

@@ -3,19 +3,6 @@
 
 #include "pipeline_internal.h"
 
-/* Whether the entry's backend still serves the VIP. */
-static bool is_current(const struct forwarding *forwarding, const struct destination *destinations,
-		       const struct connection *connection, const struct vip *vip)
-{
-	const struct destination *destination;
-
-	if (connection->backend >= forwarding->destination_count)
-		return false;
-	destination = &destinations[connection->backend];
-	return destination->state != DESTINATION_ABSENT &&
-	       destination->generation == connection->generation && destination->pool == vip->pool;
-}
-
 static uint16_t select_by_hash(const struct forwarding *forwarding, const struct match *match)
 {
 	const struct forwarding_pool *pool = &forwarding->pools[match->vip->pool];
@@ -42,7 +29,7 @@ static struct connection *look_up(struct pipeline *pipeline, const struct forwar
 	if (event == CONNECTION_EVENT_SYN)
 		return connection;
 	if (connection != NULL) {
-		*hit = is_current(forwarding, destinations, connection, match->vip);
+		*hit = pipeline_is_current(forwarding, destinations, connection, match->vip);
 		result = *hit ? &pipeline->counters->lookups_hit
 			      : &pipeline->counters->lookups_stale;
 	}
@@ -109,7 +96,7 @@ static uint16_t select_for_error(const struct pipeline *pipeline,
 		vip->tracking ? connection_find(pipeline->connections, match->packet->hash, second)
 			      : NULL;
 
-	if (connection != NULL && is_current(forwarding, destinations, connection, vip))
+	if (connection != NULL && pipeline_is_current(forwarding, destinations, connection, vip))
 		return connection->backend;
 	return select_by_hash(forwarding, match);
 }
@@ -122,61 +109,40 @@ uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding
 	return select_by_hash(forwarding, match);
 }
 
-static inline bool is_tracked_flow(const struct match *match)
-{
-	return match->kind == MATCH_FLOW && match->vip->tracking;
-}
-
 /*
  * The first buckets are on their way since the match stage. The entry that is seen there at first
  * sight, and the destination that it leads to; a flow that is not in its first bucket is in the
  * second, if anywhere.
  */
-static inline void look_ahead(const struct pipeline *pipeline,
-			      const struct destination *destinations, struct match *match)
+void pipeline_look_ahead(const struct pipeline *pipeline, const struct forwarding *forwarding,
+			 struct batch *batch)
 {
-	uint64_t hash = match->packet->hash;
-	uint32_t mask = connection_match(match->bucket, hash);
+	const struct destination *destinations =
+		forwarding->interfaces[pipeline->interface].destinations;
 
-	if (__builtin_expect(mask == 0, false)) {
-		match->connection = NULL;
-		__builtin_prefetch(connection_second_bucket(pipeline->connections, hash));
-		return;
+	for (uint32_t i = 0; i < batch->match_count; i++) {
+		struct match *match = &batch->matches[i];
+		uint64_t hash = match->packet->hash;
+		uint32_t mask;
+
+		if (match->kind != MATCH_TRACKED)
+			continue;
+		mask = connection_match(match->bucket, hash);
+		if (__builtin_expect(mask == 0, false)) {
+			match->connection = NULL;
+			__builtin_prefetch(connection_second_bucket(pipeline->connections, hash));
+			continue;
+		}
+		match->connection = &match->bucket->entries[__builtin_ctz(mask)];
+		__builtin_prefetch(&destinations[match->connection->backend]);
 	}
-	match->connection = &match->bucket->entries[__builtin_ctz(mask)];
-	__builtin_prefetch(&destinations[match->connection->backend]);
 }
 
-/*
- * What select_tracked does for a flow whose entry was seen and is all right. False: it is not, or
- * packets of this batch that came before have changed it.
- */
-static inline bool select_seen(struct pipeline *pipeline, const struct forwarding *forwarding,
-			       const struct destination *destinations, const struct batch *batch,
-			       struct match *match)
+void pipeline_select(struct pipeline *pipeline, const struct forwarding *forwarding,
+		     const struct batch *batch, struct match *match)
 {
-	struct connection *connection = match->connection;
-	struct packet *packet = match->packet;
-	enum connection_state state;
-
-	if (connection == NULL || connection->hash != packet->hash ||
-	    match->event == CONNECTION_EVENT_SYN ||
-	    !connection_is_live(pipeline->connections, connection, batch->second) ||
-	    !is_current(forwarding, destinations, connection, match->vip))
-		return false;
-	/* Before the entry is touched, which may move it. */
-	packet->backend = connection->backend;
-	match->destination = &destinations[connection->backend];
-	state = connection_next(connection->state, (enum connection_event)match->event);
-	if (match->event != CONNECTION_EVENT_NONE)
-		connection_touch(pipeline->connections, connection, state, batch->second);
-	return true;
-}
-
-static void select_other(struct pipeline *pipeline, const struct forwarding *forwarding,
-			 const struct destination *destinations, const struct batch *batch,
-			 struct match *match)
-{
+	const struct destination *destinations =
+		forwarding->interfaces[pipeline->interface].destinations;
 	struct packet *packet = match->packet;
 
 	if (match->kind == MATCH_DECIDED)
@@ -185,32 +151,8 @@ static void select_other(struct pipeline *pipeline, const struct forwarding *for
 		packet->backend = select_for_error(pipeline, forwarding, match, batch->second);
 	else
 		packet->backend = pipeline_select_flow(pipeline, forwarding, batch, match);
-	if (packet->backend == MAGLEV_NO_BACKEND) {
+	if (packet->backend == MAGLEV_NO_BACKEND)
 		packet_drop(packet, DROP_NO_BACKEND);
-		return;
-	}
-	match->destination = &destinations[packet->backend];
-	__builtin_prefetch(match->destination);
-}
-
-void pipeline_select(struct pipeline *pipeline, const struct forwarding *forwarding,
-		     struct batch *batch)
-{
-	const struct destination *destinations =
-		forwarding->interfaces[pipeline->interface].destinations;
-	uint64_t hits = 0;
-
-	for (uint32_t i = 0; i < batch->match_count; i++)
-		if (is_tracked_flow(&batch->matches[i]))
-			look_ahead(pipeline, destinations, &batch->matches[i]);
-	for (uint32_t i = 0; i < batch->match_count; i++) {
-		struct match *match = &batch->matches[i];
-
-		if (is_tracked_flow(match) &&
-		    select_seen(pipeline, forwarding, destinations, batch, match))
-			hits++;
-		else
-			select_other(pipeline, forwarding, destinations, batch, match);
-	}
-	counter_add(&pipeline->counters->lookups_hit, hits);
+	else
+		match->destination = &destinations[packet->backend];
 }
