@@ -15,12 +15,13 @@
 #include <libconfig.h>
 
 #include <fluxpin/configuration.h>
+#include <fluxpin/maglev.h>
 
 #define FILE_SIZE_MAX  (16u << 20)
 #define NESTING_MAX    16      /* a valid file needs 5 */
 #define SETTINGS_MAX   100     /* of one group: libconfig searches them one by one */
 #define NODES_MAX      2000000 /* twice what 65535 backends and VIPs with every key take */
-#define TABLE_SIZE_MAX (1u << 24)
+#define TABLE_SIZE_MAX MAGLEV_SIZE_MAX
 #define CPU_NUMBER_MAX 8191 /* the kernel's largest NR_CPUS */
 
 /* ---- findings.c ---- */

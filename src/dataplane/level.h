@@ -35,6 +35,10 @@
 #define pipeline_exceeds_mtu	  LEVEL(pipeline_exceeds_mtu)
 #define pipeline_send		  LEVEL(pipeline_send)
 
+#elif defined(PIPELINE_LEVELS)
+
+#define pipeline_run pipeline_run_baseline
+
 #endif
 
 #endif

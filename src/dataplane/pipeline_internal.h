@@ -6,6 +6,8 @@
 #ifndef FLUXPIN_PIPELINE_INTERNAL_H
 #define FLUXPIN_PIPELINE_INTERNAL_H
 
+#include "level.h"
+
 #include <stddef.h>
 #include <string.h>
 
