@@ -86,11 +86,6 @@ static void read_root(struct reader *reader, const config_t *parsed)
 	value_choice(reader, &values[SLOW_PATH], slow_path_names, COUNT_OF(slow_path_names),
 		     &slow_path);
 	configuration->slow_path = (enum slow_path)slow_path;
-	/* The XDP program tells frames apart by address alone: the host's own would be lost. */
-	if (configuration->slow_path == SLOW_PATH_PASS &&
-	    configuration->decapsulation.source_count > 0)
-		reader_error(reader, values[DECAPSULATION].node->name_position,
-			     "\"decapsulation\" needs slow_path = \"tap\" in this version");
 	configuration_read_connections(reader, &values[CONNECTIONS]);
 	configuration_read_icmp(reader, &values[ICMP]);
 	configuration_read_umem(reader, &values[UMEM]);
