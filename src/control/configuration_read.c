@@ -96,6 +96,8 @@ static void read_root(struct reader *reader, const config_t *parsed)
 	configuration_read_vips(reader, &values[VIPS], &values[POOLS]);
 	warn_if_empty(reader, &values[VIPS]);
 	configuration_check_supported(reader);
+	if (reader->status == 0 && reader->findings->error_count == 0)
+		reader->status = configuration_check_own(configuration, reader->findings);
 }
 
 /* Reads what was opened into findings->text, which ends in a zero. Returns 0, -EFBIG or errno. */
