@@ -43,7 +43,7 @@ struct explanation {
 	bool has_vip;
 	uint32_t vip;	  /* index into the configuration's VIPs */
 	bool is_selected; /* for a backend of the VIP's pool: the fields below are set */
-	uint64_t hash;
+	uint64_t hash;	  /* that chooses the slot: with affinity "source" of the addresses alone */
 	uint32_t slot;
 	bool has_backend;	/* the fields below are set when it has */
 	uint32_t backend;	/* index into the pool's backends */

@@ -7,8 +7,8 @@
  * destination port, all in network order, the protocol, and three zero bytes. That of IPv6 is 40
  * bytes: the two addresses, the ports, the protocol, and three zero bytes.
  *
- * Uses of the 64 bits: Maglev slot from the upper 32, connection bucket from the lower ones, and
- * all of them as the connection's signature.
+ * Uses of the 64 bits: Maglev slot from the upper 32; connection buckets from the lower 32, the
+ * second one from all; and all of them as the connection's key.
  */
 #ifndef FLUXPIN_FLOW_H
 #define FLUXPIN_FLOW_H

@@ -6,6 +6,10 @@
  *                  |          |              |                |           |
  *                drop     slow path        drop             drop        drop
  *
+ * Fragments to a VIP are the business of one worker of the NIC, chosen by addresses and protocol:
+ * the others put copies into its inbox. Those that come before the first of their datagram wait in
+ * the fragment table.
+ *
  * One loop per stage over the whole batch, so that the memory that the next stage needs is on its
  * way while the others of the batch are worked on (Maglev, section 3.2).
  *
@@ -20,6 +24,8 @@
 #include <fluxpin/connection_table.h>
 #include <fluxpin/counters.h>
 #include <fluxpin/forwarding.h>
+#include <fluxpin/fragment_table.h>
+#include <fluxpin/inbox.h>
 #include <fluxpin/packet.h>
 #include <fluxpin/port.h>
 #include <fluxpin/rate_limit.h>
@@ -27,20 +33,35 @@
 struct pipeline {
 	struct port *port;
 	struct connection_table *connections;
+	struct fragment_table *fragments;
 	struct counters *counters;
 	struct traffic_counter *vips;	  /* by VIP index, 65536 of them: matched, as received */
 	struct traffic_counter *backends; /* by backend index, 65536 of them: sent */
 	uint32_t interface;		  /* ordinal into forwarding.interfaces */
 	struct rate_limit echo_limit;	  /* zeroed; of answers to echo requests */
 	struct rate_limit error_limit;	  /* of errors of our own */
+	struct inbox *const *inboxes;	  /* of the NIC's workers, in one order; NULL: one alone */
+	uint32_t inbox_count;
+	uint32_t inbox_own; /* which of them is this worker's */
+	/* Workers, by number of their inbox, that sleep and have got something in the last batch:
+	 * the caller wakes them and sets the count to 0. */
+	uint16_t wakes[PORT_BATCH];
+	uint32_t wake_count;
+	uint64_t generation; /* zeroed; of the forwarding whose settings are in use */
 };
 
 /*
  * Runs one batch. now_ns is a monotonic clock in nanoseconds. Returns the number of frames
- * received, 0 when there was nothing to do.
+ * received and taken from the inbox, 0 when there was nothing to do.
  */
 uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwarding,
 		      uint64_t now_ns);
+
+/*
+ * Ends: fragments that still wait, and what is left in the inbox, are dropped and counted. No
+ * worker hands anything over any more. Thread: the worker's, or any when it has ended.
+ */
+void pipeline_finish(struct pipeline *pipeline);
 
 /*
  * Runs every stage but receiving and sending for one packet, whose frame is the caller's and must

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 /* The highest rate, in events per second; one second of it fits into 64 bits by far. */
-#define RATE_LIMIT_MAX 1000000
+#define RATE_LIMIT_MAX 1000000000
 
 struct rate_limit {
 	uint64_t missing; /* an event takes 10^9 */

@@ -78,7 +78,8 @@ static void print_selection(const struct configuration *configuration,
 	const struct pool_configuration *pool = &configuration->pools[vip->pool];
 	char address[ADDRESS_TEXT_SIZE];
 
-	printf("hash      %016" PRIx64 "\n", explanation->hash);
+	printf("hash      %016" PRIx64 "%s\n", explanation->hash,
+	       vip->affinity == AFFINITY_SOURCE ? ", of the addresses alone" : "");
 	printf("slot      %u of %u, pool %s\n", explanation->slot, pool->table_size, pool->name);
 	if (!explanation->has_backend)
 		return;
@@ -114,6 +115,10 @@ static int print_text(const struct configuration *configuration,
 		printf("verdict   drop: %s (%s)\n", drop_reason_label(explanation->reason),
 		       drop_reason_explanation(explanation->reason));
 		break;
+	case VERDICT_HELD:
+	case VERDICT_HANDED_OVER:
+		/* Of fragments alone. */
+		break;
 	}
 	return EXIT_DONE;
 }
@@ -144,7 +149,8 @@ static const char *verdict_name(const struct explanation *explanation)
 }
 
 /* The pool, and how its backend was chosen. */
-static void add_selection(json_t *document, const struct pool_configuration *pool,
+static void add_selection(json_t *document, const struct vip_configuration *vip,
+			  const struct pool_configuration *pool,
 			  const struct explanation *explanation)
 {
 	const struct backend_configuration *backend;
@@ -152,6 +158,8 @@ static void add_selection(json_t *document, const struct pool_configuration *poo
 
 	snprintf(text, sizeof(text), "%016" PRIx64, explanation->hash);
 	json_object_set_new(document, "pool", json_string(pool->name));
+	json_object_set_new(document, "affinity",
+			    json_string(vip->affinity == AFFINITY_SOURCE ? "source" : "5tuple"));
 	json_object_set_new(document, "hash", json_string(text));
 	json_object_set_new(document, "slot", json_integer(explanation->slot));
 	json_object_set_new(document, "table_size", json_integer(pool->table_size));
@@ -180,7 +188,7 @@ static int print_json(const struct configuration *configuration,
 
 		json_object_set_new(document, "vip", json_string(vip->name));
 		if (explanation->is_selected)
-			add_selection(document, &configuration->pools[vip->pool], explanation);
+			add_selection(document, vip, &configuration->pools[vip->pool], explanation);
 	}
 	if (!explanation->is_tunnel && explanation->verdict == VERDICT_DROP)
 		json_object_set_new(document, "reason",

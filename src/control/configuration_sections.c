@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include <fluxpin/connection_table.h>
-#include <fluxpin/rate_limit.h>
+#include <fluxpin/fragment_table.h>
 
 #include "configuration_internal.h"
 
@@ -14,9 +14,12 @@ enum {
 	FRAMES_LOW = 1024,
 	FRAMES_HIGH = 1 << 20,
 	INTERFACES_MAX = 1024,
+	ICMP_RATE_HIGH = 1000000,
 };
 
 #define IDLE_HIGH_NS	 (9 * 3600 * NANOSECONDS_PER_SECOND)
+#define TIMEOUT_LOW_NS	 (10 * NANOSECONDS_PER_MILLISECOND)
+#define TIMEOUT_HIGH_NS	 (60 * NANOSECONDS_PER_SECOND) /* RFC 8200 section 4.5 */
 #define INTERVAL_LOW_NS	 (10 * NANOSECONDS_PER_MILLISECOND)
 #define INTERVAL_HIGH_NS (3600 * NANOSECONDS_PER_SECOND)
 
@@ -73,13 +76,22 @@ void configuration_read_connections(struct reader *reader, const struct value *g
 		{ "capacity", KEY_INTEGER, false },
 		{ "tcp_idle", KEY_DURATION, false },
 		{ "udp_idle", KEY_DURATION, false },
+		{ "tcp_syn_idle", KEY_DURATION, false },
+		{ "tcp_closing_idle", KEY_DURATION, false },
+		{ "other_idle", KEY_DURATION, false },
+		{ "new_rate", KEY_INTEGER, false },
 	};
+	const struct connection_settings defaults = CONNECTION_DEFAULT_SETTINGS;
 	struct configuration *configuration = reader->configuration;
 	struct value values[COUNT_OF(keys)];
 
 	configuration->connections.capacity = 1048576;
-	configuration->connections.tcp_idle_ns = 15 * 60 * NANOSECONDS_PER_SECOND;
-	configuration->connections.udp_idle_ns = 60 * NANOSECONDS_PER_SECOND;
+	configuration->connections.tcp_idle_ns = defaults.tcp_idle * NANOSECONDS_PER_SECOND;
+	configuration->connections.tcp_syn_idle_ns = defaults.tcp_syn_idle * NANOSECONDS_PER_SECOND;
+	configuration->connections.tcp_closing_idle_ns =
+		defaults.tcp_closing_idle * NANOSECONDS_PER_SECOND;
+	configuration->connections.udp_idle_ns = defaults.udp_idle * NANOSECONDS_PER_SECOND;
+	configuration->connections.other_idle_ns = defaults.other_idle * NANOSECONDS_PER_SECOND;
 	if (!group->setting)
 		return;
 	value_read_group(reader, group, "connections", keys, COUNT_OF(keys), values);
@@ -87,6 +99,11 @@ void configuration_read_connections(struct reader *reader, const struct value *g
 		      &configuration->connections.capacity);
 	read_idle(reader, &values[1], &configuration->connections.tcp_idle_ns);
 	read_idle(reader, &values[2], &configuration->connections.udp_idle_ns);
+	read_idle(reader, &values[3], &configuration->connections.tcp_syn_idle_ns);
+	read_idle(reader, &values[4], &configuration->connections.tcp_closing_idle_ns);
+	read_idle(reader, &values[5], &configuration->connections.other_idle_ns);
+	value_integer(reader, &values[6], 0, CONNECTION_MAX_NEW_RATE,
+		      &configuration->connections.new_rate);
 }
 
 void configuration_read_icmp(struct reader *reader, const struct value *group)
@@ -103,8 +120,28 @@ void configuration_read_icmp(struct reader *reader, const struct value *group)
 	if (!group->setting)
 		return;
 	value_read_group(reader, group, "icmp", keys, COUNT_OF(keys), values);
-	value_integer(reader, &values[0], 0, RATE_LIMIT_MAX, &configuration->icmp.echo_rate);
-	value_integer(reader, &values[1], 0, RATE_LIMIT_MAX, &configuration->icmp.error_rate);
+	value_integer(reader, &values[0], 0, ICMP_RATE_HIGH, &configuration->icmp.echo_rate);
+	value_integer(reader, &values[1], 0, ICMP_RATE_HIGH, &configuration->icmp.error_rate);
+}
+
+void configuration_read_fragments(struct reader *reader, const struct value *group)
+{
+	static const struct key keys[] = {
+		{ "capacity", KEY_INTEGER, false },
+		{ "timeout", KEY_DURATION, false },
+	};
+	struct configuration *configuration = reader->configuration;
+	struct value values[COUNT_OF(keys)];
+
+	configuration->fragments.capacity = 4096;
+	configuration->fragments.timeout_ns = 2 * NANOSECONDS_PER_SECOND;
+	if (!group->setting)
+		return;
+	value_read_group(reader, group, "fragments", keys, COUNT_OF(keys), values);
+	value_integer(reader, &values[0], FRAGMENT_MIN_CAPACITY, FRAGMENT_MAX_CAPACITY,
+		      &configuration->fragments.capacity);
+	value_duration(reader, &values[1], TIMEOUT_LOW_NS, TIMEOUT_HIGH_NS,
+		       &configuration->fragments.timeout_ns);
 }
 
 void configuration_read_umem(struct reader *reader, const struct value *group)

@@ -168,8 +168,8 @@ static void warn_restart(const struct daemon *daemon, const struct configuration
 		log_warning("reload: interfaces changed; that takes a restart");
 	if (start->slow_path != new->slow_path)
 		log_warning("reload: slow_path changed; that takes a restart");
-	if (memcmp(&start->connections, &new->connections, sizeof(new->connections)) != 0)
-		log_warning("reload: connections changed; that takes a restart");
+	if (start->connections.capacity != new->connections.capacity)
+		log_warning("reload: the capacity of connections changed; that takes a restart");
 	if (memcmp(&start->umem, &new->umem, sizeof(new->umem)) != 0)
 		log_warning("reload: umem changed; that takes a restart");
 	if (daemon->configuration->hash_seed != new->hash_seed)
@@ -267,7 +267,8 @@ int daemon_reload(struct daemon *daemon)
 	metrics->last_success_seconds = time(NULL);
 	log_info("configuration generation %llu active: VIPs %u, pools %u, backends %u",
 		 (unsigned long long)metrics->generation, daemon->configuration->vip_count,
-		 daemon->configuration->pool_count, daemon->tables->backend_count);
+		 configuration_size(daemon->configuration).pools,
+		 configuration_size(daemon->configuration).backends);
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <fluxpin/flow.h>
 #include <fluxpin/forwarding_builder.h>
 #include <fluxpin/maglev.h>
 #include <fluxpin/memory.h>
@@ -39,7 +40,7 @@ static int open_pipeline(struct trial *trial)
 	if (trial->traffic == NULL)
 		return -ENOMEM;
 	connection_table_initialise(&trial->connections, trial->memory.base,
-				    CONNECTION_MIN_CAPACITY, 1, 1);
+				    CONNECTION_MIN_CAPACITY);
 	trial->pipeline = (struct pipeline){ .connections = &trial->connections,
 					     .counters = &trial->counters,
 					     .vips = trial->traffic,
@@ -155,8 +156,21 @@ static bool is_tunnel(const struct forwarding *forwarding, const struct packet *
 	       decapsulation_apply(forwarding->decapsulation, &outer) != DECAPSULATION_NONE;
 }
 
-static void decide(const struct explained_flow *flow, struct trial *trial,
-		   struct explanation *explanation)
+/* By which affinity "source" chooses the slot. */
+static uint64_t hash_addresses(const struct explained_flow *flow, uint64_t seed)
+{
+	uint8_t addresses[32];
+
+	if (address_is_ipv4(&flow->destination))
+		return flow_hash_ipv4(flow->source.words_be[3], flow->destination.words_be[3], 0, 0,
+				      0, seed);
+	memcpy(addresses, flow->source.bytes, 16);
+	memcpy(addresses + 16, flow->destination.bytes, 16);
+	return flow_hash_ipv6(addresses, 0, 0, 0, seed);
+}
+
+static void decide(const struct configuration *configuration, const struct explained_flow *flow,
+		   struct trial *trial, struct explanation *explanation)
 {
 	const struct forwarding *forwarding = &trial->state->forwarding;
 	struct packet packet = make_packet(flow, trial, explanation);
@@ -177,6 +191,9 @@ static void decide(const struct explained_flow *flow, struct trial *trial,
 			choose_vip(trial->tables, vip->index, explanation);
 	}
 	explanation->hash = packet.hash;
+	if (explanation->is_selected &&
+	    configuration->vips[explanation->vip].affinity == AFFINITY_SOURCE)
+		explanation->hash = hash_addresses(flow, configuration->hash_seed);
 	if (packet.verdict == VERDICT_FORWARD)
 		choose_backend(trial->tables, &packet, explanation);
 }
@@ -191,7 +208,7 @@ int explain_flow(const struct configuration *configuration, const struct explain
 	explanation->vips = calloc(configuration->vip_count + 1, sizeof(*explanation->vips));
 	error = explanation->vips != NULL ? open_trial(configuration, &trial) : -ENOMEM;
 	if (error == 0) {
-		decide(flow, &trial, explanation);
+		decide(configuration, flow, &trial, explanation);
 		for (uint32_t i = 0; i < configuration->vip_count; i++)
 			explanation->vips[i] = match(configuration, i, flow, explanation);
 		if (explanation->is_selected)

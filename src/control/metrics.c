@@ -100,14 +100,25 @@ static const struct {
 	  COUNTER(parts_sent) },
 	{ "worker_decapsulated_packets_total", "counter",
 	  "Packets for a VIP that came in a tunnel.", COUNTER(decapsulated) },
+	{ "worker_handed_over_packets_total", "counter",
+	  "Fragments given to another worker of the NIC, which counts them as received.",
+	  COUNTER(handed_over) },
+	{ "fragment_datagrams", "gauge", "Datagrams in the fragment table.", REPORT(datagrams) },
+	{ "fragments_held", "gauge", "Fragments that wait for the first one of their datagram.",
+	  REPORT(fragments_held) },
 	{ "worker_zero_copy", "gauge", "1 if the kernel granted zero-copy, 0 if frames are copied.",
 	  read_zero_copy, 0 },
 	{ "connections", "gauge", "Flows in the connection table.", REPORT(connections) },
+	{ "connection_capacity", "gauge", "Flows that the connection table has room for.",
+	  REPORT(connection_capacity) },
 	{ "connection_evictions_total", "counter",
-	  "Flows that had only sent a SYN and made room for another one.",
+	  "Flows that had sent SYNs or one packet only and made room for another one.",
 	  REPORT(connection_evictions) },
+	{ "connection_moves_total", "counter",
+	  "Flows moved within the connection table to make room for others.",
+	  REPORT(connection_moves) },
 	{ "connection_untracked_total", "counter",
-	  "Packets whose flow found no room and went by consistent hash.",
+	  "Packets whose flow was not put into the table and went by consistent hash.",
 	  REPORT(connection_untracked) },
 	{ "xsk_rx_dropped_total", "counter", "Frames that the kernel dropped at the socket.",
 	  STATISTICS(rx_dropped) },
@@ -165,6 +176,36 @@ static void print_lookups(const struct metrics_source *source, FILE *stream)
 			fprintf(stream, ",result=\"%s\"} %" PRIu64 "\n", results[j].result,
 				counter_read(results[j].counter));
 		}
+	}
+}
+
+static void print_connections(const struct metrics_source *source, FILE *stream)
+{
+	family(stream, "connections_by_state", "gauge",
+	       "Flows in the connection table, by what their clients sent.");
+	for (uint32_t i = 0; i < source->worker_count; i++) {
+		struct worker_report report;
+
+		worker_read_report(source->workers[i], &report);
+		for (int state = CONNECTION_EMPTY + 1; state < CONNECTION_STATE_COUNT; state++) {
+			worker_sample(stream, "connections_by_state", source->workers[i]);
+			fprintf(stream, ",state=\"%s\"} %" PRIu64 "\n",
+				connection_state_label((enum connection_state)state),
+				report.connection_states[state]);
+		}
+	}
+	family(stream, "connection_untracked_by_reason_total", "counter",
+	       "Packets whose flow was not put into the table, by reason.");
+	for (uint32_t i = 0; i < source->worker_count; i++) {
+		struct worker_report report;
+
+		worker_read_report(source->workers[i], &report);
+		worker_sample(stream, "connection_untracked_by_reason_total", source->workers[i]);
+		fprintf(stream, ",reason=\"full\"} %" PRIu64 "\n",
+			report.connection_untracked_full);
+		worker_sample(stream, "connection_untracked_by_reason_total", source->workers[i]);
+		fprintf(stream, ",reason=\"rate\"} %" PRIu64 "\n",
+			report.connection_untracked_rate);
 	}
 }
 
@@ -314,6 +355,7 @@ void metrics_print(const struct metrics_source *source, FILE *stream)
 	print_worker_families(source, stream);
 	print_drops(source, stream);
 	print_lookups(source, stream);
+	print_connections(source, stream);
 	print_ledgers(source, stream);
 	print_vips(source, stream, false);
 	print_vips(source, stream, true);

@@ -1,162 +1,353 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <string.h>
-
 #include <fluxpin/connection_table.h>
-#include <fluxpin/counters.h>
 
-#define ENTRIES_PER_BUCKET 4
+/* The most searches to leave out after one: the cost of one that fails, some microseconds, is then
+ * nothing beside that of so many insertions. */
+#define SEARCH_PAUSE_MOST 1023
+
+/* Seconds that a round of the sweep may take: with the longest idle time and two rounds, an entry
+ * that died is visited before its clock repeats. Rounds are that slow only when a capture's are. */
+#define ROUND_MOST 8192
 
 _Static_assert(sizeof(struct connection) == 16, "16 bytes per flow");
 _Static_assert(sizeof(struct connection_bucket) == 64, "a bucket is a cache line");
+_Static_assert(CONNECTION_MAX_IDLE + 2 * ROUND_MOST + CONNECTION_SWEEP_SECONDS < 65536,
+	       "a dead entry could come back to life");
 
-static uint64_t bucket_count(uint32_t capacity)
+static uint32_t count_buckets(uint32_t capacity)
 {
-	uint64_t count = 1;
-
-	while (count * ENTRIES_PER_BUCKET < capacity)
-		count *= 2;
-	return count;
+	return (capacity + CONNECTION_BUCKET_ENTRIES - 1) / CONNECTION_BUCKET_ENTRIES;
 }
 
 size_t connection_table_size(uint32_t capacity)
 {
-	return bucket_count(capacity) * sizeof(struct connection_bucket);
+	return count_buckets(capacity) * sizeof(struct connection_bucket);
 }
 
-void connection_table_initialise(struct connection_table *table, void *memory, uint32_t capacity,
-				 uint32_t tcp_idle_seconds, uint32_t udp_idle_seconds)
+void connection_table_initialise(struct connection_table *table, void *memory, uint32_t capacity)
 {
-	*table = (struct connection_table){
-		.buckets = memory,
-		.mask = bucket_count(capacity) - 1,
-		.idle = {
-			[CONNECTION_SYN] = CONNECTION_SYN_IDLE,
-			[CONNECTION_ESTABLISHED] = (uint16_t)tcp_idle_seconds,
-			[CONNECTION_CLOSING] = CONNECTION_CLOSING_IDLE,
-			[CONNECTION_DATAGRAM] = (uint16_t)udp_idle_seconds,
-		},
-	};
+	uint32_t bucket_count = count_buckets(capacity);
+	uint32_t entries = bucket_count * CONNECTION_BUCKET_ENTRIES;
+
+	*table = (struct connection_table){ .buckets = memory,
+					    .bucket_count = bucket_count,
+					    .states = { [CONNECTION_EMPTY] = entries } };
+	connection_table_configure(table, &CONNECTION_DEFAULT_SETTINGS);
 }
 
-static struct connection_bucket *first_bucket(const struct connection_table *table, uint64_t hash)
+void connection_table_configure(struct connection_table *table,
+				const struct connection_settings *settings)
 {
-	return &table->buckets[hash & table->mask];
+	int32_t *idle = table->idle;
+
+	idle[CONNECTION_EMPTY] = -1; /* below every age: never live */
+	idle[CONNECTION_SYN] = (int32_t)settings->tcp_syn_idle;
+	idle[CONNECTION_TCP_ONCE] = idle[CONNECTION_ESTABLISHED] = (int32_t)settings->tcp_idle;
+	idle[CONNECTION_CLOSING] = (int32_t)settings->tcp_closing_idle;
+	idle[CONNECTION_UDP_ONCE] = idle[CONNECTION_UDP] = (int32_t)settings->udp_idle;
+	idle[CONNECTION_OTHER_ONCE] = idle[CONNECTION_OTHER] = (int32_t)settings->other_idle;
+	table->new_rate = settings->new_rate;
 }
 
-static struct connection_bucket *second_bucket(const struct connection_table *table, uint64_t hash)
+static struct connection *find_dead(const struct connection_table *table,
+				    struct connection_bucket *bucket, uint64_t second)
 {
-	/* The uppermost bits, of which the first bucket uses none; odd, so that it is another one.
-	 */
-	return &table->buckets[(hash ^ (hash >> 43 | 1)) & table->mask];
+	for (int i = 0; i < CONNECTION_BUCKET_ENTRIES; i++)
+		if (!connection_is_live(table, &bucket->entries[i], second))
+			return &bucket->entries[i];
+	return NULL;
 }
 
-/* Seconds since the entry was last seen. */
-static uint16_t age_of(const struct connection *entry, uint64_t second)
+static void set_state(struct connection_table *table, struct connection *entry, uint8_t state)
 {
-	return (uint16_t)((uint16_t)second - entry->last_seen);
+	counter_add(&table->states[entry->state], (uint64_t)-1);
+	counter_add(&table->states[state], 1);
+	entry->state = state;
 }
 
-static bool is_live(const struct connection_table *table, const struct connection *entry,
-		    uint64_t second)
+/* Makes an entry one that is not in use, whether it is or not. */
+static void clear(struct connection_table *table, struct connection *entry)
 {
-	return entry->state != CONNECTION_EMPTY &&
-	       age_of(entry, second) <= table->idle[entry->state];
+	if (entry->state == CONNECTION_EMPTY)
+		return;
+	set_state(table, entry, CONNECTION_EMPTY);
+	counter_add(&table->count, (uint64_t)-1);
 }
 
-struct connection *connection_find(const struct connection_table *table, uint64_t hash,
-				   uint64_t second)
+/* ---- making room ---- */
+
+/* A bucket on the way from a new flow's own ones to a free entry. */
+struct search_step {
+	struct connection_bucket *bucket;
+	uint16_t parent; /* the step from whose bucket an entry would come here */
+	uint16_t slot;	 /* that entry's */
+};
+
+static struct connection_bucket *other_bucket(const struct connection_table *table,
+					      const struct connection_bucket *bucket, uint64_t hash)
 {
-	struct connection_bucket *bucket = first_bucket(table, hash);
+	struct connection_bucket *first = connection_first_bucket(table, hash);
 
-	for (int candidate = 0; candidate < 2; candidate++) {
-		for (int i = 0; i < ENTRIES_PER_BUCKET; i++) {
-			struct connection *entry = &bucket->entries[i];
+	return first == bucket ? connection_second_bucket(table, hash) : first;
+}
 
-			if (entry->hash == hash && is_live(table, entry, second))
-				return entry;
+/*
+ * Moves entries along the steps, the last one first, so that each is in one of its buckets
+ * whenever it is looked for. Returns the entry that gets free, in a bucket of step 0 or 1.
+ */
+static struct connection *move_along(struct connection_table *table,
+				     const struct search_step *steps, uint32_t last,
+				     struct connection *to)
+{
+	clear(table, to);
+	for (uint32_t step = last; step > 1; step = steps[step].parent) {
+		struct connection *from =
+			&steps[steps[step].parent].bucket->entries[steps[step].slot];
+
+		*to = *from;
+		to = from;
+		counter_add(&table->moves, 1);
+	}
+	to->state = CONNECTION_EMPTY; /* what was here is counted where it is now */
+	return to;
+}
+
+/*
+ * Moves the fewest entries that free one in the flow's buckets, which are full of live ones.
+ * Returns that one, or NULL when there is none within the bound. No bucket is on a way twice: from
+ * where it comes first, the same ways lead on, and they are tried earlier.
+ */
+static struct connection *make_room(struct connection_table *table, uint64_t hash, uint64_t second)
+{
+	struct search_step steps[2 + CONNECTION_SEARCH];
+	uint32_t count = 2;
+
+	steps[0].bucket = connection_first_bucket(table, hash);
+	steps[1].bucket = connection_second_bucket(table, hash);
+	for (uint32_t step = 0; step < count; step++) {
+		struct connection_bucket *bucket = steps[step].bucket;
+		struct connection *dead = step > 1 ? find_dead(table, bucket, second) : NULL;
+
+		if (dead != NULL)
+			return move_along(table, steps, step, dead);
+		for (uint16_t i = 0; i < CONNECTION_BUCKET_ENTRIES; i++) {
+			if (count == 2 + CONNECTION_SEARCH)
+				break;
+			steps[count] = (struct search_step){
+				.bucket = other_bucket(table, bucket, bucket->entries[i].hash),
+				.parent = (uint16_t)step,
+				.slot = i,
+			};
+			__builtin_prefetch(steps[count++].bucket);
 		}
-		bucket = second_bucket(table, hash);
 	}
 	return NULL;
 }
 
-/* A slot for a new flow: a free or dead one, else the oldest one that has only sent a SYN. */
-static struct connection *find_slot(const struct connection_table *table, uint64_t hash,
-				    uint64_t second)
+/*
+ * The same while it is worth it. Pauses get twice as long with each search that fails and half as
+ * long with each that succeeds: so they vanish when more than half succeed, and grow to the longest
+ * when fewer do.
+ */
+static struct connection *search(struct connection_table *table, uint64_t hash, uint64_t second)
 {
-	struct connection_bucket *bucket = first_bucket(table, hash);
-	struct connection *oldest_syn = NULL;
+	struct connection *room;
 
-	for (int candidate = 0; candidate < 2; candidate++) {
-		for (int i = 0; i < ENTRIES_PER_BUCKET; i++) {
-			struct connection *entry = &bucket->entries[i];
-
-			if (!is_live(table, entry, second))
-				return entry;
-			if (entry->state == CONNECTION_SYN &&
-			    (oldest_syn == NULL ||
-			     age_of(entry, second) > age_of(oldest_syn, second)))
-				oldest_syn = entry;
-		}
-		bucket = second_bucket(table, hash);
+	if (table->search_skip > 0) {
+		table->search_skip--;
+		return NULL;
 	}
-	return oldest_syn;
+	room = make_room(table, hash, second);
+	if (room != NULL)
+		table->search_pause /= 2;
+	else if (table->search_pause < SEARCH_PAUSE_MOST)
+		table->search_pause = 2 * table->search_pause + 1;
+	table->search_skip = table->search_pause;
+	return room;
+}
+
+/* How readily an entry gives way: the upper half is of its state, the lower one its age. */
+#define RANK_KEPT UINT32_C(0x00000)
+#define RANK_ONCE UINT32_C(0x10000)
+#define RANK_SYN  UINT32_C(0x20000)
+#define RANK_DEAD UINT32_C(0x30000)
+
+static const uint32_t ranks[CONNECTION_STATE_COUNT] = {
+	[CONNECTION_EMPTY] = RANK_DEAD,	     [CONNECTION_SYN] = RANK_SYN,
+	[CONNECTION_TCP_ONCE] = RANK_ONCE,   [CONNECTION_UDP_ONCE] = RANK_ONCE,
+	[CONNECTION_OTHER_ONCE] = RANK_ONCE, [CONNECTION_ESTABLISHED] = RANK_KEPT,
+	[CONNECTION_CLOSING] = RANK_KEPT,    [CONNECTION_UDP] = RANK_KEPT,
+	[CONNECTION_OTHER] = RANK_KEPT,
+};
+
+/*
+ * The highest rank in a bucket and whose it is, as rank * 4 + 3 - place: of equals, the first one.
+ * Without branches: ages and states are as good as random.
+ */
+static uint32_t weakest_in(const struct connection_table *table,
+			   const struct connection_bucket *bucket, uint64_t second)
+{
+	uint32_t weakest = 0;
+
+	for (uint32_t i = 0; i < CONNECTION_BUCKET_ENTRIES; i++) {
+		const struct connection *entry = &bucket->entries[i];
+		uint32_t age = connection_age(entry, second);
+		uint32_t rank = ranks[entry->state] | age;
+
+		rank = (int32_t)age > table->idle[entry->state] ? RANK_DEAD : rank;
+		rank = rank * CONNECTION_BUCKET_ENTRIES + (CONNECTION_BUCKET_ENTRIES - 1 - i);
+		weakest = rank > weakest ? rank : weakest;
+	}
+	return weakest;
+}
+
+static struct connection *in_bucket(struct connection_bucket *bucket, uint32_t weakest)
+{
+	return &bucket->entries[CONNECTION_BUCKET_ENTRIES - 1 -
+				weakest % CONNECTION_BUCKET_ENTRIES];
+}
+
+/* What a flow that died left behind, if anything: no flow may have two entries. */
+static struct connection *find_remains(struct connection_bucket *bucket, uint64_t hash)
+{
+	for (uint32_t mask = connection_match(bucket, hash); mask != 0; mask &= mask - 1) {
+		struct connection *entry = &bucket->entries[__builtin_ctz(mask)];
+
+		if (entry->state != CONNECTION_EMPTY)
+			return entry;
+	}
+	return NULL;
+}
+
+/*
+ * The entry of the flow's buckets that gives way most readily, in the first bucket if that has one
+ * as good, and its rank: RANK_DEAD for one that is not in use.
+ */
+static struct connection *find_weakest(const struct connection_table *table, uint64_t hash,
+				       uint64_t second, uint32_t *rank)
+{
+	struct connection_bucket *first = connection_first_bucket(table, hash);
+	struct connection_bucket *other = connection_second_bucket(table, hash);
+	struct connection *remains = find_remains(first, hash);
+	uint32_t in_first, in_other;
+
+	*rank = RANK_DEAD;
+	if (remains == NULL)
+		remains = find_remains(other, hash);
+	if (__builtin_expect(remains != NULL, false))
+		return remains;
+	in_first = weakest_in(table, first, second);
+	in_other = weakest_in(table, other, second);
+	if (in_first / CONNECTION_BUCKET_ENTRIES >= in_other / CONNECTION_BUCKET_ENTRIES) {
+		*rank = in_first / CONNECTION_BUCKET_ENTRIES;
+		return in_bucket(first, in_first);
+	}
+	*rank = in_other / CONNECTION_BUCKET_ENTRIES;
+	return in_bucket(other, in_other);
 }
 
 struct connection *connection_insert(struct connection_table *table, uint64_t hash,
 				     enum connection_state state, uint16_t backend,
 				     uint16_t generation, uint64_t second)
 {
-	struct connection *entry = find_slot(table, hash, second);
+	/* A SYN is no reason to forget anything but SYNs. */
+	uint32_t lowest = state == CONNECTION_SYN ? RANK_SYN : RANK_ONCE, rank;
+	struct connection *entry = find_weakest(table, hash, second, &rank);
 
-	if (entry == NULL) {
+	if (rank < RANK_DEAD) {
+		struct connection *room = search(table, hash, second);
+
+		if (room != NULL) {
+			entry = room;
+			rank = RANK_DEAD;
+		}
+	}
+	if (rank < lowest) {
 		counter_add(&table->untracked, 1);
 		return NULL;
 	}
+	if (rank < RANK_DEAD)
+		counter_add(&table->evictions, 1);
 	if (entry->state == CONNECTION_EMPTY)
 		counter_add(&table->count, 1);
-	else if (is_live(table, entry, second))
-		counter_add(&table->evictions, 1);
-	*entry = (struct connection){
-		.hash = hash,
-		.backend = backend,
-		.generation = generation,
-		.last_seen = (uint16_t)second,
-		.state = (uint8_t)state,
-	};
+	set_state(table, entry, (uint8_t)state);
+	entry->hash = hash;
+	entry->backend = backend;
+	entry->generation = generation;
+	entry->last_seen = (uint16_t)second;
 	return entry;
 }
+
+void connection_refresh(struct connection_table *table, struct connection *entry,
+			enum connection_state state, uint64_t second)
+{
+	struct connection_bucket *first = connection_first_bucket(table, entry->hash);
+	struct connection *room;
+
+	if (entry->state != state)
+		set_state(table, entry, (uint8_t)state);
+	if (entry->last_seen == (uint16_t)second)
+		return;
+	entry->last_seen = (uint16_t)second;
+	if ((size_t)(entry - first->entries) < CONNECTION_BUCKET_ENTRIES)
+		return;
+	/* Both buckets were looked at, and this one is written to: going home costs little. */
+	room = find_dead(table, first, second);
+	if (room == NULL)
+		return;
+	clear(table, room);
+	*room = *entry;
+	entry->state = CONNECTION_EMPTY;
+}
+
+/* ---- the sweep ---- */
 
 static void sweep_bucket(struct connection_table *table, struct connection_bucket *bucket,
 			 uint64_t second)
 {
-	uint64_t freed = 0;
+	for (int i = 0; i < CONNECTION_BUCKET_ENTRIES; i++)
+		if (!connection_is_live(table, &bucket->entries[i], second))
+			clear(table, &bucket->entries[i]);
+}
 
-	for (int i = 0; i < ENTRIES_PER_BUCKET; i++) {
-		struct connection *entry = &bucket->entries[i];
+/* All buckets, by their entries' whole ages: the clock may have gone round since the last sweep. */
+static void sweep_all(struct connection_table *table, uint64_t elapsed)
+{
+	uint64_t entries = (uint64_t)table->bucket_count * CONNECTION_BUCKET_ENTRIES;
 
-		if (entry->state != CONNECTION_EMPTY && !is_live(table, entry, second)) {
-			entry->state = CONNECTION_EMPTY;
-			freed++;
-		}
+	for (uint64_t i = 0; i < entries && table->count > 0; i++) {
+		struct connection *entry = &table->buckets->entries[i];
+
+		if (connection_age(entry, table->sweep_second) + elapsed >
+		    (uint64_t)table->idle[entry->state])
+			clear(table, entry);
 	}
-	if (freed > 0)
-		counter_add(&table->count, -freed);
+}
+
+static void advance(struct connection_table *table, uint64_t second)
+{
+	uint64_t elapsed = second - table->sweep_second, all = table->bucket_count, due;
+
+	if (elapsed > CONNECTION_SWEEP_SECONDS || second - table->sweep_round > ROUND_MOST) {
+		sweep_all(table, elapsed);
+		table->sweep_position = table->sweep_due = 0;
+		table->sweep_round = second;
+	} else {
+		due = table->sweep_due + elapsed * (all / CONNECTION_SWEEP_SECONDS + 1);
+		table->sweep_due = (uint32_t)(due < all ? due : all);
+	}
+	table->sweep_second = second;
 }
 
 void connection_sweep(struct connection_table *table, uint64_t second, uint32_t budget)
 {
-	uint64_t all = table->mask + 1;
-
-	if (second > table->sweep_second) {
-		table->sweep_due +=
-			(second - table->sweep_second) * (all / CONNECTION_SWEEP_SECONDS + 1);
-		if (table->sweep_due > all)
-			table->sweep_due = all;
-		table->sweep_second = second;
-	}
+	if (second > table->sweep_second)
+		advance(table, second);
 	for (; table->sweep_due > 0 && budget > 0; table->sweep_due--, budget--) {
 		sweep_bucket(table, &table->buckets[table->sweep_position], second);
-		table->sweep_position = (table->sweep_position + 1) & table->mask;
+		if (++table->sweep_position == table->bucket_count) {
+			table->sweep_position = 0;
+			table->sweep_round = second;
+		}
 	}
 }

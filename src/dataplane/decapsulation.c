@@ -173,6 +173,22 @@ static bool is_ours(const struct decapsulation *decapsulation, const struct pack
 	       is_listed_source(decapsulation, &source);
 }
 
+/* Whether another load balancer of the cluster has redirected what is inside. */
+static bool is_redirected(const struct decapsulation *decapsulation, const struct packet *packet,
+			  const struct tunnel *tunnel)
+{
+	struct address source, destination;
+
+	if (decapsulation->peer_count == 0 || packet->protocol != IPPROTO_GRE ||
+	    tunnel->length < 4 || (load16_be(tunnel->start) & ENCAPSULATION_GRE_RECURSION) == 0)
+		return false;
+	source = packet_source(packet);
+	destination = packet_destination(packet);
+	return address_equal(&destination, &decapsulation->self) &&
+	       !address_equal(&source, &decapsulation->self) &&
+	       address_is_in(decapsulation->peers, decapsulation->peer_count, &source);
+}
+
 enum decapsulation_result decapsulation_apply(const struct decapsulation *decapsulation,
 					      struct packet *packet)
 {
@@ -183,8 +199,12 @@ enum decapsulation_result decapsulation_apply(const struct decapsulation *decaps
 	uint8_t outer_traffic_class = packet->traffic_class;
 	enum decapsulation_result result;
 	struct packet inner = *packet;
+	bool redirected;
 
-	if (!may_be_tunnel(packet, &tunnel) || !is_ours(decapsulation, packet))
+	if (!may_be_tunnel(packet, &tunnel))
+		return DECAPSULATION_NONE;
+	redirected = is_redirected(decapsulation, packet, &tunnel);
+	if (!redirected && !is_ours(decapsulation, packet))
 		return DECAPSULATION_NONE;
 	result = read_tunnel(packet, &tunnel);
 	if (result == DECAPSULATION_NONE)
@@ -202,6 +222,8 @@ enum decapsulation_result decapsulation_apply(const struct decapsulation *decaps
 		return fail(packet);
 	inner.frame.length = packet->frame.length;
 	inner.flags |= PACKET_DECAPSULATED;
+	if (redirected)
+		inner.flags |= PACKET_REDIRECTED;
 	*packet = inner;
 	return DECAPSULATION_DONE;
 }

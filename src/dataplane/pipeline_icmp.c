@@ -41,7 +41,7 @@ static bool match_echo(struct pipeline *pipeline, const struct forwarding *forwa
 	case ICMP_ECHO_FORWARD:
 		match->vip = echo;
 		match->kind = MATCH_FLOW;
-		packet->hash = packet_flow_hash(packet, forwarding->hash_seed);
+		pipeline_hash(forwarding, match);
 		return true;
 	default:
 		break;
@@ -65,6 +65,20 @@ static uint64_t flipped_hash(const struct icmp_quote *quote, uint64_t seed)
 	memcpy(addresses + 16, quote->source.bytes, 16);
 	return flow_hash_ipv6(addresses, quote->destination_port_be, quote->source_port_be,
 			      quote->protocol, seed);
+}
+
+/* What pipeline_hash does, for the flow that a quoted packet answers. */
+static void hash_quote(const struct forwarding *forwarding, const struct icmp_quote *quote,
+		       struct match *match)
+{
+	struct icmp_quote addresses = *quote;
+
+	match->packet->hash = flipped_hash(quote, forwarding->hash_seed);
+	if (!match->vip->by_source)
+		return;
+	addresses.source_port_be = addresses.destination_port_be = 0;
+	addresses.protocol = 0;
+	match->source_hash = flipped_hash(&addresses, forwarding->hash_seed);
 }
 
 /* The VIP that sent the quoted packet; NULL when none did. */
@@ -107,7 +121,7 @@ static bool match_error(const struct forwarding *forwarding, const struct vip *e
 	if (!pipeline_check_addresses(packet))
 		return false;
 	match->kind = MATCH_ICMP_ERROR;
-	packet->hash = flipped_hash(&quote, forwarding->hash_seed);
+	hash_quote(forwarding, &quote, match);
 	return true;
 }
 
@@ -139,7 +153,7 @@ bool pipeline_match_icmp(struct pipeline *pipeline, const struct forwarding *for
 	if (!pipeline_check_addresses(packet))
 		return false;
 	match->kind = MATCH_FLOW;
-	packet->hash = packet_flow_hash(packet, forwarding->hash_seed);
+	pipeline_hash(forwarding, match);
 	return true;
 }
 

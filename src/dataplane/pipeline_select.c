@@ -1,26 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <netinet/in.h>
-
 #include <fluxpin/maglev.h>
 
 #include "pipeline_internal.h"
-
-static bool is_new_connection(const struct packet *packet)
-{
-	return (packet->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
-}
-
-/* The state in which the packet's flow is, after one that was in `state` before (or EMPTY). */
-static enum connection_state next_state(const struct packet *packet, uint8_t state)
-{
-	if (packet->protocol != IPPROTO_TCP)
-		return CONNECTION_DATAGRAM;
-	if (is_new_connection(packet))
-		return CONNECTION_SYN;
-	if (state == CONNECTION_CLOSING || (packet->tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST)))
-		return CONNECTION_CLOSING;
-	return CONNECTION_ESTABLISHED;
-}
 
 /* Whether the entry's backend still serves the VIP. */
 static bool is_current(const struct forwarding *forwarding, const struct destination *destinations,
@@ -35,21 +16,56 @@ static bool is_current(const struct forwarding *forwarding, const struct destina
 	       destination->generation == connection->generation && destination->pool == vip->pool;
 }
 
-/* Writes only what changes: a hit within the same second leaves the cache line clean. */
-static void touch(struct connection *connection, enum connection_state state, uint64_t second)
+static uint16_t select_by_hash(const struct forwarding *forwarding, const struct match *match)
 {
-	if (connection->last_seen != (uint16_t)second)
-		connection->last_seen = (uint16_t)second;
-	if (connection->state != state)
-		connection->state = (uint8_t)state;
-}
-
-static uint16_t select_by_hash(const struct forwarding *forwarding, const struct vip *vip,
-			       uint64_t hash)
-{
-	const struct forwarding_pool *pool = &forwarding->pools[vip->pool];
+	const struct forwarding_pool *pool = &forwarding->pools[match->vip->pool];
+	uint64_t hash = match->vip->by_source ? match->source_hash : match->packet->hash;
 
 	return pool->slots[maglev_slot(hash, pool->size)];
+}
+
+/*
+ * What is on record of the flow: its entry, or NULL, and whether the entry's backend still serves.
+ * A packet that opens a connection is no lookup.
+ */
+static struct connection *look_up(struct pipeline *pipeline, const struct forwarding *forwarding,
+				  const struct match *match, enum connection_event event,
+				  uint64_t second, bool *hit)
+{
+	const struct destination *destinations =
+		forwarding->interfaces[pipeline->interface].destinations;
+	struct connection *connection =
+		connection_find(pipeline->connections, match->packet->hash, second);
+	uint64_t *result = &pipeline->counters->lookups_miss;
+
+	*hit = false;
+	if (event == CONNECTION_EVENT_SYN)
+		return connection;
+	if (connection != NULL) {
+		*hit = is_current(forwarding, destinations, connection, match->vip);
+		result = *hit ? &pipeline->counters->lookups_hit
+			      : &pipeline->counters->lookups_stale;
+	}
+	counter_add(result, 1);
+	return connection;
+}
+
+/* Puts a choice on record, as far as the packet gives reason to. */
+static void record(struct pipeline *pipeline, const struct forwarding *forwarding,
+		   const struct batch *batch, const struct packet *packet,
+		   struct connection *connection, enum connection_state state, uint16_t backend)
+{
+	struct connection_table *table = pipeline->connections;
+	uint16_t generation =
+		forwarding->interfaces[pipeline->interface].destinations[backend].generation;
+
+	if (connection != NULL) {
+		connection->backend = backend;
+		connection->generation = generation;
+		connection_touch(table, connection, state, batch->second);
+	} else if (state != CONNECTION_EMPTY && connection_admit(table, batch->now_ns)) {
+		connection_insert(table, packet->hash, state, backend, generation, batch->second);
+	}
 }
 
 /*
@@ -57,59 +73,70 @@ static uint16_t select_by_hash(const struct forwarding *forwarding, const struct
  * connection; otherwise by consistent hash, and recorded.
  */
 static uint16_t select_tracked(struct pipeline *pipeline, const struct forwarding *forwarding,
-			       const struct packet *packet, const struct vip *vip, uint64_t second)
+			       const struct batch *batch, const struct match *match)
 {
-	const struct destination *destinations =
-		forwarding->interfaces[pipeline->interface].destinations;
-	struct connection *connection =
-		connection_find(pipeline->connections, packet->hash, second);
+	const struct packet *packet = match->packet;
+	enum connection_event event = connection_event(packet->protocol, packet->tcp_flags);
 	enum connection_state state;
+	struct connection *connection;
 	uint16_t backend;
+	bool hit;
 
-	state = next_state(packet, connection != NULL ? connection->state : CONNECTION_EMPTY);
-	if (!is_new_connection(packet)) {
-		uint64_t *result = &pipeline->counters->lookups_miss;
-		bool hit = false;
-
-		if (connection != NULL) {
-			hit = is_current(forwarding, destinations, connection, vip);
-			result = hit ? &pipeline->counters->lookups_hit
-				     : &pipeline->counters->lookups_stale;
-		}
-		counter_add(result, 1);
-		if (hit) {
-			touch(connection, state, second);
-			return connection->backend;
-		}
-	}
-	backend = select_by_hash(forwarding, vip, packet->hash);
-	if (backend == MAGLEV_NO_BACKEND)
+	connection = look_up(pipeline, forwarding, match, event, batch->second, &hit);
+	state = connection_next(connection != NULL ? connection->state : CONNECTION_EMPTY, event);
+	if (hit) {
+		backend = connection->backend;
+		if (event != CONNECTION_EVENT_NONE)
+			connection_touch(pipeline->connections, connection, state, batch->second);
 		return backend;
-	if (connection != NULL) {
-		connection->backend = backend;
-		connection->generation = destinations[backend].generation;
-		touch(connection, state, second);
-	} else if (state != CONNECTION_CLOSING) {
-		connection_insert(pipeline->connections, packet->hash, state, backend,
-				  destinations[backend].generation, second);
 	}
+	backend = select_by_hash(forwarding, match);
+	if (backend != MAGLEV_NO_BACKEND && event != CONNECTION_EVENT_NONE)
+		record(pipeline, forwarding, batch, packet, connection, state, backend);
 	return backend;
 }
 
 /* The backend of the flow that an ICMP error is about. It is no packet of that flow: nothing is
  * recorded or kept alive by it. */
 static uint16_t select_for_error(const struct pipeline *pipeline,
-				 const struct forwarding *forwarding, const struct packet *packet,
-				 const struct vip *vip, uint64_t second)
+				 const struct forwarding *forwarding, const struct match *match,
+				 uint64_t second)
 {
+	const struct vip *vip = match->vip;
 	const struct destination *destinations =
 		forwarding->interfaces[pipeline->interface].destinations;
 	const struct connection *connection =
-		vip->tracking ? connection_find(pipeline->connections, packet->hash, second) : NULL;
+		vip->tracking ? connection_find(pipeline->connections, match->packet->hash, second)
+			      : NULL;
 
 	if (connection != NULL && is_current(forwarding, destinations, connection, vip))
 		return connection->backend;
-	return select_by_hash(forwarding, vip, packet->hash);
+	return select_by_hash(forwarding, match);
+}
+
+/* The first buckets are on their way since the match stage; the flows that are not in theirs are in
+ * the second, if anywhere. */
+CONNECTION_INLINE void prefetch_second_buckets(const struct pipeline *pipeline,
+					       const struct batch *batch)
+{
+	const struct connection_table *table = pipeline->connections;
+
+	for (uint32_t i = 0; i < batch->match_count; i++) {
+		const struct match *match = &batch->matches[i];
+		uint64_t hash = match->packet->hash;
+
+		if (match->kind != MATCH_DECIDED && match->vip->tracking &&
+		    connection_match(connection_first_bucket(table, hash), hash) == 0)
+			__builtin_prefetch(connection_second_bucket(table, hash));
+	}
+}
+
+uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
+			      const struct batch *batch, const struct match *match)
+{
+	if (match->vip->tracking)
+		return select_tracked(pipeline, forwarding, batch, match);
+	return select_by_hash(forwarding, match);
 }
 
 void pipeline_select(struct pipeline *pipeline, const struct forwarding *forwarding,
@@ -118,18 +145,18 @@ void pipeline_select(struct pipeline *pipeline, const struct forwarding *forward
 	const struct destination *destinations =
 		forwarding->interfaces[pipeline->interface].destinations;
 
+	prefetch_second_buckets(pipeline, batch);
 	for (uint32_t i = 0; i < batch->match_count; i++) {
 		struct match *match = &batch->matches[i];
 		struct packet *packet = match->packet;
 
+		if (match->kind == MATCH_DECIDED)
+			continue;
 		if (match->kind == MATCH_ICMP_ERROR)
-			packet->backend = select_for_error(pipeline, forwarding, packet, match->vip,
-							   batch->second);
-		else if (match->vip->tracking)
-			packet->backend = select_tracked(pipeline, forwarding, packet, match->vip,
-							 batch->second);
+			packet->backend =
+				select_for_error(pipeline, forwarding, match, batch->second);
 		else
-			packet->backend = select_by_hash(forwarding, match->vip, packet->hash);
+			packet->backend = pipeline_select_flow(pipeline, forwarding, batch, match);
 		if (packet->backend == MAGLEV_NO_BACKEND) {
 			packet_drop(packet, DROP_NO_BACKEND);
 			continue;

@@ -218,6 +218,9 @@ def test_vip_and_pool_come_and_go(lab):
 
 def test_what_needs_a_restart_is_said(lab):
     with Fluxpin(lab, configuration([pool(lab)], vips(lab))) as fluxpin:
+        times = {"tcp_idle": "5m", "tcp_syn_idle": "10s", "new_rate": 1000}
+        assert fluxpin.reload(configuration([pool(lab)], vips(lab), connections=times))
+        assert "takes a restart" not in fluxpin.log()
         text = configuration([pool(lab)], vips(lab), connections={"capacity": 2048},
                              slow_path="pass", umem={"frames": 2048})
         assert fluxpin.reload(text)

@@ -25,7 +25,7 @@ static uint32_t take(struct rate_limit *limit, uint32_t rate, uint64_t now_ns, u
  */
 static void test_burst_and_refill(void **state)
 {
-	static const uint32_t rates[] = { 1, 2, 3, 10, 1000, 999999, RATE_LIMIT_MAX };
+	static const uint32_t rates[] = { 1, 2, 3, 10, 1000, 999999, 1000000 };
 	static const uint64_t starts[] = { 0, 1, SECOND, UINT64_C(1) << 62 };
 
 	(void)state;
@@ -47,6 +47,23 @@ static void test_burst_and_refill(void **state)
 			assert_int_equal(take(&limit, rate, now, rate + 5), rate);
 		}
 	}
+}
+
+/* The highest rate, from a bucket that is all but empty: nothing overflows. */
+static void test_highest_rate(void **state)
+{
+	const uint64_t all = RATE_LIMIT_MAX * SECOND;
+	struct rate_limit limit = { .missing = all - SECOND, .updated_ns = SECOND };
+
+	(void)state;
+	assert_int_equal(take(&limit, RATE_LIMIT_MAX, SECOND, 5), 1);
+	/* One a nanosecond. */
+	assert_int_equal(take(&limit, RATE_LIMIT_MAX, SECOND + 7, 20), 7);
+	assert_true(limit.missing == all);
+	assert_true(rate_limit_take(&limit, RATE_LIMIT_MAX, 2 * SECOND + 7));
+	assert_true(limit.missing == SECOND);
+	assert_true(rate_limit_take(&limit, RATE_LIMIT_MAX, UINT64_MAX));
+	assert_true(limit.missing == SECOND);
 }
 
 static void test_none(void **state)
@@ -112,8 +129,11 @@ static void test_rate_changes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_burst_and_refill), cmocka_unit_test(test_none),
-		cmocka_unit_test(test_long_run),	 cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_burst_and_refill),
+		cmocka_unit_test(test_highest_rate),
+		cmocka_unit_test(test_none),
+		cmocka_unit_test(test_long_run),
+		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_rate_changes),
 	};
 

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <fluxpin/connection_state.h>
+
+/* By the bits of FIN 1, SYN 2, RST 4, ACK 16; bit 8, PSH, is masked out. */
+const uint8_t connection_event_by_flags[CONNECTION_EVENT_FLAGS + 1] = {
+	[0] = CONNECTION_EVENT_NONE,
+	[TCP_FLAG_FIN] = CONNECTION_EVENT_FIN,
+	[TCP_FLAG_SYN] = CONNECTION_EVENT_SYN,
+	[TCP_FLAG_SYN | TCP_FLAG_FIN] = CONNECTION_EVENT_NONE,
+	[TCP_FLAG_RST] = CONNECTION_EVENT_RST,
+	[TCP_FLAG_RST | TCP_FLAG_FIN] = CONNECTION_EVENT_RST,
+	[TCP_FLAG_RST | TCP_FLAG_SYN] = CONNECTION_EVENT_NONE,
+	[TCP_FLAG_RST | TCP_FLAG_SYN | TCP_FLAG_FIN] = CONNECTION_EVENT_NONE,
+	[TCP_FLAG_ACK] = CONNECTION_EVENT_ACK,
+	[TCP_FLAG_ACK | TCP_FLAG_FIN] = CONNECTION_EVENT_FIN,
+	[TCP_FLAG_ACK | TCP_FLAG_SYN] = CONNECTION_EVENT_ACK,
+	[TCP_FLAG_ACK | TCP_FLAG_SYN | TCP_FLAG_FIN] = CONNECTION_EVENT_NONE,
+	[TCP_FLAG_ACK | TCP_FLAG_RST] = CONNECTION_EVENT_RST,
+	[TCP_FLAG_ACK | TCP_FLAG_RST | TCP_FLAG_FIN] = CONNECTION_EVENT_RST,
+	[TCP_FLAG_ACK | TCP_FLAG_RST | TCP_FLAG_SYN] = CONNECTION_EVENT_NONE,
+	[CONNECTION_EVENT_FLAGS] = CONNECTION_EVENT_NONE,
+};
+
+/* By the state before, in the order of the enum. A state of another protocol is that of another
+ * flow with the same hash. */
+#define S(state) CONNECTION_##state
+const uint8_t connection_next_state[CONNECTION_EVENT_COUNT][CONNECTION_STATE_COUNT] = {
+	[CONNECTION_EVENT_SYN] = { S(SYN), S(SYN), S(SYN), S(SYN), S(SYN), S(SYN), S(SYN), S(SYN),
+				   S(SYN) },
+	[CONNECTION_EVENT_ACK] = { S(TCP_ONCE), S(ESTABLISHED), S(ESTABLISHED), S(ESTABLISHED),
+				   S(ESTABLISHED), S(ESTABLISHED), S(CLOSING), S(ESTABLISHED),
+				   S(ESTABLISHED) },
+	[CONNECTION_EVENT_FIN] = { S(EMPTY), S(CLOSING), S(CLOSING), S(CLOSING), S(CLOSING),
+				   S(CLOSING), S(CLOSING), S(CLOSING), S(CLOSING) },
+	[CONNECTION_EVENT_RST] = { S(EMPTY), S(SYN), S(TCP_ONCE), S(UDP_ONCE), S(OTHER_ONCE),
+				   S(CLOSING), S(CLOSING), S(CLOSING), S(CLOSING) },
+	[CONNECTION_EVENT_NONE] = { S(EMPTY), S(SYN), S(TCP_ONCE), S(UDP_ONCE), S(OTHER_ONCE),
+				    S(ESTABLISHED), S(CLOSING), S(UDP), S(OTHER) },
+	[CONNECTION_EVENT_UDP] = { S(UDP_ONCE), S(UDP), S(UDP), S(UDP), S(UDP), S(UDP), S(UDP),
+				   S(UDP), S(UDP) },
+	[CONNECTION_EVENT_OTHER] = { S(OTHER_ONCE), S(OTHER), S(OTHER), S(OTHER), S(OTHER),
+				     S(OTHER), S(OTHER), S(OTHER), S(OTHER) },
+};
+#undef S
+
+const char *connection_state_label(enum connection_state state)
+{
+	static const char *const labels[CONNECTION_STATE_COUNT] = {
+#define X(identifier, label, explanation) [CONNECTION_##identifier] = label,
+		CONNECTION_STATES(X)
+#undef X
+	};
+
+	return labels[state];
+}

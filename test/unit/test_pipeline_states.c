@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the pipeline puts on record of a flow, for how long, and what floods may do to it. */
+#include "pipeline_flows.h"
+
+/* All sequences are test_connection_state.c's; here is what the pipeline makes of them. */
+static void test_states(void **state)
+{
+	static const struct {
+		uint8_t flags;
+		enum connection_state expected;
+	} steps[] = {
+		/* Nothing is recorded for a connection that is closing already, nor for nonsense.
+		 */
+		{ RST, CONNECTION_EMPTY },
+		{ FIN | ACK, CONNECTION_EMPTY },
+		{ SYN | FIN, CONNECTION_EMPTY },
+		{ SYN | RST, CONNECTION_EMPTY },
+		{ 0, CONNECTION_EMPTY },
+		{ SYN, CONNECTION_SYN },
+		{ SYN, CONNECTION_SYN },
+		{ SYN | 0xc0, CONNECTION_SYN }, /* with ECN (RFC 3168) */
+		{ ACK, CONNECTION_ESTABLISHED },
+		{ ACK | 0x08, CONNECTION_ESTABLISHED },
+		{ SYN | FIN, CONNECTION_ESTABLISHED },
+		{ FIN | ACK, CONNECTION_CLOSING },
+		{ ACK, CONNECTION_CLOSING },
+		{ SYN, CONNECTION_SYN },
+		{ RST, CONNECTION_SYN },
+		{ ACK, CONNECTION_ESTABLISHED },
+		{ RST, CONNECTION_CLOSING },
+		{ SYN, CONNECTION_SYN },
+		{ SYN | ACK, CONNECTION_ESTABLISHED },
+		{ 0, CONNECTION_ESTABLISHED },
+	};
+	struct setup *setup = *state;
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		assert_int_equal(send_flow(setup, 1, steps[i].flags), choice_of_flow(setup, 1));
+		assert_int_equal(state_of_flow(setup, 1), steps[i].expected);
+	}
+	assert_int_equal(setup->connections.count, 1);
+
+	/* In the middle of a connection, as after a restart. */
+	send_flow(setup, 2, ACK);
+	assert_int_equal(state_of_flow(setup, 2), CONNECTION_TCP_ONCE);
+	send_flow(setup, 2, ACK);
+	assert_int_equal(state_of_flow(setup, 2), CONNECTION_ESTABLISHED);
+}
+
+/* Of UDP and of a protocol without ports. */
+static void test_datagrams(void **state)
+{
+	static const struct {
+		uint8_t protocol;
+		uint16_t port;
+		enum connection_state once, more;
+	} cases[] = { { IPPROTO_UDP, 53, CONNECTION_UDP_ONCE, CONNECTION_UDP },
+		      { IPPROTO_SCTP, 0, CONNECTION_OTHER_ONCE, CONNECTION_OTHER } };
+	struct setup *setup = *state;
+	uint64_t idle[] = { setup->settings.udp_idle, setup->settings.other_idle };
+
+	setup_add_vip(setup, TEST_VIP, 128, 0, 0, 0);
+	setup_publish(setup);
+	for (uint64_t i = 0; i < 2; i++) {
+		struct test_packet packet = flow_packet(1, 0);
+
+		packet.protocol = cases[i].protocol;
+		packet.destination_port = cases[i].port;
+		packet.source_port = cases[i].port == 0 ? 0 : packet.source_port;
+		packet.payload = 12;
+		setup_send(setup, &packet);
+		assert_int_equal(connection_of(setup, &packet)->state, cases[i].once);
+		setup->now += idle[i] * SECOND;
+		setup_send(setup, &packet);
+		assert_int_equal(connection_of(setup, &packet)->state, cases[i].more);
+		assert_int_equal(setup->counters.lookups_hit, i + 1);
+		assert_int_equal(setup->counters.lookups_miss, 2 * i + 1);
+		setup->now += (idle[i] + 1) * SECOND;
+		setup_send(setup, &packet);
+		assert_int_equal(connection_of(setup, &packet)->state, cases[i].once);
+		assert_int_equal(setup->counters.lookups_hit, i + 1);
+		assert_int_equal(setup->counters.lookups_miss, 2 * i + 2);
+	}
+}
+
+static void test_idle_times(void **state)
+{
+	struct setup *setup = *state;
+	const struct {
+		uint8_t flags[3];
+		uint32_t idle;
+	} cases[] = {
+		{ { SYN, SYN, SYN }, setup->settings.tcp_syn_idle },
+		{ { SYN, SYN, RST }, setup->settings.tcp_syn_idle },
+		{ { ACK, RST, RST }, setup->settings.tcp_idle },
+		{ { SYN, ACK, ACK }, setup->settings.tcp_idle },
+		{ { SYN, ACK, FIN }, setup->settings.tcp_closing_idle },
+		{ { ACK, FIN | ACK, ACK }, setup->settings.tcp_closing_idle },
+		{ { SYN, ACK, RST }, setup->settings.tcp_closing_idle },
+	};
+
+	for (uint16_t flow = 0; flow < sizeof(cases) / sizeof(cases[0]); flow++) {
+		for (uint32_t i = 0; i < 3; i++) {
+			send_flow(setup, flow, cases[flow].flags[i]);
+			setup->now += 20 * SECOND;
+		}
+		setup->now += (uint64_t)(cases[flow].idle - 20) * SECOND;
+		assert_int_not_equal(state_of_flow(setup, flow), CONNECTION_EMPTY);
+		setup->now += SECOND;
+		assert_int_equal(state_of_flow(setup, flow), CONNECTION_EMPTY);
+	}
+	/* The sweep of an idle pipeline empties the table. */
+	setup->now += (uint64_t)setup->settings.tcp_idle * SECOND;
+	pipeline_run(&setup->pipeline, &setup->forwarding, setup->now);
+	assert_int_equal(setup->connections.count, 0);
+}
+
+/* What means nothing keeps no flow alive. */
+static void test_nonsense_refreshes_nothing(void **state)
+{
+	struct setup *setup = *state;
+
+	send_flow(setup, 1, SYN);
+	send_flow(setup, 1, ACK);
+	for (int i = 0; i < 3; i++) {
+		setup->now += (uint64_t)setup->settings.tcp_idle / 3 * SECOND;
+		send_flow(setup, 1, i == 1 ? 0 : SYN | FIN);
+		assert_int_equal(state_of_flow(setup, 1), CONNECTION_ESTABLISHED);
+	}
+	assert_int_equal(setup->counters.lookups_hit, 4);
+	setup->now += SECOND;
+	assert_int_equal(state_of_flow(setup, 1), CONNECTION_EMPTY);
+}
+
+/* A client that has closed its side, and acknowledges what it still gets for hours: the backend
+ * stays its own, whatever comes and goes. */
+static void test_half_closed_download(void **state)
+{
+	struct setup *setup = *state;
+	uint16_t backends[FLOWS];
+
+	open_flows(setup, backends);
+	for (uint16_t flow = 0; flow < FLOWS; flow++)
+		send_flow(setup, flow, FIN | ACK);
+	for (uint16_t i = 20; i < 24; i++)
+		setup_add_backend(setup, i, 0);
+	setup_publish(setup);
+	assert_true(count_moved(setup, backends) > FLOWS / 4);
+	for (int minute = 0; minute < 120; minute++) {
+		setup->now += 60 * SECOND;
+		for (uint16_t flow = 0; flow < FLOWS; flow += 20)
+			assert_int_equal(send_flow(setup, flow, ACK), backends[flow]);
+	}
+	assert_int_equal(setup->counters.lookups_miss, 0);
+	assert_int_equal(setup->connections.count, FLOWS / 20);
+}
+
+/* New settings count for the flows on record, from the next batch on. */
+static void test_settings_change(void **state)
+{
+	struct setup *setup = *state;
+
+	send_flow(setup, 1, SYN);
+	send_flow(setup, 1, ACK);
+	setup->now += 500 * SECOND;
+	setup->settings.tcp_idle = 2000;
+	setup_publish(setup);
+	send_flow(setup, 2, SYN);
+	setup->now += 1500 * SECOND;
+	assert_int_equal(state_of_flow(setup, 1), CONNECTION_ESTABLISHED);
+	setup->settings.tcp_idle = 1999;
+	setup_publish(setup);
+	send_flow(setup, 2, SYN);
+	assert_int_equal(state_of_flow(setup, 1), CONNECTION_EMPTY);
+	/* A forwarding state that says nothing changes nothing. */
+	setup->forwarding.connections = NULL;
+	setup->forwarding.generation++;
+	send_flow(setup, 3, SYN);
+	assert_int_equal(setup->connections.idle[CONNECTION_ESTABLISHED], 1999);
+}
+
+/* At most so many new entries per second; the others go by hash, untracked and counted. */
+static void test_new_rate(void **state)
+{
+	struct setup *setup = *state;
+
+	setup->settings.new_rate = 10;
+	setup_publish(setup);
+	for (uint16_t flow = 0; flow < 15; flow++)
+		assert_int_equal(send_flow(setup, flow, SYN), choice_of_flow(setup, flow));
+	assert_int_equal(setup->connections.count, 10);
+	assert_int_equal(setup->connections.over_rate, 5);
+	/* Flows on record take nothing of it, whatever they do. */
+	for (uint16_t flow = 0; flow < 10; flow++) {
+		assert_int_equal(send_flow(setup, flow, ACK), choice_of_flow(setup, flow));
+		assert_int_equal(send_flow(setup, flow, SYN), choice_of_flow(setup, flow));
+	}
+	/* Nor do packets that are not recorded anyway. */
+	send_flow(setup, 100, RST);
+	assert_int_equal(setup->connections.over_rate, 5);
+	setup->now += SECOND / 2;
+	for (uint16_t flow = 100; flow < 110; flow++)
+		assert_int_equal(send_flow(setup, flow, ACK), choice_of_flow(setup, flow));
+	assert_int_equal(setup->connections.count, 15);
+	assert_int_equal(setup->connections.over_rate, 10);
+	setup->settings.new_rate = 0;
+	setup_publish(setup);
+	for (uint16_t flow = 200; flow < 500; flow++)
+		send_flow(setup, flow, SYN);
+	assert_int_equal(setup->connections.count, 315);
+	assert_int_equal(setup->connections.over_rate, 10);
+	assert_int_equal(setup->connections.untracked, 0);
+}
+
+/* A full table: what finds no place goes by consistent hash, the same way each time. */
+static void test_full_table(void **state)
+{
+	struct setup *setup = *state;
+
+	for (uint16_t flow = 0; flow < 2000; flow++)
+		for (uint32_t i = 0; i < 2; i++)
+			assert_int_equal(send_flow(setup, flow, ACK), choice_of_flow(setup, flow));
+	assert_in_range(setup->connections.count, 1000, CONNECTION_MIN_CAPACITY);
+	assert_true(setup->connections.states[CONNECTION_ESTABLISHED] >=
+		    setup->connections.count - 5);
+	assert_int_equal(setup->counters.lookups_hit + setup->counters.lookups_miss, 4000);
+	/* One that found room with its second packet only may have lost it to another such. */
+	assert_int_equal(setup->connections.untracked,
+			 setup->counters.lookups_miss - setup->connections.count -
+				 setup->connections.evictions);
+	assert_in_range(setup->connections.evictions, 0, 5);
+	assert_int_equal(setup_dropped(setup), 0);
+}
+
+/* A flood of SYNs, of ACKs or of datagrams from any port pushes out none of the flows that are
+ * under way: those keep their backends when others come. */
+static void test_floods(void **state)
+{
+	static const struct {
+		uint8_t protocol, flags;
+		uint16_t port;
+	} floods[] = { { IPPROTO_TCP, SYN, 80 }, { IPPROTO_TCP, ACK, 80 }, { IPPROTO_UDP, 0, 53 } };
+	struct setup *setup = *state;
+	uint16_t backends[FLOWS];
+
+	open_flows(setup, backends);
+	for (uint16_t i = 20; i < 24; i++)
+		setup_add_backend(setup, i, 0);
+	setup_publish(setup);
+	assert_true(count_moved(setup, backends) > FLOWS / 4);
+	for (size_t f = 0; f < sizeof(floods) / sizeof(floods[0]); f++) {
+		for (uint32_t i = 0; i < 5000; i++) {
+			struct test_packet packet = {
+				.source = TEST_CLIENT + 1000 + i,
+				.destination = TEST_VIP,
+				.source_port = (uint16_t)(i * 7),
+				.destination_port = floods[f].port,
+				.protocol = floods[f].protocol,
+				.tcp_flags = floods[f].flags,
+			};
+
+			assert_int_equal(setup_send(setup, &packet),
+					 setup_choice(setup, 0, &packet));
+		}
+		for (uint16_t flow = 0; flow < FLOWS; flow++)
+			assert_int_equal(send_flow(setup, flow, ACK), backends[flow]);
+	}
+	assert_in_range(setup->connections.count, 1000, CONNECTION_MIN_CAPACITY);
+	assert_true(setup->connections.evictions > 10000);
+	assert_int_equal(setup->counters.lookups_stale, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_open, setup_close)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_states),
+		TEST(test_datagrams),
+		TEST(test_idle_times),
+		TEST(test_nonsense_refreshes_nothing),
+		TEST(test_half_closed_download),
+		TEST(test_settings_change),
+		TEST(test_new_rate),
+		TEST(test_full_table),
+		TEST(test_floods),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
