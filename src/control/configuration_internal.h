@@ -332,4 +332,14 @@ void configuration_read_peers(struct reader *reader, const struct value *list);
 /* Settings that are read and checked but that this version does not act on. */
 void configuration_check_supported(struct reader *reader);
 
+struct interface;
+
+/*
+ * Warn of VIPs that hold an address of the load balancer's own, in a file without errors: one that
+ * it names, or the one that is used when it names none. Return 0 or negative errno.
+ */
+int configuration_check_own(const struct configuration *configuration, struct findings *findings);
+int configuration_check_nic_address(const struct configuration *configuration,
+				    const struct interface *nic, struct findings *findings);
+
 #endif

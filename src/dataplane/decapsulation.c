@@ -32,19 +32,11 @@ struct tunnel {
 	bool is_ipv6;	      /* the packet inside */
 };
 
-static bool holds(const struct prefix *prefix, const struct address *address)
-{
-	struct address masked = address_mask(address, prefix->length);
-	bool is_ipv4 = prefix->length >= 96 && address_is_ipv4(&prefix->address);
-
-	return is_ipv4 == address_is_ipv4(address) && address_equal(&masked, &prefix->address);
-}
-
 static bool is_listed_source(const struct decapsulation *decapsulation,
 			     const struct address *address)
 {
 	for (uint32_t i = 0; i < decapsulation->source_count; i++)
-		if (holds(&decapsulation->sources[i], address))
+		if (prefix_holds(&decapsulation->sources[i], address))
 			return true;
 	return false;
 }
