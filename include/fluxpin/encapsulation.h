@@ -31,6 +31,11 @@
 #define ENCAPSULATION_MAX_HEADER 96 /* Ethernet included */
 #define ENCAPSULATION_GUE_PORT	 6080
 
+/* The recursion control field of GRE (RFC 1701). 1 is the last of its bits, which RFC 2784 section
+ * 2.3 lets receivers ignore; the others would make them discard the packet. */
+#define ENCAPSULATION_GRE_RECURSION 0x0700
+#define ENCAPSULATION_GRE_ONCE	    0x0100
+
 enum encapsulation {
 	ENCAPSULATION_GRE,
 	ENCAPSULATION_IPIP,
@@ -73,6 +78,7 @@ struct encapsulation_path {
 	uint8_t next_hop_mac[6];
 	uint32_t mtu; /* of the egress, bytes of IP packet */
 	bool udp_checksum;
+	bool is_peer;	   /* GRE: another load balancer, which must not send it on once more */
 	bool keeps_tags;   /* the packet's own VLAN tags are kept; tag_count does not count */
 	uint8_t tag_count; /* at most PACKET_MAX_TAGS */
 	struct vlan_tag tags[PACKET_MAX_TAGS]; /* of the egress, the outermost first */

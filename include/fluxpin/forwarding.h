@@ -50,6 +50,8 @@ struct forwarding {
 	const struct forwarding_pool *pools;
 	const struct forwarding_interface *interfaces;
 	const struct decapsulation *decapsulation; /* NULL: no tunnel ends here */
+	const struct forwarding_pool *peers;	   /* the cluster's load balancers; NULL: alone */
+	uint16_t peer_self;			   /* which of their indexes is this one's */
 	uint32_t pool_count;
 	uint32_t interface_count;
 	uint32_t destination_count;

@@ -65,6 +65,8 @@ struct vlan_tag {
 
 /* How the packet came. */
 #define PACKET_DECAPSULATED 0x01 /* l3_offset is that of the packet inside a tunnel's */
+#define PACKET_HANDED_OVER  0x02 /* by another worker */
+#define PACKET_REDIRECTED   0x04 /* by another load balancer of the cluster */
 
 #define TCP_FLAG_FIN 0x01
 #define TCP_FLAG_SYN 0x02

@@ -27,9 +27,6 @@ static void check_pool(struct reader *reader, const struct pool_configuration *p
 static void check_vip(struct reader *reader, const struct vip_configuration *vip,
 		      const struct node *node)
 {
-	if (!vip->fragments)
-		reader_warn(reader, value_position(reader, node, "fragments"),
-			    "\"fragments\" has no effect in this version yet");
 	if (vip->affinity != AFFINITY_5TUPLE)
 		reader_warn(reader, value_position(reader, node, "affinity"),
 			    "\"affinity\" has no effect in this version yet");

@@ -313,8 +313,8 @@ static int start(struct daemon *daemon)
 	start_metrics_timer(daemon);
 	uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
 	log_info("ready: workers %u, VIPs %u, pools %u, backends %u", daemon->worker_count,
-		 daemon->configuration->vip_count, daemon->configuration->pool_count,
-		 daemon->tables->backend_count);
+		 daemon->configuration->vip_count, configuration_size(daemon->configuration).pools,
+		 configuration_size(daemon->configuration).backends);
 	return 0;
 }
 

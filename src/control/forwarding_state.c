@@ -38,6 +38,7 @@ static void prepare(const struct next_hop *next_hop, const struct interface *nic
 		.destination = *address,
 		.mtu = nic->mtu,
 		.udp_checksum = pool->udp_checksum,
+		.is_peer = pool->is_peers,
 		.keeps_tags = keeps_tags,
 		.tag_count = next_hop->tag_count,
 	};
@@ -100,10 +101,13 @@ static int resolve_interface(const struct configuration *configuration,
 		const struct address *address = &pool->backends[backend->backend].address;
 		struct destination *destination = &destinations[backend->index];
 		struct next_hop next_hop = { .state = NEXT_HOP_RESOLVED, .gateway = *address };
-		int error = neighbours == NULL
-				    ? 0
-				    : next_hop_resolve(neighbours, address, nic->index, &next_hop);
+		int error = 0;
 
+		/* Nothing is sent to this load balancer itself. */
+		if (pool->is_peers && backend->index == tables->peer_self)
+			continue;
+		if (neighbours != NULL)
+			error = next_hop_resolve(neighbours, address, nic->index, &next_hop);
 		if (error != 0)
 			return error;
 		if (backend->is_down)
@@ -171,6 +175,8 @@ int forwarding_state_build(const struct configuration *configuration,
 		.vips = tables->vips,
 		.pools = tables->pools,
 		.decapsulation = tables->decapsulation,
+		.peers = tables->peers,
+		.peer_self = tables->peer_self,
 		.interfaces = state->interfaces,
 		.pool_count = tables->pool_count,
 		.interface_count = nic_count,

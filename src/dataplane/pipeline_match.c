@@ -114,7 +114,7 @@ static bool match_special(struct pipeline *pipeline, const struct forwarding *fo
 		return false;
 	}
 	if (packet->is_fragment)
-		return packet_refuse(packet, DROP_FRAGMENT);
+		return pipeline_match_fragment(pipeline, forwarding, batch, packet);
 	if (has_ports(packet))
 		return match_flow(forwarding, destination, match);
 	if (is_icmp(packet))
@@ -140,25 +140,65 @@ static bool match_packet(struct pipeline *pipeline, const struct forwarding *for
 	return match_flow(forwarding, &destination, match);
 }
 
-void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
-		    struct batch *batch)
+void pipeline_count_match(struct pipeline *pipeline, const struct packet *packet)
 {
-	for (uint32_t i = 0; i < batch->count; i++) {
-		struct packet *packet = &batch->packets[i];
-		struct match *match = &batch->matches[batch->match_count];
+	if ((packet->flags & PACKET_DECAPSULATED) != 0)
+		counter_add(&pipeline->counters->decapsulated, 1);
+	counter_add(&pipeline->vips[packet->vip].packets, 1);
+	counter_add(&pipeline->vips[packet->vip].bytes, packet->frame.length);
+}
 
-		if (packet->verdict != VERDICT_FORWARD)
-			continue;
-		*match = (struct match){ .packet = packet };
-		if (!match_packet(pipeline, forwarding, batch, match))
-			continue;
-		if (match->vip->tracking)
-			connection_prefetch(pipeline->connections, packet->hash);
-		packet->vip = match->vip->index;
-		if ((packet->flags & PACKET_DECAPSULATED) != 0)
-			counter_add(&pipeline->counters->decapsulated, 1);
-		counter_add(&pipeline->vips[packet->vip].packets, 1);
-		counter_add(&pipeline->vips[packet->vip].bytes, packet->frame.length);
-		batch->match_count++;
+/* A frame that is not to the NIC's own address: VLAN devices may have addresses of their own. */
+static enum verdict parse_for_vlans(struct packet *packet,
+				    const struct forwarding_interface *interface)
+{
+	for (uint32_t i = 0; i < interface->vlan_mac_count; i++) {
+		switch (packet_parse(packet, interface->vlan_macs[i])) {
+		case PACKET_MALFORMED:
+			return VERDICT_DROP;
+		case PACKET_OTHER:
+			break;
+		case PACKET_IPV4:
+		case PACKET_IPV6:
+			return VERDICT_FORWARD;
+		}
 	}
+	return VERDICT_SLOW_PATH;
+}
+
+/* Sets the verdict that parsing alone gives: FORWARD when the packet is to be matched. */
+static void parse(const struct forwarding_interface *interface, struct packet *packet)
+{
+	switch (packet_parse(packet, interface->any_mac ? NULL : interface->mac)) {
+	case PACKET_MALFORMED:
+		packet->verdict = VERDICT_DROP;
+		break;
+	case PACKET_OTHER:
+		packet->verdict = (uint8_t)parse_for_vlans(packet, interface);
+		break;
+	case PACKET_IPV4:
+	case PACKET_IPV6:
+		packet->verdict = VERDICT_FORWARD;
+		break;
+	}
+}
+
+void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
+		    struct batch *batch, struct packet *packet, bool is_handed_over)
+{
+	struct match *match = &batch->matches[batch->match_count];
+
+	parse(&forwarding->interfaces[pipeline->interface], packet);
+	if (packet->verdict != VERDICT_FORWARD)
+		return;
+	if (is_handed_over)
+		packet->flags |= PACKET_HANDED_OVER;
+	*match = (struct match){ .packet = packet };
+	if (!match_packet(pipeline, forwarding, batch, match))
+		return;
+	if (match->vip->tracking)
+		connection_prefetch(pipeline->connections, packet->hash);
+	packet->vip = match->vip->index;
+	pipeline_count_match(pipeline, packet);
+	batch->match_count++;
 }

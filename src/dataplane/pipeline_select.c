@@ -112,6 +112,14 @@ static uint16_t select_for_error(const struct pipeline *pipeline,
 	return select_by_hash(forwarding, vip, packet->hash);
 }
 
+uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
+			      const struct packet *packet, const struct vip *vip, uint64_t second)
+{
+	if (vip->tracking)
+		return select_tracked(pipeline, forwarding, packet, vip, second);
+	return select_by_hash(forwarding, vip, packet->hash);
+}
+
 void pipeline_select(struct pipeline *pipeline, const struct forwarding *forwarding,
 		     struct batch *batch)
 {
@@ -122,14 +130,14 @@ void pipeline_select(struct pipeline *pipeline, const struct forwarding *forward
 		struct match *match = &batch->matches[i];
 		struct packet *packet = match->packet;
 
+		if (match->kind == MATCH_DECIDED)
+			continue;
 		if (match->kind == MATCH_ICMP_ERROR)
 			packet->backend = select_for_error(pipeline, forwarding, packet, match->vip,
 							   batch->second);
-		else if (match->vip->tracking)
-			packet->backend = select_tracked(pipeline, forwarding, packet, match->vip,
-							 batch->second);
 		else
-			packet->backend = select_by_hash(forwarding, match->vip, packet->hash);
+			packet->backend = pipeline_select_flow(pipeline, forwarding, packet,
+							       match->vip, batch->second);
 		if (packet->backend == MAGLEV_NO_BACKEND) {
 			packet_drop(packet, DROP_NO_BACKEND);
 			continue;

@@ -48,7 +48,7 @@ static void queue_tagged(struct setup *setup, const struct test_packet *packet, 
 static void run(struct setup *setup)
 {
 	while (pipeline_run(&setup->pipeline, &setup->forwarding, setup->now) > 0)
-		memory_port_check(&setup->port);
+		memory_port_check(&setup->port, 0);
 }
 
 /* Backends of the first pool leave by two VLAN devices, with room for IP packets of `mtu`. */
