@@ -237,6 +237,8 @@ static struct connection *find_weakest(const struct connection_table *table, uin
 	if (__builtin_expect(remains != NULL, false))
 		return remains;
 	in_first = weakest_in(table, first, second);
+	if (in_first / CONNECTION_BUCKET_ENTRIES == RANK_DEAD)
+		return in_bucket(first, in_first);
 	in_other = weakest_in(table, other, second);
 	if (in_first / CONNECTION_BUCKET_ENTRIES >= in_other / CONNECTION_BUCKET_ENTRIES) {
 		*rank = in_first / CONNECTION_BUCKET_ENTRIES;
