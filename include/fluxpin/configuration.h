@@ -31,6 +31,7 @@
 #define CONFIGURATION_MAX_POOLS	   65535
 #define CONFIGURATION_MAX_WEIGHT   65535
 #define CONFIGURATION_MAX_QUEUES   1024 /* of one interface */
+#define CONFIGURATION_MAX_PEERS	   256
 #define CONFIGURATION_NAME_LENGTH  63	/* letters, digits, "-", "_", ".", ":" */
 #define FINDINGS_MAX		   1000 /* those after are only counted */
 
@@ -100,6 +101,7 @@ struct pool_configuration {
 	char *name; /* unique */
 	enum encapsulation encapsulation;
 	bool udp_checksum;   /* of GUE */
+	bool is_peers;	     /* the last one, made of `peers`: no VIP has it */
 	uint32_t table_size; /* M, a prime above the number of backends, at most 2^24 */
 	struct health_check_configuration health_check;
 	struct backend_configuration *backends; /* in the order of the file */
@@ -134,6 +136,9 @@ struct configuration {
 		struct address addresses[DECAPSULATION_MAX_ADDRESSES];
 		uint32_t address_count;
 	} decapsulation;
+	struct address *peers; /* the cluster's load balancers, this one (`peer_self`) included */
+	uint32_t peer_count;   /* 0: alone */
+	struct address peer_self;
 	struct {
 		uint32_t echo_rate; /* per second and worker, 0 to 1000000, default 1000 */
 		uint32_t error_rate;
@@ -147,6 +152,10 @@ struct configuration {
 		uint64_t other_idle_ns;
 		uint32_t new_rate; /* new entries per second and worker; 0: any number */
 	} connections;
+	struct {
+		uint32_t capacity;   /* datagrams per worker, 256 to 32768, default 4096 */
+		uint64_t timeout_ns; /* of one that is not complete, 10 ms to 60 s, default 2 s */
+	} fragments;
 	struct {
 		uint32_t frames;     /* per worker, a power of two, 1024 to 2^20, default 8192 */
 		uint32_t frame_size; /* 2048 or 4096 bytes */
@@ -210,6 +219,16 @@ void interface_configuration_release(struct interface_configuration *interface);
 int xdp_mode_parse(const char *text, enum xdp_mode *mode);
 const char *xdp_mode_name(enum xdp_mode mode);
 const char *encapsulation_name(enum encapsulation encapsulation);
+
+/* Pools and backends as the file has them: without that of the peers. Thread: any. */
+struct configuration_size {
+	uint32_t pools;
+	uint32_t backends;
+};
+struct configuration_size configuration_size(const struct configuration *configuration);
+
+/* Whether a Maglev table may have that many slots: a prime, at most 2^24. Thread: any. */
+bool configuration_is_table_size(uint32_t size);
 
 void configuration_release(struct configuration *configuration);
 

@@ -3,8 +3,9 @@
  * Counters of one worker. The worker alone writes them (plain adds with relaxed stores), the
  * control thread reads them at any time; a value read may be a batch behind, never torn.
  *
- * When traffic has stopped: received = forwarded + slow_path + answered + the sum of dropped. A
- * packet that is split counts once.
+ * When traffic has stopped: received = forwarded + slow_path + answered + the sum of dropped, and
+ * what the fragment table still holds. A packet that is split counts once; a fragment that is
+ * handed over, with the worker that takes it.
  */
 #ifndef FLUXPIN_COUNTERS_H
 #define FLUXPIN_COUNTERS_H
@@ -26,6 +27,7 @@ struct counters {
 	uint64_t dropped[DROP_REASON_COUNT];
 	uint64_t parts_sent;   /* frames above one per forwarded packet: IPv4 packets were split */
 	uint64_t decapsulated; /* packets for a VIP that came in a tunnel */
+	uint64_t handed_over;  /* fragments, to other workers of the NIC; not received, then */
 	uint64_t lookups_hit;  /* connection table */
 	uint64_t lookups_miss;
 	uint64_t lookups_stale; /* found, but its backend no longer serves */

@@ -3,6 +3,8 @@
  * Encapsulated ingress (the Maglev paper, section 2.1): packets that reach the load balancer in a
  * tunnel, addressed to itself. GRE (RFC 2784, with the key and sequence number of RFC 2890),
  * IP-in-IP (RFC 2003, 2473, 4213) and GUE variant 0 over UDP port 6080, from listed sources only.
+ * And fragments that the other load balancers of the cluster redirect to this one (section 4.3):
+ * GRE with a recursion control field (RFC 1701), from a peer's address to the own one among them.
  *
  * The lists belong to the control thread and are immutable once published.
  */
@@ -22,8 +24,11 @@
 struct decapsulation {
 	const struct prefix *sources;	 /* of tunnels */
 	const struct address *addresses; /* the load balancer's own, where tunnels end */
+	const struct address *peers;	 /* those of the cluster, this one included */
 	uint32_t source_count;
 	uint32_t address_count;
+	uint32_t peer_count;
+	struct address self; /* which of the peers this one is */
 };
 
 enum decapsulation_result {
@@ -34,9 +39,10 @@ enum decapsulation_result {
 
 /*
  * Looks into a whole IP packet, whose extension headers have not been walked. When it is DONE,
- * flags has PACKET_DECAPSULATED; the frame itself is unchanged in any case. traffic_class combines
- * the two ECN fields (RFC 6040 section 4.2), so that the next outer header hands a congestion mark
- * on; the bits inside stay as they are. Thread: worker.
+ * flags has PACKET_DECAPSULATED, and PACKET_REDIRECTED when a peer has sent it; the frame itself is
+ * unchanged in any case. traffic_class combines the two ECN fields (RFC 6040 section 4.2), so that
+ * the next outer header hands a congestion mark on; the bits inside stay as they are. Thread:
+ * worker.
  */
 enum decapsulation_result decapsulation_apply(const struct decapsulation *decapsulation,
 					      struct packet *packet);

@@ -15,6 +15,9 @@
  *            source port is of the flow hash, 49152 to 65535. The UDP checksum is 0, as RFC 6935
  *            and 6936 allow over IPv6, unless it is asked for.
  *     l2     no outer header: the frame goes to the backend's MAC address
+ *
+ * In front of all of it stand the VLAN tags of the way out, or none. Where it is not known (a load
+ * balancer that has no VLAN devices is on one arm of a switch), the packet's own are kept.
  */
 #ifndef FLUXPIN_ENCAPSULATION_H
 #define FLUXPIN_ENCAPSULATION_H
@@ -27,6 +30,11 @@
 
 #define ENCAPSULATION_MAX_HEADER 96 /* Ethernet included */
 #define ENCAPSULATION_GUE_PORT	 6080
+
+/* The recursion control field of GRE (RFC 1701). 1 is the last of its bits, which RFC 2784 section
+ * 2.3 lets receivers ignore; the others would make them discard the packet. */
+#define ENCAPSULATION_GRE_RECURSION 0x0700
+#define ENCAPSULATION_GRE_ONCE	    0x0100
 
 enum encapsulation {
 	ENCAPSULATION_GRE,
@@ -43,7 +51,7 @@ enum destination_state {
 
 /*
  * How to reach one backend through one interface. The first cache line holds all that a hit
- * reads for outer IPv4. Immutable once published.
+ * reads for outer IPv4 without tags. Immutable once published.
  */
 struct destination {
 	uint16_t generation;   /* of this backend index */
@@ -55,7 +63,10 @@ struct destination {
 	uint8_t encapsulation; /* enum encapsulation */
 	bool is_ipv6;	       /* the outer header's family */
 	bool udp_checksum;     /* GUE: compute it */
-	uint8_t header[ENCAPSULATION_MAX_HEADER]; /* for an IPv4 packet inside */
+	bool keeps_tags;       /* the packet's own VLAN tags, in place of those of `tags` */
+	uint8_t tag_count;     /* of `tags` */
+	uint8_t header[ENCAPSULATION_MAX_HEADER]; /* without tags, for an IPv4 packet inside */
+	uint8_t tags[PACKET_MAX_TAGS * VLAN_TAG_LENGTH]; /* as on the wire, the outermost first */
 } __attribute__((aligned(64)));
 
 /* What a prepared header is made from. */
@@ -67,6 +78,10 @@ struct encapsulation_path {
 	uint8_t next_hop_mac[6];
 	uint32_t mtu; /* of the egress, bytes of IP packet */
 	bool udp_checksum;
+	bool is_peer;	   /* GRE: another load balancer, which must not send it on once more */
+	bool keeps_tags;   /* the packet's own VLAN tags are kept; tag_count does not count */
+	uint8_t tag_count; /* at most PACKET_MAX_TAGS */
+	struct vlan_tag tags[PACKET_MAX_TAGS]; /* of the egress, the outermost first */
 };
 
 /*
@@ -82,8 +97,8 @@ uint32_t encapsulation_overhead(enum encapsulation encapsulation, bool is_ipv6);
 
 /*
  * Encapsulates the packet in place: frame.data, address, length and headroom are moved to the new
- * Ethernet header, l4_offset along with them; link padding is left off, VLAN tags are kept in front
- * of the new EtherType as they came. Thread: worker.
+ * Ethernet header, l3_offset, l4_offset and tag_count follow; link padding is left off. VLAN tags
+ * are the destination's, or the packet's own as they came. Thread: worker.
  * Returns false with packet->reason set (EXCEEDS_MTU, NO_HEADROOM); the frame is then unchanged.
  */
 bool encapsulation_apply(struct packet *packet, const struct destination *destination);

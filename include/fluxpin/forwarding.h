@@ -22,6 +22,10 @@
 /* Outer source addresses that one interface may use; those beyond get no reports relayed. */
 #define FORWARDING_MAX_SOURCES 8
 
+/* MAC addresses of VLAN devices that differ from the NIC's; frames to those beyond are the
+ * kernel's. */
+#define FORWARDING_MAX_MACS 4
+
 struct forwarding_pool {
 	const uint16_t *slots; /* Maglev table: backend indexes or MAGLEV_NO_BACKEND */
 	uint32_t size;	       /* M */
@@ -33,6 +37,8 @@ struct forwarding_interface {
 	uint8_t mac[6];				/* of the NIC, as on the wire */
 	bool any_mac;				/* take frames to every unicast address (replay) */
 	uint8_t source_count;
+	uint8_t vlan_mac_count; /* those of VLAN devices, where they are others */
+	uint8_t vlan_macs[FORWARDING_MAX_MACS][6];
 	struct address sources[FORWARDING_MAX_SOURCES]; /* of outer headers */
 };
 
@@ -47,6 +53,8 @@ struct forwarding {
 	const struct forwarding_pool *pools;
 	const struct forwarding_interface *interfaces;
 	const struct decapsulation *decapsulation; /* NULL: no tunnel ends here */
+	const struct forwarding_pool *peers;	   /* the cluster's load balancers; NULL: alone */
+	uint16_t peer_self;			   /* which of their indexes is this one's */
 	uint32_t pool_count;
 	uint32_t interface_count;
 	uint32_t destination_count;

@@ -40,7 +40,9 @@ struct forwarding_tables {
 	uint32_t pool_count;
 	uint32_t backend_count;
 	uint32_t vip_count;
-	uint32_t index_limit; /* above every backend index */
+	uint32_t index_limit;		     /* above every backend index */
+	const struct forwarding_pool *peers; /* of `pools`, or NULL */
+	uint16_t peer_self;		     /* backend index of this load balancer among them */
 };
 
 /*

@@ -57,7 +57,8 @@ uint8_t icmp_type(const struct packet *packet);
 bool icmp_is_valid(const struct packet *packet);
 
 /* Whether a packet of any protocol is an ICMP or ICMPv6 error, about which none may be sent
- * (RFC 1122 section 3.2.2, RFC 4443 section 2.4). */
+ * (RFC 1122 section 3.2.2, RFC 4443 section 2.4). A fragment of ICMP that does not hold the type
+ * counts as one. */
 bool icmp_is_error(const struct packet *packet);
 
 /*

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Next hops from the kernel: for a destination and an egress interface, the MAC address that a
- * frame has to carry, from the routing and neighbour tables over rtnetlink.
+ * Next hops from the kernel: for a destination and an egress NIC, the MAC addresses and VLAN tags
+ * that a frame has to carry, from the routing and neighbour tables over rtnetlink. A route that
+ * leaves by a VLAN device on the NIC, or by one that is stacked on such a device (802.1ad with
+ * 802.1Q, two levels), leaves by the NIC, under the tags of these devices.
  *
  * The kernel keeps the neighbours fresh: fluxpin adds "managed" entries (NTF_EXT_MANAGED, Linux
  * 5.16) under its own protocol number (NDA_PROTOCOL), and removes those entries again. On older
@@ -22,6 +24,7 @@
 #include <stdint.h>
 
 #include <fluxpin/address.h>
+#include <fluxpin/packet.h>
 
 /* NDA_PROTOCOL of the entries that fluxpin adds (rtnetlink(7): protocols up to 255, those from 192
  * up are unassigned in iproute2's rt_protos). */
@@ -33,7 +36,8 @@ enum next_hop_state {
 	NEXT_HOP_RESOLVED,
 	NEXT_HOP_NO_ROUTE, /* no route, or one that is blackhole/unreachable/prohibit */
 	NEXT_HOP_LOCAL,	   /* the destination is an address of this host, or broadcast/multicast */
-	NEXT_HOP_OTHER_INTERFACE, /* the route leaves by another interface */
+	NEXT_HOP_OTHER_INTERFACE, /* the route leaves neither by the NIC nor a VLAN device on it */
+	NEXT_HOP_TOO_MANY_TAGS,	  /* it leaves by a VLAN device of a third level */
 	NEXT_HOP_NO_NEIGHBOUR,	  /* ARP or ND has not (yet, or no longer) an answer */
 	NEXT_HOP_NO_SOURCE, /* no address to send from: none configured, and the host has none */
 	NEXT_HOP_OFF_LINK,  /* behind a router, which its user's encapsulation cannot have */
@@ -43,8 +47,12 @@ struct next_hop {
 	enum next_hop_state state;
 	struct address gateway; /* whose MAC it is: a router, or the destination itself */
 	struct address source;	/* the preferred source address towards it; zero when unknown */
+	int device;		/* that the route leaves by: the NIC, or a VLAN device */
 	uint8_t mac[6];		/* valid when resolved */
-	uint32_t mtu;		/* of the route (RTAX_MTU); 0: the interface's */
+	uint8_t tag_count;	/* 0: the NIC itself */
+	uint8_t source_mac[6];	/* of the VLAN device */
+	struct vlan_tag tags[PACKET_MAX_TAGS]; /* of the VLAN devices, the outermost first */
+	uint32_t mtu; /* the route's (RTAX_MTU) or the VLAN devices', the least; 0: the NIC's */
 };
 
 /* Opens both sockets. Returns 0, or negative errno after logging. */
@@ -61,7 +69,7 @@ int neighbours_descriptor(const struct neighbours *neighbours);
 int neighbours_drain(struct neighbours *neighbours, bool *changed);
 
 /*
- * The next hop towards `destination` for a frame that leaves by interface `index`. Where the
+ * The next hop towards `destination` for a frame that leaves by the NIC `index`. Where the
  * neighbour is not known, the kernel is asked to resolve it and keep it (managed), and
  * NEXT_HOP_NO_NEIGHBOUR is given until a change is reported. A neighbour that is STALE, DELAY or
  * PROBE is still resolved; INCOMPLETE and FAILED are not. Returns 0 with *next_hop filled in, or
@@ -69,6 +77,16 @@ int neighbours_drain(struct neighbours *neighbours, bool *changed);
  */
 int next_hop_resolve(struct neighbours *neighbours, const struct address *destination, int index,
 		     struct next_hop *next_hop);
+
+/* Whether there are VLAN devices on the NIC, whatever their state. */
+bool neighbours_has_vlans(const struct neighbours *neighbours, int index);
+
+/*
+ * The MAC addresses of VLAN devices on the NIC, at most two levels above it, that are not the NIC's
+ * own: each once, in no order. Returns how many, or room + 1 when there are more than `room`.
+ */
+uint32_t neighbours_vlan_macs(const struct neighbours *neighbours, int index, uint8_t (*macs)[6],
+			      uint32_t room);
 
 /*
  * Brackets a round of next_hop_resolve calls for everything that is still needed. Within it each

@@ -57,8 +57,16 @@ struct packet {
 
 #define PACKET_MAX_TAGS 2
 
+/* A VLAN tag of priority 0 (IEEE 802.1Q section 9.6). Numbers in host order. */
+struct vlan_tag {
+	uint16_t protocol; /* the TPID: 0x8100 or 0x88a8 */
+	uint16_t id;	   /* 0 to 4095 */
+};
+
 /* How the packet came. */
 #define PACKET_DECAPSULATED 0x01 /* l3_offset is that of the packet inside a tunnel's */
+#define PACKET_HANDED_OVER  0x02 /* by another worker */
+#define PACKET_REDIRECTED   0x04 /* by another load balancer of the cluster */
 
 #define TCP_FLAG_FIN 0x01
 #define TCP_FLAG_SYN 0x02

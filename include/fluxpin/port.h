@@ -11,7 +11,8 @@
  *
  * Ownership: a frame belongs to the pipeline from receive or allocate until send has taken it, or
  * recycle or drop has given it back. Every frame goes back by exactly one of the three, within the
- * same batch.
+ * same batch; but those of fragments that wait for the first one of their datagram go back in a
+ * later batch, in pipeline_finish at the latest.
  *
  * Thread: all calls come from the one worker that owns the port.
  */
@@ -26,9 +27,10 @@
 /* The most frames that receive gives; also the number of bits in deliver's answer. */
 #define PORT_BATCH 64
 
-/* The most frames that one call of the others is given: those received, and as many that parts of
- * packets took. */
-#define PORT_MOST_FRAMES (2 * PORT_BATCH)
+/* The most frames that one call of send, recycle or drop is given: those received, as many that
+ * parts of packets took, and fragments that waited (FRAGMENT_MOST_HELD, and a batch of new ones).
+ */
+#define PORT_MOST_FRAMES (7 * PORT_BATCH)
 
 /* One Ethernet frame in the port's memory. */
 struct frame {

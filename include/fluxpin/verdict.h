@@ -28,6 +28,17 @@
 	X(UDP_HEADER, "udp_header", "to a VIP: the UDP header is cut off or its length is wrong") \
 	X(FRAGMENT, "fragment",                                                                   \
 	  "to a VIP: a fragment, which the VIP or the protocol does not take")                    \
+	X(FRAGMENT_INVALID, "fragment_invalid",                                                   \
+	  "to a VIP: a fragment that is empty, not cut at 8 bytes or beyond 65535 bytes")         \
+	X(FRAGMENT_TINY, "fragment_tiny", "to a VIP: a fragment that cuts the TCP or UDP header") \
+	X(FRAGMENT_OVERLAP, "fragment_overlap",                                                   \
+	  "to a VIP: a fragment of a part that was seen before, or of a datagram that has one")   \
+	X(FRAGMENT_LIMIT, "fragment_limit",                                                       \
+	  "to a VIP: the fragment waited for the first one, and made room for newer ones")        \
+	X(FRAGMENT_TIMEOUT, "fragment_timeout",                                                   \
+	  "to a VIP: the fragment waited for the first one, which did not come")                  \
+	X(FRAGMENT_INBOX, "fragment_inbox",                                                       \
+	  "to a VIP: the worker that has the datagram took no more fragments")                    \
 	X(ICMP_HEADER, "icmp_header",                                                             \
 	  "to a VIP: the ICMP message is cut off or its checksum is wrong")                       \
 	X(ICMP_QUOTE, "icmp_quote",                                                               \
@@ -58,6 +69,9 @@ enum verdict {
 	VERDICT_SLOW_PATH, /* handed to the kernel, unchanged */
 	VERDICT_ANSWER,	   /* answered by fluxpin itself, in place */
 	VERDICT_DROP,
+	/* Not yet one: where the packet goes on, it gets its verdict. */
+	VERDICT_HELD,	     /* a fragment that waits, with its frame, for the first one */
+	VERDICT_HANDED_OVER, /* a fragment of which another worker has got a copy */
 };
 
 /* The label of a reason; never NULL for a valid one. Thread: any. */

@@ -30,6 +30,7 @@ struct vip {
 	uint16_t port;	   /* host order; 0: every port */
 	uint8_t protocol;  /* IPPROTO_*; 0: any */
 	bool tracking;	   /* false: by consistent hash alone */
+	bool fragments;	   /* false: they are dropped */
 	bool by_source;	   /* new flows choose by the client's address, not by the 5-tuple */
 	uint8_t icmp_echo; /* enum icmp_echo */
 	uint16_t index;	   /* for counters: stable over reloads */
@@ -66,5 +67,8 @@ enum vip_match vip_table_find(const struct vip_table *table, const struct addres
  */
 const struct vip *vip_table_find_echo(const struct vip_table *table,
 				      const struct address *destination);
+
+/* Whether any VIP that has this address takes fragments. Thread: worker. */
+bool vip_table_takes_fragments(const struct vip_table *table, const struct address *destination);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A worker: one pinned thread for one (interface, queue), with its own AF_XDP port, connection
- * table, counters and TAP queue. Workers share nothing that is written, but the RCU pointer to the
- * forwarding state, which they read once per batch.
+ * table, fragment table, counters and TAP queue. Workers share the RCU pointer to the forwarding
+ * state, which they read once per batch, and nothing that is written but the inboxes of those of
+ * the same NIC.
  *
  * Thread: all calls are the control thread's. The worker's own loop is private.
  */
@@ -24,6 +25,9 @@ struct worker_options {
 	uint32_t interface; /* ordinal into forwarding.interfaces */
 	int cpu;	    /* to pin to; -1: none */
 	uint32_t connection_capacity;
+	uint32_t fragment_capacity; /* datagrams */
+	uint64_t fragment_timeout_ns;
+	bool has_siblings; /* other workers of the NIC: see worker_join */
 	/* Where the control thread publishes (RCU); not NULL when the worker starts.
 	 */
 	struct forwarding *const *forwarding;
@@ -40,6 +44,8 @@ struct worker_report {
 	uint64_t connection_untracked; /* all that follow */
 	uint64_t connection_untracked_full;
 	uint64_t connection_untracked_rate;
+	uint64_t datagrams; /* in the fragment table */
+	uint64_t fragments_held;
 };
 
 /*
@@ -47,6 +53,13 @@ struct worker_report {
  * xsk_port_open or -ENOMEM; nothing is logged.
  */
 int worker_open(const struct worker_options *options, struct worker **worker);
+
+/*
+ * Makes the workers of one NIC, all opened with has_siblings and none started, take each other's
+ * fragments. Worker i has the number i among them; `workers` stays the caller's and is not changed
+ * until all are closed. Returns 0 or -ENOMEM.
+ */
+int worker_join(struct worker *const *workers, uint32_t count);
 
 /* Starts the thread. Returns 0 or negative errno after logging. */
 int worker_start(struct worker *worker);
@@ -59,11 +72,15 @@ void worker_request_stop(struct worker *worker);
  * so the socket map's entry is to be removed before. Counters stay readable until worker_close.
  */
 void worker_stop(struct worker *worker);
+
+/* Drops and counts what waits for fragments. After worker_stop of all workers of the NIC. */
+void worker_finish(struct worker *worker);
 void worker_close(struct worker *worker);
 
 const char *worker_interface(const struct worker *worker);
 uint32_t worker_queue(const struct worker *worker);
 struct xsk_port *worker_port(const struct worker *worker);
+enum memory_pages worker_connection_pages(const struct worker *worker);
 const struct counters *worker_counters(const struct worker *worker);
 
 /* By VIP or backend index, 65536 of each. */

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <fluxpin/memory.h>
 #include <fluxpin/port.h>
 
 /* Bytes that XDP keeps in front of a received packet (XDP_PACKET_HEADROOM, linux/bpf.h). */
@@ -70,7 +71,9 @@ int xsk_port_descriptor(const struct xsk_port *port);
 
 /* Read back from the kernel (XDP_OPTIONS): whether the socket is zero-copy. */
 bool xsk_port_is_zero_copy(const struct xsk_port *port);
-bool xsk_port_has_huge_pages(const struct xsk_port *port);
+
+/* The pages that the UMEM lies on. */
+enum memory_pages xsk_port_pages(const struct xsk_port *port);
 
 /*
  * Sleeps until a frame arrives, `wake` (an eventfd) becomes readable, or timeout_ms have passed.

@@ -118,14 +118,11 @@ static const char *plural(uint32_t count)
 
 static void print_summary(const struct options *options, const struct configuration *configuration)
 {
-	uint32_t backends = 0;
+	struct configuration_size size = configuration_size(configuration);
 
-	for (uint32_t i = 0; i < configuration->pool_count; i++)
-		backends += configuration->pools[i].backend_count;
 	printf("%s: valid: %u VIP%s, %u pool%s, %u backend%s\n", options->file,
-	       configuration->vip_count, plural(configuration->vip_count),
-	       configuration->pool_count, plural(configuration->pool_count), backends,
-	       plural(backends));
+	       configuration->vip_count, plural(configuration->vip_count), size.pools,
+	       plural(size.pools), size.backends, plural(size.backends));
 }
 
 int command_check(int argc, char **argv)

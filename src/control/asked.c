@@ -56,6 +56,15 @@ bool asked_is_answered_by(const struct asked *asked, const struct neighbour_entr
 	       (!is_valid || memcmp(asked->mac, entry->mac, sizeof(asked->mac)) == 0);
 }
 
+bool asked_is_over(const struct neighbours *neighbours, int index)
+{
+	for (const struct asked *asked = neighbours->first; asked != NULL; asked = asked->next) {
+		if (asked->index == index)
+			return true;
+	}
+	return false;
+}
+
 void asked_remove(struct neighbours *neighbours, struct asked **link)
 {
 	struct asked *asked = *link;

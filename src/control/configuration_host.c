@@ -12,7 +12,7 @@ enum {
 	INNER_PACKET_MIN = 576, /* RFC 791 section 3.1 */
 	XDP_HEADROOM = 256,	/* XDP_PACKET_HEADROOM of the kernel */
 	ETHERNET_HEADER = 14,
-	VLAN_TAG = 4,
+	VLAN_TAGS = 8, /* two of them */
 	LIST_TEXT_SIZE = 256,
 };
 
@@ -202,8 +202,8 @@ static int check_mtu(const struct configuration *configuration,
 				    "%u of outer headers need %u",
 				    wanted->name, mtu, INNER_PACKET_MIN, outer,
 				    INNER_PACKET_MIN + outer);
-	/* XDP keeps its headroom in front of every packet; a VLAN tag may be in it, too. */
-	room = frame_size - XDP_HEADROOM - ETHERNET_HEADER - VLAN_TAG;
+	/* XDP keeps its headroom in front of every packet; VLAN tags may be in it, too. */
+	room = frame_size - XDP_HEADROOM - ETHERNET_HEADER - VLAN_TAGS;
 	if (mtu > room)
 		return findings_add(
 			findings, true, wanted->position,

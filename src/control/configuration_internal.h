@@ -311,6 +311,7 @@ void configuration_read_interfaces(struct reader *reader, const struct value *li
 void configuration_read_source_address(struct reader *reader, const struct value *group);
 void configuration_read_connections(struct reader *reader, const struct value *group);
 void configuration_read_icmp(struct reader *reader, const struct value *group);
+void configuration_read_fragments(struct reader *reader, const struct value *group);
 void configuration_read_umem(struct reader *reader, const struct value *group);
 void configuration_read_metrics(struct reader *reader, const struct value *group);
 void configuration_read_pools(struct reader *reader, const struct value *list);
@@ -323,6 +324,9 @@ void configuration_read_vips(struct reader *reader, const struct value *list,
 
 /* After source_address, which it takes its addresses from if it has none. */
 void configuration_read_decapsulation(struct reader *reader, const struct value *group);
+
+/* Last of all: adds a pool that VIPs cannot name. */
+void configuration_read_peers(struct reader *reader, const struct value *list);
 
 /* Settings that are read and checked but that this version does not act on. */
 void configuration_check_supported(struct reader *reader);

@@ -26,6 +26,11 @@ static bool is_prime(uint32_t number)
 	return true;
 }
 
+bool configuration_is_table_size(uint32_t size)
+{
+	return size <= TABLE_SIZE_MAX && is_prime(size);
+}
+
 /* The smallest prime from `number` on, or the largest in range when there is none. */
 static uint32_t nearest_prime(uint32_t number)
 {

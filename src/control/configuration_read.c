@@ -22,6 +22,8 @@ enum {
 	VIPS,
 	DECAPSULATION,
 	ICMP,
+	FRAGMENTS,
+	PEERS,
 };
 
 static const struct key keys[] = {
@@ -37,6 +39,8 @@ static const struct key keys[] = {
 	[VIPS] = { "vips", KEY_LIST, false },
 	[DECAPSULATION] = { "decapsulation", KEY_GROUP, false },
 	[ICMP] = { "icmp", KEY_GROUP, false },
+	[FRAGMENTS] = { "fragments", KEY_GROUP, false },
+	[PEERS] = { "peers", KEY_LIST, false },
 };
 
 static const struct position whole_file = { 0, 0 };
@@ -93,6 +97,7 @@ static void read_root(struct reader *reader, const config_t *parsed)
 			     "\"decapsulation\" needs slow_path = \"tap\" in this version");
 	configuration_read_connections(reader, &values[CONNECTIONS]);
 	configuration_read_icmp(reader, &values[ICMP]);
+	configuration_read_fragments(reader, &values[FRAGMENTS]);
 	configuration_read_umem(reader, &values[UMEM]);
 	configuration_read_metrics(reader, &values[METRICS]);
 	value_path(reader, &values[CONTROL], sizeof(((struct sockaddr_un *)NULL)->sun_path),
@@ -101,6 +106,7 @@ static void read_root(struct reader *reader, const config_t *parsed)
 	configuration_read_vips(reader, &values[VIPS], &values[POOLS]);
 	warn_if_empty(reader, &values[VIPS]);
 	configuration_check_supported(reader);
+	configuration_read_peers(reader, &values[PEERS]);
 }
 
 /* Reads what was opened into findings->text, which ends in a zero. Returns 0, -EFBIG or errno. */
@@ -306,6 +312,7 @@ void configuration_release(struct configuration *configuration)
 	for (uint32_t i = 0; i < configuration->vip_count; i++)
 		free(configuration->vips[i].name);
 	free(configuration->decapsulation.sources);
+	free(configuration->peers);
 	free(configuration->interfaces);
 	free(configuration->pools);
 	free(configuration->vips);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <fluxpin/connection_table.h>
+#include <fluxpin/fragment_table.h>
 
 #include "configuration_internal.h"
 
@@ -17,6 +18,8 @@ enum {
 };
 
 #define IDLE_HIGH_NS	 (9 * 3600 * NANOSECONDS_PER_SECOND)
+#define TIMEOUT_LOW_NS	 (10 * NANOSECONDS_PER_MILLISECOND)
+#define TIMEOUT_HIGH_NS	 (60 * NANOSECONDS_PER_SECOND) /* RFC 8200 section 4.5 */
 #define INTERVAL_LOW_NS	 (10 * NANOSECONDS_PER_MILLISECOND)
 #define INTERVAL_HIGH_NS (3600 * NANOSECONDS_PER_SECOND)
 
@@ -119,6 +122,26 @@ void configuration_read_icmp(struct reader *reader, const struct value *group)
 	value_read_group(reader, group, "icmp", keys, COUNT_OF(keys), values);
 	value_integer(reader, &values[0], 0, ICMP_RATE_HIGH, &configuration->icmp.echo_rate);
 	value_integer(reader, &values[1], 0, ICMP_RATE_HIGH, &configuration->icmp.error_rate);
+}
+
+void configuration_read_fragments(struct reader *reader, const struct value *group)
+{
+	static const struct key keys[] = {
+		{ "capacity", KEY_INTEGER, false },
+		{ "timeout", KEY_DURATION, false },
+	};
+	struct configuration *configuration = reader->configuration;
+	struct value values[COUNT_OF(keys)];
+
+	configuration->fragments.capacity = 4096;
+	configuration->fragments.timeout_ns = 2 * NANOSECONDS_PER_SECOND;
+	if (!group->setting)
+		return;
+	value_read_group(reader, group, "fragments", keys, COUNT_OF(keys), values);
+	value_integer(reader, &values[0], FRAGMENT_MIN_CAPACITY, FRAGMENT_MAX_CAPACITY,
+		      &configuration->fragments.capacity);
+	value_duration(reader, &values[1], TIMEOUT_LOW_NS, TIMEOUT_HIGH_NS,
+		       &configuration->fragments.timeout_ns);
 }
 
 void configuration_read_umem(struct reader *reader, const struct value *group)

@@ -24,33 +24,16 @@ static void check_pool(struct reader *reader, const struct pool_configuration *p
 			    "as healthy");
 }
 
-static void check_vip(struct reader *reader, const struct vip_configuration *vip,
-		      const struct node *node)
-{
-	if (!vip->fragments)
-		reader_warn(reader, value_position(reader, node, "fragments"),
-			    "\"fragments\" has no effect in this version yet");
-}
-
 void configuration_check_supported(struct reader *reader)
 {
 	const struct configuration *configuration = reader->configuration;
 	const struct node *nodes = reader->tree->nodes;
 	const struct node *pools = node_find(reader, &nodes[0], "pools");
-	const struct node *vips = node_find(reader, &nodes[0], "vips");
 	uint32_t i = 0;
 
 	/* Elements that are no groups have a node without children and an empty structure. */
 	if (pools && configuration->pool_count == pools->child_count) {
 		for (uint32_t child = pools->first_child; child != 0; child = nodes[child].next)
 			check_pool(reader, &configuration->pools[i++], &nodes[child]);
-	}
-	i = 0;
-	if (vips && configuration->vip_count == vips->child_count) {
-		for (uint32_t child = vips->first_child; child != 0; child = nodes[child].next) {
-			if (configuration->vips[i].name)
-				check_vip(reader, &configuration->vips[i], &nodes[child]);
-			i++;
-		}
 	}
 }

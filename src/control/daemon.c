@@ -68,6 +68,7 @@ static void start_metrics_timer(struct daemon *daemon)
 static void on_warn_timer(uv_timer_t *timer)
 {
 	daemon_warn_next_hops(timer->data);
+	daemon_warn_vlans(timer->data);
 }
 
 static void on_settle_timer(uv_timer_t *timer)
@@ -312,8 +313,8 @@ static int start(struct daemon *daemon)
 	start_metrics_timer(daemon);
 	uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
 	log_info("ready: workers %u, VIPs %u, pools %u, backends %u", daemon->worker_count,
-		 daemon->configuration->vip_count, daemon->configuration->pool_count,
-		 daemon->tables->backend_count);
+		 daemon->configuration->vip_count, configuration_size(daemon->configuration).pools,
+		 configuration_size(daemon->configuration).backends);
 	return 0;
 }
 

@@ -131,7 +131,11 @@ static void log_worker(const struct device *device, const struct interface *nic,
 
 	log_info("%s queue %u: %s, driver %s, CPU %d, %u frames of %u bytes on %s pages", nic->name,
 		 options->port.queue, got, driver_of(nic), options->cpu, options->port.frames,
-		 options->port.frame_size, xsk_port_has_huge_pages(port) ? "2 MB" : "4 KB");
+		 options->port.frame_size, memory_pages_name(xsk_port_pages(port)));
+	if (worker_connection_pages(worker) == MEMORY_PAGES_SMALL)
+		log_info("%s queue %u: connection table on 4 KB pages, slower than on 2 MB ones: "
+			 "see vm.nr_hugepages and transparent_hugepage",
+			 nic->name, options->port.queue);
 }
 
 static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
@@ -150,6 +154,9 @@ static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
 		.interface = ordinal,
 		.cpu = choose_cpu(device, i, daemon->worker_count),
 		.connection_capacity = configuration->connections.capacity,
+		.fragment_capacity = configuration->fragments.capacity,
+		.fragment_timeout_ns = configuration->fragments.timeout_ns,
+		.has_siblings = device->queue_count > 1,
 		.forwarding = &daemon->published,
 	};
 	struct worker *worker;
@@ -172,6 +179,21 @@ static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
 	daemon->workers[daemon->worker_count++] = worker;
 	log_worker(device, nic, worker, &options);
 	return 0;
+}
+
+/* Those of one NIC, which take each other's fragments. */
+static int open_workers(struct daemon *daemon, uint32_t ordinal)
+{
+	struct worker *const *first = &daemon->workers[daemon->worker_count];
+	uint32_t count = daemon->devices[ordinal].queue_count;
+
+	for (uint32_t i = 0; i < count; i++) {
+		int error = open_worker(daemon, ordinal, i);
+
+		if (error != 0)
+			return error;
+	}
+	return count > 1 ? worker_join(first, count) : 0;
 }
 
 int daemon_open_devices(struct daemon *daemon)
@@ -204,12 +226,11 @@ int daemon_open_devices(struct daemon *daemon)
 	daemon->workers = calloc(worker_count, sizeof(struct worker *));
 	if (daemon->workers == NULL)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < daemon->device_count; i++)
-		for (uint32_t j = 0; j < daemon->devices[i].queue_count; j++) {
-			error = open_worker(daemon, i, j);
-			if (error != 0)
-				return error;
-		}
+	for (uint32_t i = 0; i < daemon->device_count; i++) {
+		error = open_workers(daemon, i);
+		if (error != 0)
+			return error;
+	}
 	return 0;
 }
 
@@ -255,6 +276,9 @@ void daemon_stop_workers(struct daemon *daemon)
 		worker_request_stop(daemon->workers[i]);
 	for (uint32_t i = 0; i < daemon->worker_count; i++)
 		worker_stop(daemon->workers[i]);
+	/* Nobody hands anything over any more. */
+	for (uint32_t i = 0; i < daemon->worker_count; i++)
+		worker_finish(daemon->workers[i]);
 }
 
 void daemon_close_devices(struct daemon *daemon)

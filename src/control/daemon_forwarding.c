@@ -278,7 +278,8 @@ int daemon_reload(struct daemon *daemon)
 	metrics->last_success_seconds = time(NULL);
 	log_info("configuration generation %llu active: VIPs %u, pools %u, backends %u",
 		 (unsigned long long)metrics->generation, daemon->configuration->vip_count,
-		 daemon->configuration->pool_count, daemon->tables->backend_count);
+		 configuration_size(daemon->configuration).pools,
+		 configuration_size(daemon->configuration).backends);
 	return 0;
 }
 

@@ -28,8 +28,10 @@ struct device {
 	bool generic;	    /* got */
 	struct tap *tap;    /* NULL with slow_path = "pass" */
 	struct redirect *redirect;
-	bool is_detached; /* told that its program is gone */
-	bool is_tap_down; /* told that the TAP takes nothing */
+	bool is_detached;   /* told that its program is gone */
+	bool is_tap_down;   /* told that the TAP takes nothing */
+	bool has_many_macs; /* told that not all VLAN devices' frames are taken */
+	bool is_mtu_tight;  /* told that the MTU has no room for two tags */
 };
 
 struct daemon {
@@ -86,6 +88,10 @@ int daemon_reload(struct daemon *daemon);
 
 /* Warns about each backend that has no next hop, once until it has one again. */
 void daemon_warn_next_hops(struct daemon *daemon);
+
+/* daemon_vlans.c: warns about NICs with VLAN devices of which not everything works, once until it
+ * does. */
+void daemon_warn_vlans(struct daemon *daemon);
 
 void daemon_release_forwarding(struct daemon *daemon);
 

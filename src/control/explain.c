@@ -1,182 +1,226 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <fluxpin/explain.h>
 #include <fluxpin/flow.h>
 #include <fluxpin/forwarding_builder.h>
 #include <fluxpin/maglev.h>
+#include <fluxpin/memory.h>
+#include <fluxpin/pipeline.h>
 
-/* The egress MTU does not matter to what is explained. */
+#include "explain_internal.h"
+
+/* Beyond every packet that is made up. */
 #define MTU 65535
 
-static int parse_port(const char *text, uint16_t *port)
-{
-	char *end;
-	unsigned long value;
+#define INDEX_COUNT 65536
 
-	if (*text < '0' || *text > '9')
-		return -EINVAL;
-	value = strtoul(text, &end, 10);
-	if (*end != '\0' || value > UINT16_MAX)
-		return -EINVAL;
-	*port = (uint16_t)value;
+/* What a pipeline needs, for one packet. */
+struct trial {
+	struct registry *backend_indexes;
+	struct registry *vip_indexes;
+	struct forwarding_tables *tables;
+	struct forwarding_state *state;
+	struct memory memory;
+	struct connection_table connections;
+	struct counters counters;
+	struct traffic_counter *traffic; /* of VIPs, then of backends */
+	struct pipeline pipeline;
+	uint8_t buffer[ENCAPSULATION_MAX_HEADER + EXPLAIN_MOST_FRAME];
+};
+
+static int open_pipeline(struct trial *trial)
+{
+	int error = memory_map_lazy(connection_table_size(CONNECTION_MIN_CAPACITY), &trial->memory);
+
+	if (error != 0)
+		return error;
+	trial->traffic = calloc(2 * INDEX_COUNT, sizeof(*trial->traffic));
+	if (trial->traffic == NULL)
+		return -ENOMEM;
+	connection_table_initialise(&trial->connections, trial->memory.base,
+				    CONNECTION_MIN_CAPACITY);
+	trial->pipeline = (struct pipeline){ .connections = &trial->connections,
+					     .counters = &trial->counters,
+					     .vips = trial->traffic,
+					     .backends = trial->traffic + INDEX_COUNT };
 	return 0;
 }
 
-/* "ADDRESS:PORT" or "[ADDRESS]:PORT"; the text is taken apart. */
-static int parse_endpoint(char *text, struct address *address, uint16_t *port)
+static int open_trial(const struct configuration *configuration, struct trial *trial)
 {
-	char *colon = strrchr(text, ':');
-	size_t length;
+	const struct interface nic = { .mtu = MTU };
+	int error = registry_open(&trial->backend_indexes);
 
-	if (colon == NULL || parse_port(colon + 1, port) != 0)
-		return -EINVAL;
-	*colon = '\0';
-	length = strlen(text);
-	if (text[0] == '[' && text[length - 1] == ']') {
-		text[length - 1] = '\0';
-		text++;
-	} else if (strchr(text, ':') != NULL) {
-		return -EINVAL;
-	}
-	return address_parse(text, address);
+	if (error == 0)
+		error = registry_open(&trial->vip_indexes);
+	if (error == 0)
+		error = forwarding_tables_build(configuration, NULL, trial->backend_indexes,
+						trial->vip_indexes, &trial->tables);
+	if (error == 0)
+		error = forwarding_state_build(configuration, trial->tables, NULL, &nic, 1, 1,
+					       &trial->state);
+	return error == 0 ? open_pipeline(trial) : error;
 }
 
-int explain_parse(const char *text, struct explained_flow *flow, const char **error)
+static void close_trial(struct trial *trial)
 {
-	char copy[256], *rest = copy, *words[3] = { NULL };
-
-	*error = "a flow is \"PROTOCOL SOURCE:PORT DESTINATION:PORT\"";
-	if (strlen(text) >= sizeof(copy))
-		return -EINVAL;
-	strcpy(copy, text);
-	for (int i = 0; i < 3; i++) {
-		if (rest != NULL)
-			rest += strspn(rest, " \t");
-		words[i] = strsep(&rest, " \t");
-		if (words[i] == NULL || *words[i] == '\0')
-			return -EINVAL;
-	}
-	if (rest != NULL && rest[strspn(rest, " \t")] != '\0')
-		return -EINVAL;
-	if (strcmp(words[0], "tcp") == 0) {
-		flow->protocol = IPPROTO_TCP;
-	} else if (strcmp(words[0], "udp") == 0) {
-		flow->protocol = IPPROTO_UDP;
-	} else {
-		*error = "the protocol of a flow is tcp or udp";
-		return -EINVAL;
-	}
-	*error = "not ADDRESS:PORT ([ADDRESS]:PORT for IPv6)";
-	if (parse_endpoint(words[1], &flow->source, &flow->source_port) != 0 ||
-	    parse_endpoint(words[2], &flow->destination, &flow->destination_port) != 0)
-		return -EINVAL;
-	*error = "source and destination are of different families";
-	if (address_is_ipv4(&flow->source) != address_is_ipv4(&flow->destination))
-		return -EINVAL;
-	*error = NULL;
-	return 0;
+	memory_unmap(&trial->memory);
+	free(trial->traffic);
+	forwarding_state_release(trial->state);
+	forwarding_tables_release(trial->tables);
+	registry_close(trial->vip_indexes);
+	registry_close(trial->backend_indexes);
 }
 
-static enum explained_match match(const struct vip_configuration *vip,
-				  const struct explained_flow *flow)
+/* The VIP by which the packet is dropped or answered, where none takes it. */
+static const struct vip *find_vip(const struct vip_table *table, const struct explained_flow *flow)
 {
+	const struct vip *vip = NULL;
+
+	if (explain_is_echo(flow))
+		return vip_table_find_echo(table, &flow->destination);
+	if (vip_table_find(table, &flow->destination, flow->protocol, flow->destination_port,
+			   &vip) != VIP_MATCH_SERVICE)
+		return NULL;
+	return vip;
+}
+
+static void choose_vip(const struct forwarding_tables *tables, uint16_t index,
+		       struct explanation *explanation)
+{
+	explanation->has_vip = true;
+	for (uint32_t i = 0; i < tables->vip_count; i++)
+		if (tables->vip_indexes[i] == index)
+			explanation->vip = i;
+}
+
+static void choose_backend(const struct forwarding_tables *tables, const struct packet *packet,
+			   struct explanation *explanation)
+{
+	for (uint32_t i = 0; i < tables->backend_count; i++) {
+		if (tables->backends[i].index != packet->backend)
+			continue;
+		explanation->has_backend = true;
+		explanation->backend = tables->backends[i].backend;
+	}
+	explanation->header_length =
+		packet->frame.length - ETHERNET_HEADER_LENGTH - explanation->packet_length;
+	memcpy(explanation->header, packet->frame.data + ETHERNET_HEADER_LENGTH,
+	       explanation->header_length);
+}
+
+static enum explained_match match(const struct configuration *configuration, uint32_t i,
+				  const struct explained_flow *flow,
+				  const struct explanation *explanation)
+{
+	const struct vip_configuration *vip = &configuration->vips[i];
+	const struct vip_configuration *chosen =
+		explanation->has_vip ? &configuration->vips[explanation->vip] : NULL;
 	struct address masked = address_mask(&flow->destination, vip->prefix.length);
 
+	if (vip == chosen)
+		return EXPLAINED_CHOSEN;
 	/* IPv4 addresses are mapped into ::/0, but not meant by it; see vip_table.h. */
 	if (address_is_ipv4(&flow->destination) != address_is_ipv4(&vip->prefix.address) ||
 	    address_is_link_or_group(&flow->destination) ||
 	    !address_equal(&masked, &vip->prefix.address))
 		return EXPLAINED_OTHER_ADDRESS;
+	if (chosen != NULL && explain_is_echo(flow))
+		return chosen->prefix.length == vip->prefix.length ? EXPLAINED_OTHER_ECHO
+								   : EXPLAINED_LESS_SPECIFIC;
 	if (vip->protocol != 0 && vip->protocol != flow->protocol)
 		return EXPLAINED_OTHER_PROTOCOL;
 	if (vip->port != 0 && vip->port != flow->destination_port)
 		return EXPLAINED_OTHER_PORT;
-	return EXPLAINED_LESS_SPECIFIC;
+	/* What is to a group is for no VIP, though its prefix may hold the address. */
+	return chosen != NULL ? EXPLAINED_LESS_SPECIFIC : EXPLAINED_OTHER_ADDRESS;
 }
 
-static void choose_backend(const struct forwarding_tables *tables,
-			   const struct forwarding_state *state, uint16_t index,
-			   struct explanation *explanation)
+/* The packet as it arrives. */
+static struct packet make_packet(const struct explained_flow *flow, struct trial *trial,
+				 struct explanation *explanation)
 {
-	for (uint32_t i = 0; i < tables->backend_count; i++) {
-		if (tables->backends[i].index != index)
-			continue;
-		explanation->has_backend = true;
-		explanation->backend = tables->backends[i].backend;
-		explanation->destination = state->interfaces[0].destinations[index];
-	}
+	struct packet packet = { .frame = { .data = trial->buffer + ENCAPSULATION_MAX_HEADER,
+					    .headroom = ENCAPSULATION_MAX_HEADER } };
+
+	packet.frame.length = explain_make_frame(flow, packet.frame.data);
+	explanation->packet_length = packet.frame.length - ETHERNET_HEADER_LENGTH;
+	return packet;
 }
 
-/* The hash that the slot is chosen by: for affinity "source", that of the addresses alone. */
-static uint64_t hash_flow(const struct explained_flow *flow, const struct vip *vip, uint64_t seed)
+/* Whatever is inside: the empty one that was made up does not count as such. */
+static bool is_tunnel(const struct forwarding *forwarding, const struct packet *packet)
 {
-	uint16_t source_port_be = vip->by_source ? 0 : htons(flow->source_port);
-	uint16_t destination_port_be = vip->by_source ? 0 : htons(flow->destination_port);
-	uint8_t protocol = vip->by_source ? 0 : flow->protocol, addresses[32];
+	struct packet outer = *packet;
+
+	return forwarding->decapsulation != NULL && packet_parse(&outer, NULL) != PACKET_OTHER &&
+	       decapsulation_apply(forwarding->decapsulation, &outer) != DECAPSULATION_NONE;
+}
+
+/* By which affinity "source" chooses the slot. */
+static uint64_t hash_addresses(const struct explained_flow *flow, uint64_t seed)
+{
+	uint8_t addresses[32];
 
 	if (address_is_ipv4(&flow->destination))
-		return flow_hash_ipv4(flow->source.words_be[3], flow->destination.words_be[3],
-				      source_port_be, destination_port_be, protocol, seed);
+		return flow_hash_ipv4(flow->source.words_be[3], flow->destination.words_be[3], 0, 0,
+				      0, seed);
 	memcpy(addresses, flow->source.bytes, 16);
 	memcpy(addresses + 16, flow->destination.bytes, 16);
-	return flow_hash_ipv6(addresses, source_port_be, destination_port_be, protocol, seed);
+	return flow_hash_ipv6(addresses, 0, 0, 0, seed);
 }
 
-static void decide(const struct configuration *configuration,
-		   const struct forwarding_tables *tables, const struct forwarding_state *state,
-		   const struct explained_flow *flow, struct explanation *explanation)
+static void decide(const struct configuration *configuration, const struct explained_flow *flow,
+		   struct trial *trial, struct explanation *explanation)
 {
-	const struct forwarding_pool *pool;
+	const struct forwarding *forwarding = &trial->state->forwarding;
+	struct packet packet = make_packet(flow, trial, explanation);
 	const struct vip *vip;
-	uint16_t index;
 
-	for (uint32_t i = 0; i < configuration->vip_count; i++)
-		explanation->vips[i] = match(&configuration->vips[i], flow);
-	if (vip_table_find(tables->vips, &flow->destination, flow->protocol, flow->destination_port,
-			   &vip) != VIP_MATCH_SERVICE)
+	if (is_tunnel(forwarding, &packet)) {
+		explanation->is_tunnel = true;
 		return;
-	explanation->is_for_vip = true;
-	for (uint32_t i = 0; i < configuration->vip_count; i++)
-		if (tables->vip_indexes[i] == vip->index)
-			explanation->vip = i;
-	explanation->vips[explanation->vip] = EXPLAINED_CHOSEN;
-	explanation->hash = hash_flow(flow, vip, configuration->hash_seed);
-	pool = &tables->pools[vip->pool];
-	explanation->slot = maglev_slot(explanation->hash, pool->size);
-	index = pool->slots[explanation->slot];
-	if (index != MAGLEV_NO_BACKEND)
-		choose_backend(tables, state, index, explanation);
+	}
+	explanation->is_selected = pipeline_trace(&trial->pipeline, forwarding, 0, &packet);
+	explanation->verdict = (enum verdict)packet.verdict;
+	explanation->reason = (enum drop_reason)packet.reason;
+	if (explanation->is_selected) {
+		choose_vip(trial->tables, packet.vip, explanation);
+	} else if (packet.verdict != VERDICT_SLOW_PATH) {
+		vip = find_vip(forwarding->vips, flow);
+		if (vip != NULL)
+			choose_vip(trial->tables, vip->index, explanation);
+	}
+	explanation->hash = packet.hash;
+	if (explanation->is_selected &&
+	    configuration->vips[explanation->vip].affinity == AFFINITY_SOURCE)
+		explanation->hash = hash_addresses(flow, configuration->hash_seed);
+	if (packet.verdict == VERDICT_FORWARD)
+		choose_backend(trial->tables, &packet, explanation);
 }
 
 int explain_flow(const struct configuration *configuration, const struct explained_flow *flow,
 		 struct explanation *explanation)
 {
-	const struct interface nic = { .mtu = MTU };
-	struct registry *backends = NULL, *vips = NULL;
-	struct forwarding_tables *tables = NULL;
-	struct forwarding_state *state = NULL;
+	struct trial trial = { 0 };
 	int error;
 
 	*explanation = (struct explanation){ 0 };
 	explanation->vips = calloc(configuration->vip_count + 1, sizeof(*explanation->vips));
-	error = explanation->vips != NULL ? registry_open(&backends) : -ENOMEM;
-	if (error == 0)
-		error = registry_open(&vips);
-	if (error == 0)
-		error = forwarding_tables_build(configuration, NULL, backends, vips, &tables);
-	if (error == 0)
-		error = forwarding_state_build(configuration, tables, NULL, &nic, 1, 1, &state);
-	if (error == 0)
-		decide(configuration, tables, state, flow, explanation);
-	forwarding_state_release(state);
-	forwarding_tables_release(tables);
-	registry_close(vips);
-	registry_close(backends);
+	error = explanation->vips != NULL ? open_trial(configuration, &trial) : -ENOMEM;
+	if (error == 0) {
+		decide(configuration, flow, &trial, explanation);
+		for (uint32_t i = 0; i < configuration->vip_count; i++)
+			explanation->vips[i] = match(configuration, i, flow, explanation);
+		if (explanation->is_selected)
+			explanation->slot = maglev_slot(
+				explanation->hash,
+				trial.tables->pools[configuration->vips[explanation->vip].pool]
+					.size);
+	}
+	close_trial(&trial);
 	if (error != 0)
 		explanation_release(explanation);
 	return error;
@@ -201,6 +245,8 @@ const char *explained_match_text(enum explained_match match)
 		return "no: another port";
 	case EXPLAINED_LESS_SPECIFIC:
 		return "no: matches, but less specifically";
+	case EXPLAINED_OTHER_ECHO:
+		return "no: has the address, but the icmp_echo of another one counts";
 	}
 	return "";
 }

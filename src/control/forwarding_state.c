@@ -6,7 +6,7 @@
 #include <fluxpin/forwarding_builder.h>
 
 /*
- * The outer source address: the operator's, else the one that the route prefers, else the NIC's.
+ * The outer source address: the operator's, else the one that the route prefers, else the device's.
  * Without any, nothing can be sent, but in replay, where there is no host (nic->index is 0).
  */
 static void choose_source(const struct configuration *configuration, const struct interface *nic,
@@ -21,13 +21,14 @@ static void choose_source(const struct configuration *configuration, const struc
 		next_hop->source = *configured;
 	if (!address_is_zero(&next_hop->source) || next_hop->state != NEXT_HOP_RESOLVED)
 		return;
-	if (is_ipv4 && (nic->index == 0 || interface_source_ipv4(nic->index, &source_be) == 0))
+	if (is_ipv4 &&
+	    (nic->index == 0 || interface_source_ipv4(next_hop->device, &source_be) == 0))
 		next_hop->source = address_from_ipv4(source_be);
 	else if (nic->index != 0 && pool->encapsulation != ENCAPSULATION_L2)
 		next_hop->state = NEXT_HOP_NO_SOURCE;
 }
 
-static void prepare(const struct next_hop *next_hop, const struct interface *nic,
+static void prepare(const struct next_hop *next_hop, const struct interface *nic, bool keeps_tags,
 		    const struct pool_configuration *pool, const struct address *address,
 		    struct destination *destination)
 {
@@ -37,9 +38,14 @@ static void prepare(const struct next_hop *next_hop, const struct interface *nic
 		.destination = *address,
 		.mtu = nic->mtu,
 		.udp_checksum = pool->udp_checksum,
+		.is_peer = pool->is_peers,
+		.keeps_tags = keeps_tags,
+		.tag_count = next_hop->tag_count,
 	};
 
-	memcpy(path.source_mac, nic->mac, sizeof(path.source_mac));
+	memcpy(path.source_mac, next_hop->tag_count > 0 ? next_hop->source_mac : nic->mac,
+	       sizeof(path.source_mac));
+	memcpy(path.tags, next_hop->tags, sizeof(path.tags));
 	memcpy(path.next_hop_mac, next_hop->mac, sizeof(path.next_hop_mac));
 	if (next_hop->mtu != 0 && next_hop->mtu < path.mtu)
 		path.mtu = next_hop->mtu;
@@ -62,6 +68,22 @@ static void add_source(struct forwarding_interface *interface, const struct addr
 		interface->sources[interface->source_count++] = *source;
 }
 
+/* What the interface takes for its own, and whether it is known which tags frames leave under. */
+static void describe_interface(struct neighbours *neighbours, const struct interface *nic,
+			       struct forwarding_interface *interface, bool *keeps_tags)
+{
+	uint32_t count = 0;
+
+	memcpy(interface->mac, nic->mac, sizeof(nic->mac));
+	interface->any_mac = neighbours == NULL;
+	*keeps_tags = neighbours == NULL || !neighbours_has_vlans(neighbours, nic->index);
+	if (neighbours != NULL)
+		count = neighbours_vlan_macs(neighbours, nic->index, interface->vlan_macs,
+					     FORWARDING_MAX_MACS);
+	interface->vlan_mac_count =
+		(uint8_t)(count < FORWARDING_MAX_MACS ? count : FORWARDING_MAX_MACS);
+}
+
 static int resolve_interface(const struct configuration *configuration,
 			     struct neighbours *neighbours, const struct interface *nic,
 			     uint32_t ordinal, struct forwarding_state *state)
@@ -69,17 +91,23 @@ static int resolve_interface(const struct configuration *configuration,
 	const struct forwarding_tables *tables = state->tables;
 	struct destination *destinations = state->destinations + ordinal * tables->index_limit;
 	uint8_t *next_hops = state->next_hops + ordinal * tables->backend_count;
+	bool keeps_tags;
 
+	state->interfaces[ordinal].destinations = destinations;
+	describe_interface(neighbours, nic, &state->interfaces[ordinal], &keeps_tags);
 	for (uint32_t i = 0; i < tables->backend_count; i++) {
 		const struct forwarding_backend *backend = &tables->backends[i];
 		const struct pool_configuration *pool = &configuration->pools[backend->pool];
 		const struct address *address = &pool->backends[backend->backend].address;
 		struct destination *destination = &destinations[backend->index];
 		struct next_hop next_hop = { .state = NEXT_HOP_RESOLVED, .gateway = *address };
-		int error = neighbours == NULL
-				    ? 0
-				    : next_hop_resolve(neighbours, address, nic->index, &next_hop);
+		int error = 0;
 
+		/* Nothing is sent to this load balancer itself. */
+		if (pool->is_peers && backend->index == tables->peer_self)
+			continue;
+		if (neighbours != NULL)
+			error = next_hop_resolve(neighbours, address, nic->index, &next_hop);
 		if (error != 0)
 			return error;
 		if (backend->is_down)
@@ -93,13 +121,10 @@ static int resolve_interface(const struct configuration *configuration,
 		if (next_hop.state == NEXT_HOP_RESOLVED)
 			add_source(&state->interfaces[ordinal], &next_hop.source);
 		if (next_hop.state == NEXT_HOP_RESOLVED)
-			prepare(&next_hop, nic, pool, address, destination);
+			prepare(&next_hop, nic, keeps_tags, pool, address, destination);
 		else
 			state->unresolved++;
 	}
-	state->interfaces[ordinal].destinations = destinations;
-	memcpy(state->interfaces[ordinal].mac, nic->mac, sizeof(nic->mac));
-	state->interfaces[ordinal].any_mac = neighbours == NULL;
 	return 0;
 }
 
@@ -169,6 +194,8 @@ int forwarding_state_build(const struct configuration *configuration,
 		.vips = tables->vips,
 		.pools = tables->pools,
 		.decapsulation = tables->decapsulation,
+		.peers = tables->peers,
+		.peer_self = tables->peer_self,
 		.interfaces = state->interfaces,
 		.pool_count = tables->pool_count,
 		.interface_count = nic_count,
@@ -185,9 +212,14 @@ bool forwarding_state_equal(const struct forwarding_state *a, const struct forwa
 
 	if (a->tables != b->tables || nics != b->forwarding.interface_count)
 		return false;
-	for (uint32_t i = 0; i < nics; i++)
-		if (memcmp(a->interfaces[i].mac, b->interfaces[i].mac, 6) != 0)
+	for (uint32_t i = 0; i < nics; i++) {
+		const struct forwarding_interface *x = &a->interfaces[i], *y = &b->interfaces[i];
+
+		if (memcmp(x->mac, y->mac, sizeof(x->mac)) != 0 ||
+		    x->vlan_mac_count != y->vlan_mac_count ||
+		    memcmp(x->vlan_macs, y->vlan_macs, sizeof(x->vlan_macs)) != 0)
 			return false;
+	}
 	/* Both are zeroed before they are filled in, padding included. */
 	return memcmp(a->destinations, b->destinations, size) == 0 &&
 	       memcmp(a->next_hops, b->next_hops, (size_t)nics * a->tables->backend_count) == 0;

@@ -59,6 +59,9 @@ static int build_pool(const struct configuration *configuration, uint32_t pool,
 			goto out;
 		flags = backend_overrides_get(overrides, in->name, in->backends[i].name);
 		indexed[i].is_down = (flags & BACKEND_DOWN) != 0;
+		if (in->is_peers &&
+		    address_equal(&in->backends[i].address, &configuration->peer_self))
+			tables->peer_self = indexed[i].index;
 		backends[i] =
 			(struct maglev_backend){ .name = in->backends[i].name,
 						 .weight = flags != 0 ? 0 : in->backends[i].weight,
@@ -69,6 +72,8 @@ static int build_pool(const struct configuration *configuration, uint32_t pool,
 		goto out;
 	tables->pools[pool] = (struct forwarding_pool){ .slots = slots, .size = in->table_size };
 	tables->pool_count = pool + 1;
+	if (in->is_peers)
+		tables->peers = &tables->pools[pool];
 	slots = NULL;
 out:
 	free(slots);
@@ -93,6 +98,7 @@ static int build_vips(const struct configuration *configuration, struct registry
 					.port = in->port,
 					.protocol = in->protocol,
 					.tracking = in->tracking,
+					.fragments = in->fragments,
 					.by_source = in->affinity == AFFINITY_SOURCE,
 					.icmp_echo = (uint8_t)in->icmp_echo,
 					.index = tables->vip_indexes[i],
@@ -112,25 +118,34 @@ static int build_decapsulation(const struct configuration *configuration,
 {
 	uint32_t source_count = configuration->decapsulation.source_count;
 	uint32_t address_count = configuration->decapsulation.address_count;
+	uint32_t peer_count = configuration->peer_count;
 	struct decapsulation *made;
-	struct address *addresses;
+	struct address *addresses, *peers;
 	struct prefix *sources;
 
-	if (source_count == 0)
+	if (source_count == 0 && peer_count == 0)
 		return 0;
-	made = calloc(1, sizeof(*made) + address_count * sizeof(*addresses) +
+	made = calloc(1, sizeof(*made) + (address_count + peer_count) * sizeof(*addresses) +
 				 source_count * sizeof(*sources));
 	if (made == NULL)
 		return -ENOMEM;
 	addresses = (struct address *)(made + 1);
-	sources = (struct prefix *)(addresses + address_count);
+	peers = addresses + address_count;
+	sources = (struct prefix *)(peers + peer_count);
+	if (peer_count > 0)
+		memcpy(peers, configuration->peers, peer_count * sizeof(*peers));
 	memcpy(addresses, configuration->decapsulation.addresses,
 	       address_count * sizeof(*addresses));
-	memcpy(sources, configuration->decapsulation.sources, source_count * sizeof(*sources));
+	if (source_count > 0)
+		memcpy(sources, configuration->decapsulation.sources,
+		       source_count * sizeof(*sources));
 	*made = (struct decapsulation){ .sources = sources,
 					.addresses = addresses,
+					.peers = peers,
 					.source_count = source_count,
-					.address_count = address_count };
+					.address_count = address_count,
+					.peer_count = peer_count,
+					.self = configuration->peer_self };
 	tables->decapsulation = made;
 	return 0;
 }

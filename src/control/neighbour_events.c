@@ -5,9 +5,7 @@
 #include <errno.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
-#include <linux/if_link.h>
 #include <linux/rtnetlink.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -16,114 +14,39 @@ struct drain {
 	bool is_changed;
 };
 
-struct link *link_find(const struct neighbours *neighbours, int index)
-{
-	for (uint32_t i = 0; i < neighbours->link_count; i++) {
-		if (neighbours->links[i].index == index)
-			return &neighbours->links[i];
-	}
-	return NULL;
-}
-
-static int link_add(struct neighbours *neighbours, const struct link *link)
-{
-	if (neighbours->link_count == neighbours->link_room) {
-		uint32_t room = neighbours->link_room == 0 ? 16 : 2 * neighbours->link_room;
-		struct link *links = reallocarray(neighbours->links, room, sizeof(*links));
-
-		if (links == NULL)
-			return -ENOMEM;
-		neighbours->links = links;
-		neighbours->link_room = room;
-	}
-	neighbours->links[neighbours->link_count++] = *link;
-	return 0;
-}
-
-static void read_xdp(const struct nlattr *xdp, struct link *link)
-{
-	const struct nlattr *attribute;
-
-	netlink_for_each_nested(attribute, xdp)
-	{
-		if (mnl_attr_get_type(attribute) == IFLA_XDP_PROG_ID)
-			netlink_get_u32(attribute, &link->xdp_program);
-	}
-}
-
-static bool parse_link(const struct nlmsghdr *message, struct link *link, bool *is_port)
-{
-	const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
-	const struct nlattr *attribute;
-
-	/* AF_BRIDGE messages tell of bridge ports, with other attributes. */
-	if (mnl_nlmsg_get_payload_len(message) < sizeof(*header) || header->ifi_family != AF_UNSPEC)
-		return false;
-	*link = (struct link){
-		.index = header->ifi_index,
-		.flags = header->ifi_flags & (IFF_UP | IFF_RUNNING | IFF_LOWER_UP | IFF_NOARP),
-	};
-	*is_port = false;
-	netlink_for_each_attribute(attribute, message, sizeof(*header))
-	{
-		switch (mnl_attr_get_type(attribute)) {
-		case IFLA_MTU:
-			netlink_get_u32(attribute, &link->mtu);
-			break;
-		case IFLA_ADDRESS:
-			if (mnl_attr_get_payload_len(attribute) == sizeof(link->mac))
-				memcpy(link->mac, mnl_attr_get_payload(attribute),
-				       sizeof(link->mac));
-			break;
-		case IFLA_XDP:
-			read_xdp(attribute, link);
-			break;
-		case IFLA_MASTER:
-			*is_port = true;
-			break;
-		}
-	}
-	return true;
-}
-
-/* An interface may be asked about before its first report is read. */
-static bool is_asked_over(const struct neighbours *neighbours, int index)
-{
-	for (const struct asked *asked = neighbours->first; asked != NULL; asked = asked->next) {
-		if (asked->index == index)
-			return true;
-	}
-	return false;
-}
-
 /*
  * IPv4 routes that vanish because an interface goes down are not reported, so that interfaces
  * count over which nothing was asked, too: but only their going up and down, and not that of ports
- * of a bridge or bond, which carry no routes.
+ * of a bridge or bond, which carry no routes. A VLAN device counts with the NIC that it is on, also
+ * one that is new: the first one of a NIC changes the tags of all that leaves by it.
  */
 static int take_link(struct drain *drain, const struct nlmsghdr *message)
 {
 	struct neighbours *neighbours = drain->neighbours;
+	struct links *links = &neighbours->links;
 	struct link *known;
 	struct link link;
 	bool is_port;
 
-	if (!parse_link(message, &link, &is_port))
+	if (!link_parse(message, &link, &is_port))
 		return 0;
-	known = link_find(neighbours, link.index);
+	known = link_find(links, link.index);
 	if (message->nlmsg_type == RTM_DELLINK) {
 		if (known == NULL)
 			return 0;
-		if (known->is_asked || !is_port)
+		if (link_is_asked(links, known) || !is_port)
 			drain->is_changed = true;
-		*known = neighbours->links[--neighbours->link_count];
+		link_remove(links, known);
 		return 0;
 	}
 	if (known == NULL) {
-		link.is_asked = is_asked_over(neighbours, link.index);
-		return link_add(neighbours, &link);
+		link.is_asked = asked_is_over(neighbours, link.index);
+		if (link.is_vlan && link_is_asked(links, &link))
+			drain->is_changed = true;
+		return link_add(links, &link);
 	}
-	if (known->is_asked) {
+	link.is_asked = known->is_asked;
+	if (link_is_asked(links, known)) {
 		if (link.flags != known->flags || link.mtu != known->mtu ||
 		    link.xdp_program != known->xdp_program ||
 		    memcmp(link.mac, known->mac, sizeof(link.mac)) != 0)
@@ -131,7 +54,6 @@ static int take_link(struct drain *drain, const struct nlmsghdr *message)
 	} else if (!is_port && ((link.flags ^ known->flags) & (IFF_UP | IFF_LOWER_UP)) != 0) {
 		drain->is_changed = true;
 	}
-	link.is_asked = known->is_asked;
 	*known = link;
 	return 0;
 }
@@ -231,10 +153,10 @@ static void take_address(struct drain *drain, const struct nlmsghdr *message)
 		    mnl_attr_get_payload_len(attribute) >= sizeof(*times))
 			is_renewed = times->cstamp != times->tstamp;
 	}
-	link = link_find(drain->neighbours, (int)header->ifa_index);
+	link = link_find(&drain->neighbours->links, (int)header->ifa_index);
 	if (is_gone && header->ifa_family == AF_INET)
 		drain->is_changed = true;
-	if (link == NULL || !link->is_asked)
+	if (link == NULL || !link_is_asked(&drain->neighbours->links, link))
 		return;
 	if (is_gone || !is_renewed || (header->ifa_flags & IFA_F_DEPRECATED) != 0)
 		drain->is_changed = true;
@@ -270,33 +192,6 @@ static int take_event(const struct nlmsghdr *message, void *context)
 		break;
 	}
 	return 0;
-}
-
-static int take_first_link(const struct nlmsghdr *message, void *context)
-{
-	struct neighbours *neighbours = context;
-	struct link link;
-	struct link *known;
-	bool is_port;
-
-	if (!parse_link(message, &link, &is_port))
-		return 0;
-	known = link_find(neighbours, link.index);
-	if (known == NULL)
-		return link_add(neighbours, &link);
-	link.is_asked = known->is_asked;
-	*known = link;
-	return 0;
-}
-
-int links_read(struct neighbours *neighbours)
-{
-	struct netlink_request request;
-	struct ifinfomsg *header;
-	struct nlmsghdr *message =
-		netlink_start(&request, RTM_GETLINK, NLM_F_DUMP, sizeof(*header), &header);
-
-	return netlink_execute(&neighbours->requests, message, take_first_link, neighbours);
 }
 
 int neighbours_drain(struct neighbours *neighbours, bool *changed)

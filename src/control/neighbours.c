@@ -149,6 +149,6 @@ void neighbours_close(struct neighbours *neighbours)
 	}
 	netlink_close(&neighbours->requests);
 	netlink_close(&neighbours->events);
-	free(neighbours->links);
+	free(neighbours->links.list);
 	free(neighbours);
 }

@@ -13,6 +13,7 @@
 #include <fluxpin/neighbours.h>
 #include <fluxpin/netlink.h>
 
+#include "links.h"
 #include "neighbour_entry.h"
 
 enum asked_kind {
@@ -36,24 +37,12 @@ struct asked {
 	uint8_t mac[6];
 };
 
-/* What of an interface decides over routes and frames. */
-struct link {
-	int index;
-	uint32_t flags;
-	uint32_t mtu;
-	uint8_t mac[6];
-	uint32_t xdp_program; /* its number; 0: none */
-	bool is_asked;	      /* next hops are looked up over it */
-};
-
 struct neighbours {
 	struct netlink requests;
 	struct netlink events;
 	void *tree;	     /* of struct asked, for tsearch(3) */
 	struct asked *first; /* all of them */
-	struct link *links;
-	uint32_t link_count;
-	uint32_t link_room;
+	struct links links;
 	bool is_in_round;	     /* between neighbours_begin_round and neighbours_end_round */
 	bool is_managing_refused;    /* Linux before 5.16 */
 	bool is_table_full;	     /* the kernel's, at some time: told once */
@@ -71,9 +60,10 @@ bool asked_is_answered_by(const struct asked *asked, const struct neighbour_entr
 /* Takes a record out and frees it; *link is the pointer that leads to it in the list. */
 void asked_remove(struct neighbours *neighbours, struct asked **link);
 
+/* Whether anything was asked for over the interface. */
+bool asked_is_over(const struct neighbours *neighbours, int index);
+
 /* Reads all interfaces, to compare later reports with. Returns 0 or negative errno. */
 int links_read(struct neighbours *neighbours);
-/* The interface or NULL. */
-struct link *link_find(const struct neighbours *neighbours, int index);
 
 #endif

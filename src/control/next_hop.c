@@ -10,7 +10,7 @@
 
 #include <fluxpin/log.h>
 
-#include "route.h"
+#include "ways.h"
 
 const char *next_hop_state_name(enum next_hop_state state)
 {
@@ -23,6 +23,8 @@ const char *next_hop_state_name(enum next_hop_state state)
 		return "local";
 	case NEXT_HOP_OTHER_INTERFACE:
 		return "other interface";
+	case NEXT_HOP_TOO_MANY_TAGS:
+		return "behind more than two VLAN tags";
 	case NEXT_HOP_NO_NEIGHBOUR:
 		return "no neighbour";
 	case NEXT_HOP_NO_SOURCE:
@@ -31,69 +33,6 @@ const char *next_hop_state_name(enum next_hop_state state)
 		return "not on the same link, which l2 needs";
 	}
 	return "unknown";
-}
-
-/* Addresses that are never a unicast neighbour, whatever the routes say. */
-static bool is_never_remote(const struct address *address)
-{
-	if (address_is_ipv4(address)) {
-		uint32_t ipv4 = ntohl(address->words_be[3]);
-
-		return ipv4 == INADDR_ANY || ipv4 == INADDR_BROADCAST || IN_MULTICAST(ipv4);
-	}
-	return address_is_zero(address) || address->bytes[0] == 0xff;
-}
-
-static bool is_local(const struct route *route)
-{
-	switch (route->type) {
-	case RTN_LOCAL:
-	case RTN_BROADCAST:
-	case RTN_ANYCAST:
-	case RTN_MULTICAST:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/*
- * Two lookups are needed. The one that is bound to the interface gives the gateway, and follows
- * policy rules on the outgoing interface. But it skips whatever leads elsewhere, and would send a
- * backend behind another interface to the default gateway of this one; so where the host's own way
- * to the destination (the unbound lookup) is more specific and does not leave by this interface,
- * that one counts. Routes of the same prefix that differ in metric alone are as good as each other:
- * there is no other way out of this interface. A table that only a rule on the interface selects
- * (or a VRF's) is the operator's word on what leaves by it.
- */
-static enum next_hop_state judge_routes(int bound_error, const struct route *bound,
-					int unbound_error, const struct route *unbound)
-{
-	bool is_policy = bound_error == 0 && bound->table != RT_TABLE_MAIN &&
-			 bound->table != RT_TABLE_DEFAULT;
-
-	if ((bound_error == 0 && is_local(bound)) || (unbound_error == 0 && is_local(unbound)))
-		return NEXT_HOP_LOCAL;
-	if (bound_error != 0 || bound->gateway_count == 0) {
-		bool is_elsewhere = unbound_error == 0 && unbound->type == RTN_UNICAST &&
-				    unbound->gateway_count == 0 && !unbound->is_encapsulated;
-
-		return is_elsewhere ? NEXT_HOP_OTHER_INTERFACE : NEXT_HOP_NO_ROUTE;
-	}
-	if (bound->type != RTN_UNICAST)
-		return NEXT_HOP_NO_ROUTE;
-	if (unbound_error == 0) {
-		bool is_same = !unbound->is_prefix_uncertain && unbound->table == bound->table &&
-			       unbound->prefix_length == bound->prefix_length;
-
-		if (unbound->gateway_count == 0 && !is_same &&
-		    (!is_policy || unbound->table == bound->table))
-			return NEXT_HOP_OTHER_INTERFACE;
-	} else if (unbound_error != -ENETUNREACH && !is_policy) {
-		/* Blackhole, unreachable, prohibit: the bound lookup of IPv6 steps over them. */
-		return NEXT_HOP_NO_ROUTE;
-	}
-	return NEXT_HOP_RESOLVED;
 }
 
 /* Makes the entry ours and reads it again. */
@@ -191,23 +130,27 @@ static int resolve_neighbour(struct neighbours *neighbours, const struct address
  * stays with its own as long as that one answers.
  */
 static int resolve_gateways(struct neighbours *neighbours, const struct address *destination,
-			    int index, const struct route *route, struct next_hop *next_hop)
+			    int nic, const struct ways *ways, const struct way_out **chosen,
+			    struct next_hop *next_hop)
 {
-	uint32_t start = ntohl(destination->words_be[3]) % route->gateway_count;
+	uint32_t start = ntohl(destination->words_be[3]) % ways->count;
 
 	next_hop->state = NEXT_HOP_NO_NEIGHBOUR;
-	next_hop->gateway = route->gateways[start];
-	for (uint32_t i = 0; i < route->gateway_count; i++) {
-		const struct address *gateway =
-			&route->gateways[(start + i) % route->gateway_count];
+	*chosen = &ways->list[start];
+	for (uint32_t i = 0; i < ways->count; i++) {
+		const struct way_out *way = &ways->list[(start + i) % ways->count];
 		const struct asked *answer;
-		int error = resolve_neighbour(neighbours, gateway, index, &answer);
+		int error = resolve_neighbour(neighbours, &way->gateway.address,
+					      way->gateway.device, &answer);
 
+		/* A VLAN device that has just been removed: the report is on the way. */
+		if (error == -ENODEV && way->gateway.device != nic)
+			continue;
 		if (error != 0)
 			return error;
 		if (answer->is_valid && next_hop->state != NEXT_HOP_RESOLVED) {
 			next_hop->state = NEXT_HOP_RESOLVED;
-			next_hop->gateway = *gateway;
+			*chosen = way;
 			memcpy(next_hop->mac, answer->mac, sizeof(next_hop->mac));
 		}
 	}
@@ -215,63 +158,106 @@ static int resolve_gateways(struct neighbours *neighbours, const struct address 
 }
 
 static int remember_destination(struct neighbours *neighbours, const struct address *destination,
-				int index)
+				int nic)
 {
 	struct link *link;
 
-	if (asked_find(neighbours, ASKED_DESTINATION, destination, index) == NULL) {
-		link = link_find(neighbours, index);
+	if (asked_find(neighbours, ASKED_DESTINATION, destination, nic) == NULL) {
+		link = link_find(&neighbours->links, nic);
 		if (link != NULL)
 			link->is_asked = true;
 	}
-	if (asked_obtain(neighbours, ASKED_DESTINATION, destination, index) == NULL)
+	if (asked_obtain(neighbours, ASKED_DESTINATION, destination, nic) == NULL)
 		return -ENOMEM;
 	return 0;
 }
 
-/* Finds the way: sets the state, and for a destination that has one, MTU and source address. */
-static int find_route(struct neighbours *neighbours, const struct address *destination, int index,
-		      struct route *route, struct next_hop *next_hop)
+/* What goes with the way: the device, its tags and MAC address, the MTU and the source address. */
+static int describe_way(struct neighbours *neighbours, const struct address *destination, int nic,
+			const struct way_out *way, struct next_hop *next_hop)
 {
-	struct netlink *netlink = &neighbours->requests;
-	struct route unbound;
-	int unbound_error;
+	struct vlan_stack stack;
 	int error;
 
-	if (is_never_remote(destination)) {
-		next_hop->state = NEXT_HOP_LOCAL;
-		return 0;
+	next_hop->gateway = way->gateway.address;
+	next_hop->device = way->gateway.device;
+	next_hop->source = way->source;
+	next_hop->mtu = way->mtu;
+	if (link_find_stack(&neighbours->links, next_hop->device, nic, &stack) ==
+	    NEXT_HOP_RESOLVED) {
+		next_hop->tag_count = stack.count;
+		memcpy(next_hop->tags, stack.tags, sizeof(next_hop->tags));
+		memcpy(next_hop->source_mac, stack.mac, sizeof(next_hop->source_mac));
+		if (stack.count > 0 && (next_hop->mtu == 0 || stack.mtu < next_hop->mtu))
+			next_hop->mtu = stack.mtu;
 	}
-	error = route_lookup(netlink, destination, index, true, route);
-	if (error != 0 && !route_is_refusal(error))
-		return error;
-	unbound_error = route_lookup(netlink, destination, index, false, &unbound);
-	if (unbound_error != 0 && !route_is_refusal(unbound_error))
-		return unbound_error;
-	next_hop->state = judge_routes(error, route, unbound_error, &unbound);
-	if (next_hop->state != NEXT_HOP_RESOLVED)
-		return 0;
-	next_hop->mtu = route->mtu;
-	next_hop->source = route->source;
 	if (!address_is_zero(&next_hop->source))
 		return 0;
-	error = route_lookup_source(netlink, destination, index, &next_hop->source);
-	return route_is_refusal(error) ? 0 : error;
+	error = route_lookup_source(neighbours, destination, next_hop->device, &next_hop->source);
+	return route_is_refusal(error) || (error == -ENODEV && next_hop->device != nic) ? 0 : error;
 }
 
 int next_hop_resolve(struct neighbours *neighbours, const struct address *destination, int index,
 		     struct next_hop *next_hop)
 {
 	struct next_hop result = { 0 };
-	struct route route;
+	const struct way_out *way;
+	struct ways ways;
 	int error = remember_destination(neighbours, destination, index);
 
 	if (error == 0)
-		error = find_route(neighbours, destination, index, &route, &result);
-	if (error == 0 && result.state == NEXT_HOP_RESOLVED)
-		error = resolve_gateways(neighbours, destination, index, &route, &result);
+		error = ways_find(neighbours, destination, index, &ways, &result.state);
+	if (error != 0)
+		return error;
+	if (result.state == NEXT_HOP_RESOLVED) {
+		error = resolve_gateways(neighbours, destination, index, &ways, &way, &result);
+		if (error == 0)
+			error = describe_way(neighbours, destination, index, way, &result);
+	}
 	if (error != 0)
 		return error;
 	*next_hop = result;
 	return 0;
+}
+
+bool neighbours_has_vlans(const struct neighbours *neighbours, int index)
+{
+	const struct links *links = &neighbours->links;
+
+	for (uint32_t i = 0; i < links->count; i++) {
+		if (links->list[i].is_vlan && links->list[i].lower == index)
+			return true;
+	}
+	return false;
+}
+
+static bool is_listed(const uint8_t (*macs)[6], uint32_t count, const uint8_t *mac)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (memcmp(macs[i], mac, sizeof(macs[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+uint32_t neighbours_vlan_macs(const struct neighbours *neighbours, int index, uint8_t (*macs)[6],
+			      uint32_t room)
+{
+	const struct links *links = &neighbours->links;
+	const struct link *nic = link_find(links, index);
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < links->count && nic != NULL; i++) {
+		const struct link *link = &links->list[i];
+		struct vlan_stack stack;
+
+		if (!link->is_vlan || memcmp(link->mac, nic->mac, sizeof(nic->mac)) == 0 ||
+		    is_listed(macs, count, link->mac) ||
+		    link_find_stack(links, link->index, index, &stack) != NEXT_HOP_RESOLVED)
+			continue;
+		if (count == room)
+			return room + 1;
+		memcpy(macs[count++], link->mac, sizeof(macs[0]));
+	}
+	return count;
 }

@@ -16,10 +16,17 @@
 struct replay_worker {
 	struct replay_port port;
 	struct connection_table connections;
-	struct memory memory;
+	struct fragment_table fragments;
+	struct inbox inbox;
+	struct memory memory; /* of the connection table */
+	struct memory fragment_memory;
+	struct memory inbox_memory;
 	struct counters counters;
 	struct pipeline pipeline;
 };
+
+/* One frame at a time is handed over, and taken before the next one is read. */
+#define INBOX_SLOTS 2
 
 struct replay {
 	const struct replay_options *options;
@@ -35,6 +42,7 @@ struct replay {
 	struct forwarding_tables *tables;
 	struct forwarding_state *state;
 	struct replay_worker *workers;
+	struct inbox **inboxes;	      /* of the workers; NULL when there is one alone */
 	struct traffic_counter *vips; /* by index, of all workers */
 	struct traffic_counter *backends;
 	uint64_t generation;
@@ -221,9 +229,25 @@ static struct replay_worker *choose_worker(struct replay *replay,
 	return &replay->workers[hash % replay->options->workers];
 }
 
+/* Until nothing is left to do: what one worker hands over, another one takes. */
+static void run_pipelines(struct replay *replay, struct replay_worker *first)
+{
+	const struct forwarding *forwarding = &replay->state->forwarding;
+	uint32_t count;
+
+	pipeline_run(&first->pipeline, forwarding, replay->clock_ns);
+	do {
+		count = 0;
+		for (uint32_t i = 0; i < replay->options->workers; i++)
+			count += pipeline_run(&replay->workers[i].pipeline, forwarding,
+					      replay->clock_ns);
+	} while (count > 0);
+}
+
 static int run_frame(struct replay *replay, const struct captured_frame *frame, uint64_t number)
 {
 	struct replay_worker *worker = choose_worker(replay, frame);
+	int error;
 
 	if (replay_frames_add(&replay->frames, frame) != 0)
 		return complain(replay->options->input, strerror(ENOMEM));
@@ -235,17 +259,17 @@ static int run_frame(struct replay *replay, const struct captured_frame *frame, 
 	while (replay->next_event < replay->events.count &&
 	       replay->first_ns + replay->events.entries[replay->next_event].offset_ns <=
 		       replay->clock_ns) {
-		int error = apply_event(replay, &replay->events.entries[replay->next_event++]);
-
+		error = apply_event(replay, &replay->events.entries[replay->next_event++]);
 		if (error != 0)
 			return error;
 	}
-	if (replay_port_offer(&worker->port, frame) != 0) {
-		fprintf(stderr, "%s: frame %" PRIu64 " is too long\n", replay->options->input,
-			number);
+	error = replay_port_offer(&worker->port, frame);
+	if (error != 0) {
+		fprintf(stderr, "%s: frame %" PRIu64 ": %s\n", replay->options->input, number,
+			error == -EMSGSIZE ? "too long" : strerror(-error));
 		return -EINVAL;
 	}
-	pipeline_run(&worker->pipeline, &replay->state->forwarding, replay->clock_ns);
+	run_pipelines(replay, worker);
 	return 0;
 }
 
@@ -262,6 +286,8 @@ static int run_frames(struct replay *replay)
 		if (error != 0)
 			return error;
 	}
+	for (uint32_t i = 0; i < replay->options->workers; i++)
+		pipeline_finish(&replay->workers[i].pipeline);
 	if (result == 0)
 		return 0;
 	fprintf(stderr, "%s: after frame %" PRIu64 ": %s\n", replay->options->input, number,
@@ -269,21 +295,49 @@ static int run_frames(struct replay *replay)
 	return -EINVAL;
 }
 
-static int open_worker(struct replay *replay, struct replay_worker *worker)
+static int map_worker(const struct configuration *configuration, bool is_alone,
+		      struct replay_worker *worker)
 {
-	uint32_t capacity = replay->configuration->connections.capacity;
+	int error = memory_map_lazy(connection_table_size(configuration->connections.capacity),
+				    &worker->memory);
+
+	if (error == 0)
+		error = memory_map_lazy(fragment_table_size(configuration->fragments.capacity),
+					&worker->fragment_memory);
+	if (error == 0 && !is_alone)
+		error = memory_map_lazy(inbox_size(INBOX_SLOTS, REPLAY_LONGEST),
+					&worker->inbox_memory);
+	return error;
+}
+
+static int open_worker(struct replay *replay, uint32_t number)
+{
+	const struct configuration *configuration = replay->configuration;
+	struct replay_worker *worker = &replay->workers[number];
+	uint32_t capacity = configuration->connections.capacity;
 	int error = replay_port_open(&worker->port, &replay->frames);
 
 	if (error == 0)
-		error = memory_map_lazy(connection_table_size(capacity), &worker->memory);
+		error = map_worker(configuration, replay->inboxes == NULL, worker);
 	if (error != 0)
 		return error;
+	fragment_table_initialise(&worker->fragments, worker->fragment_memory.base,
+				  configuration->fragments.capacity, FRAGMENT_MOST_HELD,
+				  configuration->fragments.timeout_ns);
 	connection_table_initialise(&worker->connections, worker->memory.base, capacity);
 	worker->pipeline = (struct pipeline){ .port = &worker->port.port,
 					      .connections = &worker->connections,
+					      .fragments = &worker->fragments,
 					      .counters = &worker->counters,
 					      .vips = replay->vips,
 					      .backends = replay->backends };
+	if (replay->inboxes == NULL)
+		return 0;
+	inbox_initialise(&worker->inbox, worker->inbox_memory.base, INBOX_SLOTS, REPLAY_LONGEST);
+	replay->inboxes[number] = &worker->inbox;
+	worker->pipeline.inboxes = replay->inboxes;
+	worker->pipeline.inbox_count = replay->options->workers;
+	worker->pipeline.inbox_own = number;
 	return 0;
 }
 
@@ -295,11 +349,14 @@ static int open_workers(struct replay *replay)
 	replay->vips = calloc(INDEX_COUNT, sizeof(*replay->vips));
 	replay->backends = calloc(INDEX_COUNT, sizeof(*replay->backends));
 	replay->workers = aligned_alloc(64, size);
-	if (replay->vips == NULL || replay->backends == NULL || replay->workers == NULL)
+	if (replay->options->workers > 1)
+		replay->inboxes = calloc(replay->options->workers, sizeof(*replay->inboxes));
+	if (replay->vips == NULL || replay->backends == NULL || replay->workers == NULL ||
+	    (replay->options->workers > 1 && replay->inboxes == NULL))
 		return complain(replay->options->configuration_file, strerror(ENOMEM));
 	memset(replay->workers, 0, size);
 	for (uint32_t i = 0; i < replay->options->workers && error == 0; i++)
-		error = open_worker(replay, &replay->workers[i]);
+		error = open_worker(replay, i);
 	return error == 0 ? 0 : complain(replay->options->configuration_file, strerror(-error));
 }
 
@@ -387,6 +444,7 @@ static void add_counters(struct replay *replay)
 		sum->answered += counters->answered;
 		sum->parts_sent += counters->parts_sent;
 		sum->decapsulated += counters->decapsulated;
+		sum->handed_over += counters->handed_over;
 		for (int reason = 0; reason < DROP_REASON_COUNT; reason++)
 			sum->dropped[reason] += counters->dropped[reason];
 		sum->lookups_hit += counters->lookups_hit;
@@ -400,7 +458,10 @@ static void release(struct replay *replay)
 	for (uint32_t i = 0; replay->workers != NULL && i < replay->options->workers; i++) {
 		replay_port_close(&replay->workers[i].port);
 		memory_unmap(&replay->workers[i].memory);
+		memory_unmap(&replay->workers[i].fragment_memory);
+		memory_unmap(&replay->workers[i].inbox_memory);
 	}
+	free(replay->inboxes);
 	free(replay->workers);
 	free(replay->backends);
 	free(replay->vips);

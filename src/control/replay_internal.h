@@ -44,6 +44,9 @@ void replay_events_release(struct replay_events *events);
 
 /* replay_port.c: ports that are offered one frame at a time. */
 
+/* The longest frame that libpcap reads. */
+#define REPLAY_LONGEST 262144
+
 /* What the ports of all workers share. Frames are known by their number in the file, from 1. */
 struct replay_frames {
 	uint8_t (*macs)[12]; /* destination and source as they came in, by number - 1 */
@@ -62,20 +65,19 @@ void replay_frames_release(struct replay_frames *frames);
 struct replay_port {
 	struct port port;
 	struct replay_frames *frames;
-	uint8_t **buffers; /* of frames: the first takes those that are offered */
+	uint8_t **buffers; /* of frames */
 	uint16_t *free;	   /* stack of the indexes of free buffers */
 	uint32_t buffer_count;
 	uint32_t free_count;
-	uint32_t length; /* of the frame offered */
-	uint64_t number;
-	bool offered; /* and not yet received */
+	struct frame frame;
+	bool offered; /* the frame, which was not yet received */
 };
 
 int replay_port_open(struct replay_port *port, struct replay_frames *frames);
 void replay_port_close(struct replay_port *port);
 
 /* Puts the frame that was added last in, for the next receive. Returns -EMSGSIZE when it is too
- * long for any link. */
+ * long for any link, or -ENOMEM. */
 int replay_port_offer(struct replay_port *port, const struct captured_frame *frame);
 
 #endif

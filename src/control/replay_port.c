@@ -7,9 +7,8 @@
 
 #include "replay_internal.h"
 
-/* As much in front of the frame as XDP gives, and the longest frame that libpcap reads. */
+/* As much in front of the frame as XDP gives. */
 #define HEADROOM    256
-#define LONGEST	    262144
 #define MAC_LENGTH  6
 #define MACS_LENGTH (2 * MAC_LENGTH)
 
@@ -45,27 +44,37 @@ static uint32_t receive_frame(struct port *base, struct frame *frames, uint32_t 
 
 	if (!port->offered || capacity == 0)
 		return 0;
-	frames[0] = make_frame(port, port->number, 0, port->length);
+	frames[0] = port->frame;
 	port->offered = false;
 	return 1;
 }
 
-static bool allocate_frame(struct port *base, uint64_t origin, struct frame *frame)
+/* A free buffer, one more when there is none. */
+static bool take_buffer(struct replay_port *port, uint32_t *taken)
 {
-	struct replay_port *port = from_port(base);
-
 	if (port->free_count == 0) {
 		uint8_t *buffer;
 
 		if (port->buffer_count == MOST_BUFFERS)
 			return false;
-		buffer = malloc(HEADROOM + LONGEST);
+		buffer = malloc(HEADROOM + REPLAY_LONGEST);
 		if (buffer == NULL)
 			return false;
 		port->buffers[port->buffer_count] = buffer;
 		port->free[port->free_count++] = (uint16_t)port->buffer_count++;
 	}
-	*frame = make_frame(port, number_of(origin), port->free[--port->free_count], LONGEST);
+	*taken = port->free[--port->free_count];
+	return true;
+}
+
+static bool allocate_frame(struct port *base, uint64_t origin, struct frame *frame)
+{
+	struct replay_port *port = from_port(base);
+	uint32_t buffer;
+
+	if (!take_buffer(port, &buffer))
+		return false;
+	*frame = make_frame(port, number_of(origin), buffer, REPLAY_LONGEST);
 	return true;
 }
 
@@ -76,8 +85,7 @@ static void recycle_frames(struct port *base, const struct frame *frames, uint32
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t buffer = (uint32_t)(frames[i].address >> BUFFER_SHIFT) % MOST_BUFFERS;
 
-		if (buffer != 0)
-			port->free[port->free_count++] = (uint16_t)buffer;
+		port->free[port->free_count++] = (uint16_t)buffer;
 	}
 }
 
@@ -143,13 +151,7 @@ int replay_port_open(struct replay_port *port, struct replay_frames *frames)
 	port->frames = frames;
 	port->buffers = calloc(MOST_BUFFERS, sizeof(*port->buffers));
 	port->free = calloc(MOST_BUFFERS, sizeof(*port->free));
-	if (port->buffers == NULL || port->free == NULL)
-		return -ENOMEM;
-	port->buffers[0] = malloc(HEADROOM + LONGEST);
-	if (port->buffers[0] == NULL)
-		return -ENOMEM;
-	port->buffer_count = 1;
-	return 0;
+	return port->buffers == NULL || port->free == NULL ? -ENOMEM : 0;
 }
 
 void replay_port_close(struct replay_port *port)
@@ -187,11 +189,14 @@ void replay_frames_release(struct replay_frames *frames)
 
 int replay_port_offer(struct replay_port *port, const struct captured_frame *frame)
 {
-	if (frame->length > LONGEST)
+	uint32_t buffer;
+
+	if (frame->length > REPLAY_LONGEST)
 		return -EMSGSIZE;
-	memcpy(port->buffers[0] + HEADROOM, frame->data, frame->length);
-	port->length = frame->length;
+	if (!take_buffer(port, &buffer))
+		return -ENOMEM;
+	port->frame = make_frame(port, port->frames->count, buffer, frame->length);
+	memcpy(port->frame.data, frame->data, frame->length);
 	port->offered = true;
-	port->number = port->frames->count;
 	return 0;
 }

@@ -7,8 +7,10 @@
 #include <sys/socket.h>
 
 struct lookup {
+	const struct neighbours *neighbours;
 	const struct address *destination;
-	int index;
+	int nic;
+	int device; /* 0: any on the NIC */
 	struct route *route;
 	uint32_t nexthop_id; /* of a route that refers to a nexthop object; 0: none */
 	bool has_nexthop;    /* the answer showed where the route leads */
@@ -64,12 +66,22 @@ static void read_way_attribute(const struct nlattr *attribute, struct way *way)
 	}
 }
 
+static bool is_looked_for(const struct lookup *lookup, int index)
+{
+	struct vlan_stack stack;
+
+	if (lookup->device != 0)
+		return index == lookup->device;
+	return link_find_stack(&lookup->neighbours->links, index, lookup->nic, &stack) !=
+	       NEXT_HOP_OTHER_INTERFACE;
+}
+
 static void add_way(struct lookup *lookup, const struct way *way)
 {
 	struct route *route = lookup->route;
 
 	lookup->has_nexthop = true;
-	if (way->index != lookup->index || way->is_dead)
+	if (!is_looked_for(lookup, way->index) || way->is_dead)
 		return;
 	if (way->is_encapsulated) {
 		route->is_encapsulated = true;
@@ -77,8 +89,10 @@ static void add_way(struct lookup *lookup, const struct way *way)
 	}
 	if (route->gateway_count == ROUTE_MAX_GATEWAYS)
 		return;
-	route->gateways[route->gateway_count++] =
-		address_is_zero(&way->gateway) ? *lookup->destination : way->gateway;
+	route->gateways[route->gateway_count++] = (struct route_gateway){
+		.device = way->index,
+		.address = address_is_zero(&way->gateway) ? *lookup->destination : way->gateway,
+	};
 }
 
 static void read_multipath(const struct nlattr *multipath, struct lookup *lookup)
@@ -165,7 +179,7 @@ static int take_route(const struct nlmsghdr *message, void *context)
 	return 0;
 }
 
-static int ask(struct netlink *netlink, struct lookup *lookup, bool is_bound, unsigned int flags)
+static int ask(struct neighbours *neighbours, struct lookup *lookup, unsigned int flags)
 {
 	struct netlink_request request;
 	struct rtmsg *header;
@@ -177,22 +191,30 @@ static int ask(struct netlink *netlink, struct lookup *lookup, bool is_bound, un
 	/* Without it every route is said to be of the main table. */
 	header->rtm_flags = flags | RTM_F_LOOKUP_TABLE;
 	netlink_put_address(message, RTA_DST, lookup->destination);
-	if (is_bound)
-		mnl_attr_put_u32(message, RTA_OIF, (uint32_t)lookup->index);
-	return netlink_execute(netlink, message, take_route, lookup);
+	if (lookup->device != 0)
+		mnl_attr_put_u32(message, RTA_OIF, (uint32_t)lookup->device);
+	return netlink_execute(&neighbours->requests, message, take_route, lookup);
 }
 
-static int compare_addresses(const void *a, const void *b)
+static int compare_gateways(const void *a, const void *b)
 {
-	return memcmp(a, b, sizeof(struct address));
+	const struct route_gateway *left = a, *right = b;
+
+	if (left->device != right->device)
+		return left->device < right->device ? -1 : 1;
+	return memcmp(&left->address, &right->address, sizeof(left->address));
 }
 
-int route_lookup(struct netlink *netlink, const struct address *destination, int index,
-		 bool is_bound, struct route *route)
+int route_lookup(struct neighbours *neighbours, const struct address *destination, int nic,
+		 int device, struct route *route)
 {
 	struct route result = { 0 };
-	struct lookup lookup = { .destination = destination, .index = index, .route = &result };
-	int error = ask(netlink, &lookup, is_bound, RTM_F_FIB_MATCH);
+	struct lookup lookup = { .neighbours = neighbours,
+				 .destination = destination,
+				 .nic = nic,
+				 .device = device,
+				 .route = &result };
+	int error = ask(neighbours, &lookup, RTM_F_FIB_MATCH);
 
 	if (error != 0)
 		return error;
@@ -206,7 +228,7 @@ int route_lookup(struct netlink *netlink, const struct address *destination, int
 		struct route plain = { 0 };
 
 		lookup.route = &plain;
-		error = ask(netlink, &lookup, is_bound, 0);
+		error = ask(neighbours, &lookup, 0);
 		if (error != 0)
 			return error;
 		result.gateway_count = plain.gateway_count;
@@ -214,7 +236,7 @@ int route_lookup(struct netlink *netlink, const struct address *destination, int
 	}
 	/* The kernel lists them as it pleases (IPv6: the one that it would take first), so that
 	 * only an order of our own gives the same gateway each time. */
-	qsort(result.gateways, result.gateway_count, sizeof(result.gateways[0]), compare_addresses);
+	qsort(result.gateways, result.gateway_count, sizeof(result.gateways[0]), compare_gateways);
 	*route = result;
 	return 0;
 }
@@ -234,12 +256,15 @@ bool route_is_refusal(int error)
 	}
 }
 
-int route_lookup_source(struct netlink *netlink, const struct address *destination, int index,
-			struct address *source)
+int route_lookup_source(struct neighbours *neighbours, const struct address *destination,
+			int device, struct address *source)
 {
 	struct route route = { 0 };
-	struct lookup lookup = { .destination = destination, .index = index, .route = &route };
-	int error = ask(netlink, &lookup, true, 0);
+	struct lookup lookup = { .neighbours = neighbours,
+				 .destination = destination,
+				 .device = device,
+				 .route = &route };
+	int error = ask(neighbours, &lookup, 0);
 
 	if (error == 0)
 		*source = route.source;

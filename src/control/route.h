@@ -19,10 +19,17 @@
 #include <stdint.h>
 
 #include <fluxpin/address.h>
-#include <fluxpin/netlink.h>
 
-/* More gateways than this over one interface are not looked at. */
+#include "neighbours_internal.h"
+
+/* More gateways than this over one NIC are not looked at. */
 #define ROUTE_MAX_GATEWAYS 16
+
+/* Who is asked for a MAC address, and where. */
+struct route_gateway {
+	int device;		/* the NIC, or a VLAN device on it */
+	struct address address; /* the destination itself where the route is on-link */
+};
 
 struct route {
 	uint8_t type;	       /* RTN_* */
@@ -34,26 +41,27 @@ struct route {
 				   */
 	bool is_encapsulated;	  /* RTA_ENCAP: more than an Ethernet header is needed */
 
-	/* Who is asked for a MAC address when the packet leaves by the interface of the lookup: the
-	 * usable gateways, sorted; the destination itself where the route is on-link. */
+	/* The usable ones when the packet leaves by the NIC of the lookup, sorted. */
 	uint32_t gateway_count;
-	struct address gateways[ROUTE_MAX_GATEWAYS];
+	struct route_gateway gateways[ROUTE_MAX_GATEWAYS];
 };
 
 /*
- * Looks the route to `destination` up: as for a packet that must leave by interface `index`
- * (is_bound), or as for any packet. Only gateways over that interface are listed.
+ * Looks the route to `destination` up: as for a packet that must leave by `device`, whose gateways
+ * alone are listed, or with 0 as for any packet: then the gateways over `nic` and over all VLAN
+ * devices that are stacked on it are, however many.
  * Returns 0; -ENETUNREACH, -EHOSTUNREACH, -EINVAL, -EACCES, ... as the kernel does (see
  * route_is_refusal); another negative errno when asking failed.
  */
-int route_lookup(struct netlink *netlink, const struct address *destination, int index,
-		 bool is_bound, struct route *route);
+int route_lookup(struct neighbours *neighbours, const struct address *destination, int nic,
+		 int device, struct route *route);
 
 /* Whether the error is the answer "there is no way": no route, unreachable, blackhole, prohibit. */
 bool route_is_refusal(int error);
 
-/* The source address that the kernel would choose; zero when it names none. */
-int route_lookup_source(struct netlink *netlink, const struct address *destination, int index,
-			struct address *source);
+/* The source address that the kernel would choose for what leaves by `device`; zero when it names
+ * none. */
+int route_lookup_source(struct neighbours *neighbours, const struct address *destination,
+			int device, struct address *source);
 
 #endif

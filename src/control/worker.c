@@ -29,18 +29,30 @@
 
 #define INDEX_COUNT 65536
 
+/* Fragments that wait for a worker: four batches. */
+#define INBOX_SLOTS 256
+
+/* Of the UMEM, that fragments which wait may take up. */
+#define HELD_SHARE 8
+
 struct worker {
 	struct worker_options options;
 	struct pipeline pipeline;
 	struct connection_table connections;
+	struct fragment_table fragments;
+	struct inbox inbox;
 	struct xsk_port *port;
+	struct worker *const *siblings; /* by number of their inboxes; NULL: none */
+	struct inbox **inboxes;
 	struct memory connection_memory;
+	struct memory fragment_memory;
+	struct memory inbox_memory;
 	struct memory vip_memory;
 	struct memory backend_memory;
 	pthread_t thread;
 	bool is_running;
 	bool stop; /* control thread sets it, with release; read by the worker with acquire */
-	int wake;  /* eventfd: readable once stop is set */
+	int wake;  /* eventfd: readable when stop was set, or something put into the inbox */
 	uint32_t version; /* of ledger: odd while the worker writes it */
 	struct xsk_ledger ledger;
 	struct counters counters;
@@ -93,6 +105,8 @@ void worker_read_report(const struct worker *worker, struct worker_report *repor
 	} while (before != after || (before & 1) != 0);
 	memcpy(&report->ledger, words, sizeof(words));
 	read_connections(&worker->connections, report);
+	report->datagrams = counter_read(&worker->fragments.count);
+	report->fragments_held = counter_read(&worker->fragments.held_count);
 }
 
 /* Of the coarse clock: read from the vDSO, no system call; its few milliseconds of grain are well
@@ -105,11 +119,30 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+/* Ends a worker's sleep. Cannot fail: the counter is far from its limit. */
+static void wake(const struct worker *worker)
+{
+	uint64_t one = 1;
+
+	if (write(worker->wake, &one, sizeof(one)) < 0)
+		log_error("waking a worker: %s", strerror(errno));
+}
+
+/* Those that sleep and got a fragment: as rare as it is that a worker has nothing else to do. */
+static void wake_siblings(struct worker *worker)
+{
+	for (uint32_t i = 0; i < worker->pipeline.wake_count; i++)
+		wake(worker->siblings[worker->pipeline.wakes[i]]);
+	worker->pipeline.wake_count = 0;
+}
+
 static uint32_t run_batch(struct worker *worker, uint64_t now)
 {
 	const struct forwarding *forwarding = rcu_read(worker->options.forwarding);
 	uint32_t count = pipeline_run(&worker->pipeline, forwarding, now);
 
+	if (__builtin_expect(worker->pipeline.wake_count > 0, false))
+		wake_siblings(worker);
 	/* Nothing of this state is used beyond here; partner: publish in the control thread. */
 	rcu_quiesce(worker->options.forwarding);
 	return count;
@@ -126,6 +159,22 @@ static void finish(struct worker *worker)
 		run_batch(worker, now_ns());
 	}
 	publish_ledger(worker);
+}
+
+/* A sleeping worker must not hold up a reload. */
+static void sleep_until_work(struct worker *worker)
+{
+	uint64_t ignored;
+
+	if (worker->options.has_siblings && !inbox_may_sleep(&worker->inbox))
+		return;
+	rcu_thread_offline();
+	xsk_port_sleep(worker->port, worker->wake, SLEEP_MS);
+	/* What it was woken for is looked at next: stop, or the inbox. */
+	if (read(worker->wake, &ignored, sizeof(ignored)) < 0 && errno != EAGAIN)
+		log_error("reading the wake-up of a worker: %s", strerror(errno));
+	rcu_thread_online();
+	inbox_awake(&worker->inbox);
 }
 
 static void *run(void *argument)
@@ -148,10 +197,7 @@ static void *run(void *argument)
 		}
 		if (idle_rounds > ROUNDS_BEFORE_SLEEP) {
 			publish_ledger(worker);
-			/* A sleeping worker must not hold up a reload. */
-			rcu_thread_offline();
-			xsk_port_sleep(worker->port, worker->wake, SLEEP_MS);
-			rcu_thread_online();
+			sleep_until_work(worker);
 			idle_rounds = 0;
 		}
 	}
@@ -167,6 +213,12 @@ static int allocate(struct worker *worker)
 			       &worker->connection_memory);
 
 	if (error == 0)
+		error = memory_map(fragment_table_size(options->fragment_capacity),
+				   &worker->fragment_memory);
+	if (error == 0 && options->has_siblings)
+		error = memory_map(inbox_size(INBOX_SLOTS, options->port.frame_size),
+				   &worker->inbox_memory);
+	if (error == 0)
 		error = memory_map_lazy(INDEX_COUNT * sizeof(struct traffic_counter),
 					&worker->vip_memory);
 	if (error == 0)
@@ -176,6 +228,12 @@ static int allocate(struct worker *worker)
 		return error;
 	connection_table_initialise(&worker->connections, worker->connection_memory.base,
 				    options->connection_capacity);
+	fragment_table_initialise(&worker->fragments, worker->fragment_memory.base,
+				  options->fragment_capacity, options->port.frames / HELD_SHARE,
+				  options->fragment_timeout_ns);
+	if (options->has_siblings)
+		inbox_initialise(&worker->inbox, worker->inbox_memory.base, INBOX_SLOTS,
+				 options->port.frame_size);
 	return 0;
 }
 
@@ -199,6 +257,7 @@ int worker_open(const struct worker_options *options, struct worker **result)
 	worker->pipeline = (struct pipeline){
 		.port = xsk_port_port(worker->port),
 		.connections = &worker->connections,
+		.fragments = &worker->fragments,
 		.counters = &worker->counters,
 		.vips = worker->vip_memory.base,
 		.backends = worker->backend_memory.base,
@@ -206,6 +265,24 @@ int worker_open(const struct worker_options *options, struct worker **result)
 	};
 	publish_ledger(worker);
 	*result = worker;
+	return 0;
+}
+
+int worker_join(struct worker *const *workers, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct worker *worker = workers[i];
+
+		worker->inboxes = calloc(count, sizeof(struct inbox *));
+		if (worker->inboxes == NULL)
+			return -ENOMEM;
+		for (uint32_t j = 0; j < count; j++)
+			worker->inboxes[j] = &workers[j]->inbox;
+		worker->siblings = workers;
+		worker->pipeline.inboxes = worker->inboxes;
+		worker->pipeline.inbox_count = count;
+		worker->pipeline.inbox_own = i;
+	}
 	return 0;
 }
 
@@ -247,14 +324,10 @@ int worker_start(struct worker *worker)
 
 void worker_request_stop(struct worker *worker)
 {
-	uint64_t one = 1;
-
 	if (!worker->is_running)
 		return;
 	__atomic_store_n(&worker->stop, true, __ATOMIC_RELEASE);
-	/* Cannot fail: the counter is far from its limit. */
-	if (write(worker->wake, &one, sizeof(one)) < 0)
-		log_error("waking a worker: %s", strerror(errno));
+	wake(worker);
 }
 
 void worker_stop(struct worker *worker)
@@ -266,11 +339,20 @@ void worker_stop(struct worker *worker)
 	worker->is_running = false;
 }
 
+void worker_finish(struct worker *worker)
+{
+	pipeline_finish(&worker->pipeline);
+	publish_ledger(worker);
+}
+
 void worker_close(struct worker *worker)
 {
 	if (worker == NULL)
 		return;
 	xsk_port_close(worker->port);
+	free(worker->inboxes);
+	memory_unmap(&worker->inbox_memory);
+	memory_unmap(&worker->fragment_memory);
 	memory_unmap(&worker->backend_memory);
 	memory_unmap(&worker->vip_memory);
 	memory_unmap(&worker->connection_memory);
@@ -292,6 +374,11 @@ uint32_t worker_queue(const struct worker *worker)
 struct xsk_port *worker_port(const struct worker *worker)
 {
 	return worker->port;
+}
+
+enum memory_pages worker_connection_pages(const struct worker *worker)
+{
+	return worker->connection_memory.pages;
 }
 
 const struct counters *worker_counters(const struct worker *worker)

@@ -20,6 +20,8 @@
 /* The ECN field (RFC 3168 section 5). */
 #define ECN_MASK    0x03
 #define ECN_NOT_ECT 0x00
+#define ECN_ECT_1   0x01
+#define ECN_ECT_0   0x02
 #define ECN_CE	    0x03
 
 /* What stands in front of the packet inside. */
@@ -150,11 +152,16 @@ static bool may_be_tunnel(const struct packet *packet, const struct tunnel *tunn
  */
 static bool combine_ecn(uint8_t outer, struct packet *packet)
 {
-	if ((outer & ECN_MASK) != ECN_CE)
-		return true;
-	if ((packet->traffic_class & ECN_MASK) == ECN_NOT_ECT)
+	uint8_t inner = packet->traffic_class & ECN_MASK, combined = inner;
+
+	outer &= ECN_MASK;
+	if (outer == ECN_CE && inner == ECN_NOT_ECT)
 		return false;
-	packet->traffic_class |= ECN_CE;
+	if (outer == ECN_CE)
+		combined = ECN_CE;
+	else if (outer == ECN_ECT_1 && inner == ECN_ECT_0)
+		combined = ECN_ECT_1;
+	packet->traffic_class = (uint8_t)((packet->traffic_class & ~ECN_MASK) | combined);
 	return true;
 }
 
@@ -174,6 +181,22 @@ static bool is_ours(const struct decapsulation *decapsulation, const struct pack
 	       is_listed_source(decapsulation, &source);
 }
 
+/* Whether another load balancer of the cluster has redirected what is inside. */
+static bool is_redirected(const struct decapsulation *decapsulation, const struct packet *packet,
+			  const struct tunnel *tunnel)
+{
+	struct address source, destination;
+
+	if (decapsulation->peer_count == 0 || packet->protocol != IPPROTO_GRE ||
+	    tunnel->length < 4 || (load16_be(tunnel->start) & ENCAPSULATION_GRE_RECURSION) == 0)
+		return false;
+	source = packet_source(packet);
+	destination = packet_destination(packet);
+	return address_equal(&destination, &decapsulation->self) &&
+	       !address_equal(&source, &decapsulation->self) &&
+	       address_is_in(decapsulation->peers, decapsulation->peer_count, &source);
+}
+
 enum decapsulation_result decapsulation_apply(const struct decapsulation *decapsulation,
 					      struct packet *packet)
 {
@@ -184,8 +207,12 @@ enum decapsulation_result decapsulation_apply(const struct decapsulation *decaps
 	uint8_t outer_traffic_class = packet->traffic_class;
 	enum decapsulation_result result;
 	struct packet inner = *packet;
+	bool redirected;
 
-	if (!may_be_tunnel(packet, &tunnel) || !is_ours(decapsulation, packet))
+	if (!may_be_tunnel(packet, &tunnel))
+		return DECAPSULATION_NONE;
+	redirected = is_redirected(decapsulation, packet, &tunnel);
+	if (!redirected && !is_ours(decapsulation, packet))
 		return DECAPSULATION_NONE;
 	result = read_tunnel(packet, &tunnel);
 	if (result == DECAPSULATION_NONE)
@@ -203,6 +230,8 @@ enum decapsulation_result decapsulation_apply(const struct decapsulation *decaps
 		return fail(packet);
 	inner.frame.length = packet->frame.length;
 	inner.flags |= PACKET_DECAPSULATED;
+	if (redirected)
+		inner.flags |= PACKET_REDIRECTED;
 	*packet = inner;
 	return DECAPSULATION_DONE;
 }

@@ -76,14 +76,9 @@ static bool is_error(bool is_ipv6, uint8_t protocol, uint8_t type)
 		type == ICMP_EXCEEDED || type == ICMP_PARAMETER);
 }
 
-bool icmp_is_error(const struct packet *packet)
-{
-	return is_error(packet->is_ipv6, packet->protocol, icmp_type(packet));
-}
+/* ---- what an error quotes, and what a fragment is of ---- */
 
-/* ---- what an error quotes ---- */
-
-/* Where the quoted packet's own protocol begins, from `quote`; 0 when that cannot be told. */
+/* Where the protocol of an IPv6 packet begins, from `quote`; 0 when that cannot be told. */
 static uint32_t walk_quote(const uint8_t *quote, uint32_t length, uint8_t *protocol)
 {
 	uint32_t offset = IPV6_HEADER_LENGTH;
@@ -116,7 +111,7 @@ static uint32_t walk_quote(const uint8_t *quote, uint32_t length, uint8_t *proto
 	return 0;
 }
 
-/* The same for a quoted IPv4 packet. */
+/* The same for an IPv4 packet. */
 static uint32_t measure_quote(const uint8_t *quote, uint32_t length, uint8_t *protocol)
 {
 	uint32_t header_length = (quote[0] & 0x0fu) * 4;
@@ -126,6 +121,26 @@ static uint32_t measure_quote(const uint8_t *quote, uint32_t length, uint8_t *pr
 	    (load16_be(quote + 6) & IPV4_OFFSET) != 0)
 		return 0;
 	return header_length;
+}
+
+/* By the type where the fragment has it; a later one of ICMP may be one of anything. */
+static bool is_error_fragment(const struct packet *packet)
+{
+	const uint8_t *ip = packet->frame.data + packet->l3_offset;
+	uint8_t protocol;
+	uint32_t offset = packet->is_ipv6 ? walk_quote(ip, packet->l3_length, &protocol)
+					  : measure_quote(ip, packet->l3_length, &protocol);
+
+	if (offset == 0 || offset >= packet->l3_length)
+		return packet->protocol == (packet->is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+	return is_error(packet->is_ipv6, protocol, ip[offset]);
+}
+
+bool icmp_is_error(const struct packet *packet)
+{
+	if (packet->is_fragment)
+		return is_error_fragment(packet);
+	return is_error(packet->is_ipv6, packet->protocol, icmp_type(packet));
 }
 
 bool icmp_read_quote(const struct packet *packet, struct icmp_quote *quote)

@@ -11,15 +11,21 @@
 /* As many frames as the parts of a batch may take. */
 #define BATCH_PARTS PORT_BATCH
 
+/* Those received, and fragments that waited: at most those of earlier batches and of this one. */
+#define BATCH_PACKETS (2 * PORT_BATCH + FRAGMENT_MOST_HELD)
+
+_Static_assert(PORT_MOST_FRAMES >= BATCH_PACKETS + BATCH_PARTS, "one call takes all of a batch");
+
 /* How the destination of a packet to a VIP is found. */
 enum match_kind {
 	MATCH_FLOW,	  /* by its flow: the backend on record, or a new one */
 	MATCH_ICMP_ERROR, /* by the flow that it is about; nothing is recorded */
+	MATCH_DECIDED,	  /* already: a fragment's, by the first one */
 };
 
 struct match {
 	struct packet *packet;
-	const struct vip *vip;
+	const struct vip *vip;		       /* not of kind DECIDED */
 	const struct destination *destination; /* set by the select stage, unless it drops */
 	uint64_t source_hash; /* of the client and the VIP's address; for vip->by_source only */
 	uint8_t kind;	      /* enum match_kind */
@@ -31,15 +37,29 @@ struct part {
 	const struct packet *packet;
 };
 
+/* What goes to the port in one call of send: packets in their order, each with its parts. */
+struct outgoing {
+	struct frame frames[BATCH_PACKETS + BATCH_PARTS];
+	struct packet *packets[BATCH_PACKETS];
+	uint32_t ends[BATCH_PACKETS]; /* behind the last frame of packets[i] */
+	uint32_t frame_count;
+	uint32_t packet_count;
+	uint32_t answer_count; /* of the packets */
+};
+
 struct batch {
-	struct packet packets[PORT_BATCH];
-	struct match matches[PORT_BATCH]; /* in the order of the packets */
-	struct part parts[BATCH_PARTS];	  /* in the order of their packets */
-	uint32_t count;			  /* packets */
+	struct packet packets[BATCH_PACKETS]; /* `count` received ones, then those that waited */
+	struct match matches[BATCH_PACKETS];  /* in the order in which they leave */
+	struct part parts[BATCH_PARTS];	      /* in the order of their matches */
+	struct outgoing outgoing;
+	uint32_t count;
+	uint32_t total;
 	uint32_t match_count;
 	uint32_t part_count;
 	uint64_t now_ns;
 	uint64_t second; /* coarse clock */
+	struct traffic_counter received;
+	struct traffic_counter handed_over; /* of these: counted where they arrive */
 };
 
 static inline void packet_drop(struct packet *packet, enum drop_reason reason)
@@ -61,12 +81,30 @@ static inline bool packet_leave_to_kernel(struct packet *packet)
 	return false;
 }
 
+/* pipeline_classify.c: gives each packet that was received its match or its verdict; those beyond
+ * the `arrived` were handed over. */
+void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwarding,
+		       struct batch *batch, uint32_t arrived);
+
 /*
- * pipeline_match.c: decides for each packet of verdict FORWARD whether it is for a VIP: adds a
+ * pipeline_match.c: parses a packet of whatever kind and decides whether it is for a VIP: adds a
  * match, or sets another verdict.
  */
 void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
-		    struct batch *batch);
+		    struct batch *batch, struct packet *packet, bool is_handed_over);
+
+/* Whoever opens a connection is in neither bucket, and both are looked at. */
+CONNECTION_INLINE void pipeline_prefetch_connection(const struct pipeline *pipeline,
+						    const struct packet *packet)
+{
+	if (connection_event(packet->protocol, packet->tcp_flags) == CONNECTION_EVENT_SYN)
+		connection_prefetch_both(pipeline->connections, packet->hash);
+	else
+		connection_prefetch(pipeline->connections, packet->hash);
+}
+
+/* Counts a packet that is for a VIP: packet->vip is set. */
+void pipeline_count_match(struct pipeline *pipeline, const struct packet *packet);
 
 /*
  * Sets the hashes by which a match with a VIP is told apart from others: packet->hash, of its flow,
@@ -99,11 +137,32 @@ bool pipeline_match_icmp(struct pipeline *pipeline, const struct forwarding *for
 bool pipeline_relay_too_big(struct pipeline *pipeline, const struct forwarding *forwarding,
 			    struct batch *batch, struct packet *packet);
 
+/*
+ * pipeline_fragments.c: a fragment to the address of a VIP, walked up to its fragment header. Sets
+ * its verdict and those of the fragments that waited for it, and adds their matches. Returns false:
+ * there is no more to match.
+ */
+bool pipeline_match_fragment(struct pipeline *pipeline, const struct forwarding *forwarding,
+			     struct batch *batch, struct packet *packet);
+
+/* Adds what other workers handed over to the packets of the batch. Returns how much it took. */
+uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batch);
+
+/* Drop the fragments that have waited too long, or all that wait. */
+void pipeline_expire_fragments(struct pipeline *pipeline, struct batch *batch);
+void pipeline_drop_fragments(struct pipeline *pipeline, struct batch *batch);
+
+/* pipeline_select.c: the backend of a packet of a flow, which is recorded if the VIP tracks its
+ * flows; MAGLEV_NO_BACKEND when there is none. */
+uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
+			      const struct batch *batch, const struct match *match);
+
 /* pipeline_select.c: the destination of each match, or another verdict. */
 void pipeline_select(struct pipeline *pipeline, const struct forwarding *forwarding,
 		     struct batch *batch);
 
-/* pipeline_encapsulate.c: encapsulates each match in place, with its parts, or drops or answers. */
+/* pipeline_encapsulate.c: encapsulates each match in place, with its parts, or drops or answers.
+ * All that leaves is gathered in batch->outgoing. */
 void pipeline_encapsulate(struct pipeline *pipeline, const struct forwarding *forwarding,
 			  struct batch *batch);
 

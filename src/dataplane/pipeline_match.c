@@ -127,7 +127,7 @@ static bool match_special(struct pipeline *pipeline, const struct forwarding *fo
 		return false;
 	}
 	if (packet->is_fragment)
-		return packet_refuse(packet, DROP_FRAGMENT);
+		return pipeline_match_fragment(pipeline, forwarding, batch, packet);
 	if (has_ports(packet))
 		return match_flow(forwarding, destination, match);
 	if (is_icmp(packet))
@@ -153,35 +153,65 @@ static bool match_packet(struct pipeline *pipeline, const struct forwarding *for
 	return match_flow(forwarding, &destination, match);
 }
 
-/* Whoever opens a connection is in neither bucket, and both are looked at. */
-CONNECTION_INLINE void prefetch_connection(const struct pipeline *pipeline,
-					   const struct packet *packet)
+void pipeline_count_match(struct pipeline *pipeline, const struct packet *packet)
 {
-	if (connection_event(packet->protocol, packet->tcp_flags) == CONNECTION_EVENT_SYN)
-		connection_prefetch_both(pipeline->connections, packet->hash);
-	else
-		connection_prefetch(pipeline->connections, packet->hash);
+	if ((packet->flags & PACKET_DECAPSULATED) != 0)
+		counter_add(&pipeline->counters->decapsulated, 1);
+	counter_add(&pipeline->vips[packet->vip].packets, 1);
+	counter_add(&pipeline->vips[packet->vip].bytes, packet->frame.length);
+}
+
+/* A frame that is not to the NIC's own address: VLAN devices may have addresses of their own. */
+static enum verdict parse_for_vlans(struct packet *packet,
+				    const struct forwarding_interface *interface)
+{
+	for (uint32_t i = 0; i < interface->vlan_mac_count; i++) {
+		switch (packet_parse(packet, interface->vlan_macs[i])) {
+		case PACKET_MALFORMED:
+			return VERDICT_DROP;
+		case PACKET_OTHER:
+			break;
+		case PACKET_IPV4:
+		case PACKET_IPV6:
+			return VERDICT_FORWARD;
+		}
+	}
+	return VERDICT_SLOW_PATH;
+}
+
+/* Sets the verdict that parsing alone gives: FORWARD when the packet is to be matched. */
+static void parse(const struct forwarding_interface *interface, struct packet *packet)
+{
+	switch (packet_parse(packet, interface->any_mac ? NULL : interface->mac)) {
+	case PACKET_MALFORMED:
+		packet->verdict = VERDICT_DROP;
+		break;
+	case PACKET_OTHER:
+		packet->verdict = (uint8_t)parse_for_vlans(packet, interface);
+		break;
+	case PACKET_IPV4:
+	case PACKET_IPV6:
+		packet->verdict = VERDICT_FORWARD;
+		break;
+	}
 }
 
 void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
-		    struct batch *batch)
+		    struct batch *batch, struct packet *packet, bool is_handed_over)
 {
-	for (uint32_t i = 0; i < batch->count; i++) {
-		struct packet *packet = &batch->packets[i];
-		struct match *match = &batch->matches[batch->match_count];
+	struct match *match = &batch->matches[batch->match_count];
 
-		if (packet->verdict != VERDICT_FORWARD)
-			continue;
-		*match = (struct match){ .packet = packet };
-		if (!match_packet(pipeline, forwarding, batch, match))
-			continue;
-		if (match->vip->tracking)
-			prefetch_connection(pipeline, packet);
-		packet->vip = match->vip->index;
-		if ((packet->flags & PACKET_DECAPSULATED) != 0)
-			counter_add(&pipeline->counters->decapsulated, 1);
-		counter_add(&pipeline->vips[packet->vip].packets, 1);
-		counter_add(&pipeline->vips[packet->vip].bytes, packet->frame.length);
-		batch->match_count++;
-	}
+	parse(&forwarding->interfaces[pipeline->interface], packet);
+	if (packet->verdict != VERDICT_FORWARD)
+		return;
+	if (is_handed_over)
+		packet->flags |= PACKET_HANDED_OVER;
+	*match = (struct match){ .packet = packet };
+	if (!match_packet(pipeline, forwarding, batch, match))
+		return;
+	if (match->vip->tracking)
+		pipeline_prefetch_connection(pipeline, packet);
+	packet->vip = match->vip->index;
+	pipeline_count_match(pipeline, packet);
+	batch->match_count++;
 }

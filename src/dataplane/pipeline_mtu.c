@@ -15,6 +15,7 @@
 #define OPTION_COPIED 0x80
 #define MOST_HEADER   60
 #define FRAGMENT_UNIT 8
+#define MOST_PAYLOAD  (UINT16_MAX - IPV4_HEADER_LENGTH) /* of a packet with all its fragments */
 #define ROUND_TO_UNIT (~(uint32_t)(FRAGMENT_UNIT - 1))
 
 static void answer_too_big(struct pipeline *pipeline, const struct forwarding *forwarding,
@@ -81,6 +82,8 @@ struct cut {
 	uint16_t flags;
 };
 
+/* False where no part fits, or the packet that this fragment is of ends behind what a length can
+ * say: the offsets of its parts would run into the flags. */
 static bool plan(const struct packet *packet, uint32_t limit, struct cut *cut)
 {
 	const uint8_t *ip = packet->frame.data + packet->l3_offset;
@@ -90,7 +93,7 @@ static bool plan(const struct packet *packet, uint32_t limit, struct cut *cut)
 	cut->later_length = make_later_header(ip, cut->later);
 	cut->offset = (uint32_t)(cut->flags & IPV4_OFFSET) * FRAGMENT_UNIT;
 	cut->payload = packet->l3_length - cut->header_length;
-	if (limit < cut->header_length + FRAGMENT_UNIT)
+	if (limit < cut->header_length + FRAGMENT_UNIT || cut->offset + cut->payload > MOST_PAYLOAD)
 		return false;
 	cut->first = (limit - cut->header_length) & ROUND_TO_UNIT;
 	cut->most = (limit - cut->later_length) & ROUND_TO_UNIT;

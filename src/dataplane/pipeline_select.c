@@ -125,10 +125,18 @@ CONNECTION_INLINE void prefetch_second_buckets(const struct pipeline *pipeline,
 		const struct match *match = &batch->matches[i];
 		uint64_t hash = match->packet->hash;
 
-		if (match->vip->tracking &&
+		if (match->kind != MATCH_DECIDED && match->vip->tracking &&
 		    connection_match(connection_first_bucket(table, hash), hash) == 0)
 			__builtin_prefetch(connection_second_bucket(table, hash));
 	}
+}
+
+uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
+			      const struct batch *batch, const struct match *match)
+{
+	if (match->vip->tracking)
+		return select_tracked(pipeline, forwarding, batch, match);
+	return select_by_hash(forwarding, match);
 }
 
 void pipeline_select(struct pipeline *pipeline, const struct forwarding *forwarding,
@@ -142,13 +150,13 @@ void pipeline_select(struct pipeline *pipeline, const struct forwarding *forward
 		struct match *match = &batch->matches[i];
 		struct packet *packet = match->packet;
 
+		if (match->kind == MATCH_DECIDED)
+			continue;
 		if (match->kind == MATCH_ICMP_ERROR)
 			packet->backend =
 				select_for_error(pipeline, forwarding, match, batch->second);
-		else if (match->vip->tracking)
-			packet->backend = select_tracked(pipeline, forwarding, batch, match);
 		else
-			packet->backend = select_by_hash(forwarding, match);
+			packet->backend = pipeline_select_flow(pipeline, forwarding, batch, match);
 		if (packet->backend == MAGLEV_NO_BACKEND) {
 			packet_drop(packet, DROP_NO_BACKEND);
 			continue;

@@ -1,31 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "pipeline_internal.h"
 
-/* What goes to the port in one call of send: packets in their order, each with its parts. */
-struct outgoing {
-	struct frame frames[PORT_MOST_FRAMES];
-	uint32_t ends[PORT_BATCH]; /* behind the last frame of packets[i] */
-	struct packet *packets[PORT_BATCH];
-	uint32_t frame_count;
-	uint32_t packet_count;
-};
-
-static void gather_outgoing(struct batch *batch, struct outgoing *outgoing)
+/* Everything was taken, and each packet is one frame to a backend. */
+static void count_all_sent(struct pipeline *pipeline, const struct outgoing *outgoing)
 {
-	uint32_t part = 0;
+	struct counters *counters = pipeline->counters;
+	uint64_t bytes = 0;
 
-	outgoing->frame_count = outgoing->packet_count = 0;
-	for (uint32_t i = 0; i < batch->count; i++) {
-		struct packet *packet = &batch->packets[i];
+	for (uint32_t i = 0; i < outgoing->packet_count; i++) {
+		struct traffic_counter *backend =
+			&pipeline->backends[outgoing->packets[i]->backend];
+		uint32_t length = outgoing->frames[i].length;
 
-		if (packet->verdict != VERDICT_FORWARD && packet->verdict != VERDICT_ANSWER)
-			continue;
-		outgoing->frames[outgoing->frame_count++] = packet->frame;
-		for (; part < batch->part_count && batch->parts[part].packet == packet; part++)
-			outgoing->frames[outgoing->frame_count++] = batch->parts[part].frame;
-		outgoing->packets[outgoing->packet_count] = packet;
-		outgoing->ends[outgoing->packet_count++] = outgoing->frame_count;
+		counter_add(&backend->packets, 1);
+		counter_add(&backend->bytes, length);
+		bytes += length;
 	}
+	counter_add(&counters->forwarded.packets, outgoing->packet_count);
+	counter_add(&counters->forwarded.bytes, bytes);
 }
 
 static void count_sent(struct pipeline *pipeline, const struct outgoing *outgoing, uint32_t i)
@@ -68,61 +60,90 @@ static void take_back(struct pipeline *pipeline, const struct outgoing *outgoing
 	}
 }
 
-static void send_frames(struct pipeline *pipeline, struct batch *batch)
+/* Whether all that leaves are whole packets to backends. */
+static bool is_uniform(const struct batch *batch)
 {
+	return batch->part_count == 0 && batch->outgoing.answer_count == 0;
+}
+
+/* Returns whether all of it was taken. */
+static bool send_frames(struct pipeline *pipeline, struct batch *batch)
+{
+	const struct outgoing *outgoing = &batch->outgoing;
 	struct port *port = pipeline->port;
-	struct outgoing outgoing;
 	uint32_t taken;
 
-	gather_outgoing(batch, &outgoing);
-	if (outgoing.frame_count == 0)
-		return;
-	taken = port->operations->send(port, outgoing.frames, outgoing.frame_count);
-	for (uint32_t i = 0; i < outgoing.packet_count; i++) {
-		if (outgoing.ends[i] <= taken)
-			count_sent(pipeline, &outgoing, i);
-		else
-			take_back(pipeline, &outgoing, i, taken);
+	if (outgoing->frame_count == 0)
+		return true;
+	taken = port->operations->send(port, outgoing->frames, outgoing->frame_count);
+	if (taken == outgoing->frame_count && is_uniform(batch)) {
+		count_all_sent(pipeline, outgoing);
+		return true;
 	}
+	for (uint32_t i = 0; i < outgoing->packet_count; i++) {
+		if (outgoing->ends[i] <= taken)
+			count_sent(pipeline, outgoing, i);
+		else
+			take_back(pipeline, outgoing, i, taken);
+	}
+	return taken == outgoing->frame_count;
+}
+
+/* Frames for the kernel, as many as one call takes. */
+struct delivery {
+	struct packet *packets[PORT_BATCH];
+	struct frame frames[PORT_BATCH];
+	uint32_t count;
+};
+
+static void deliver(struct pipeline *pipeline, struct delivery *delivery)
+{
+	struct port *port = pipeline->port;
+	uint64_t accepted;
+
+	if (delivery->count == 0)
+		return;
+	accepted = port->operations->deliver(port, delivery->frames, delivery->count);
+	for (uint32_t i = 0; i < delivery->count; i++)
+		if (!(accepted >> i & 1))
+			packet_drop(delivery->packets[i], DROP_SLOW_PATH_REFUSED);
+	counter_add(&pipeline->counters->slow_path, (uint64_t)__builtin_popcountll(accepted));
+	delivery->count = 0;
 }
 
 static void deliver_frames(struct pipeline *pipeline, struct batch *batch)
 {
-	struct port *port = pipeline->port;
-	struct packet *packets[PORT_BATCH];
-	struct frame frames[PORT_BATCH];
-	uint32_t count = 0;
-	uint64_t accepted;
+	struct delivery delivery;
 
-	for (uint32_t i = 0; i < batch->count; i++) {
-		if (batch->packets[i].verdict != VERDICT_SLOW_PATH)
+	delivery.count = 0;
+	for (uint32_t i = 0; i < batch->total; i++) {
+		struct packet *packet = &batch->packets[i];
+
+		if (packet->verdict != VERDICT_SLOW_PATH)
 			continue;
-		packets[count] = &batch->packets[i];
-		frames[count++] = batch->packets[i].frame;
+		delivery.packets[delivery.count] = packet;
+		delivery.frames[delivery.count++] = packet->frame;
+		if (delivery.count == PORT_BATCH)
+			deliver(pipeline, &delivery);
 	}
-	if (count == 0)
-		return;
-	accepted = port->operations->deliver(port, frames, count);
-	for (uint32_t i = 0; i < count; i++)
-		if (!(accepted >> i & 1))
-			packet_drop(packets[i], DROP_SLOW_PATH_REFUSED);
-	counter_add(&pipeline->counters->slow_path, (uint64_t)__builtin_popcountll(accepted));
+	deliver(pipeline, &delivery);
 }
 
 /* Counts the drops and gives back every frame that was not sent. */
 static void give_back_frames(struct pipeline *pipeline, struct batch *batch)
 {
 	struct port *port = pipeline->port;
-	struct frame recycled[PORT_BATCH], dropped[PORT_BATCH];
+	struct frame recycled[BATCH_PACKETS], dropped[BATCH_PACKETS];
 	uint32_t recycled_count = 0, dropped_count = 0;
-	uint8_t reasons[PORT_BATCH];
+	uint8_t reasons[BATCH_PACKETS];
 
-	for (uint32_t i = 0; i < batch->count; i++) {
+	for (uint32_t i = 0; i < batch->total; i++) {
 		const struct packet *packet = &batch->packets[i];
 
 		switch (packet->verdict) {
 		case VERDICT_FORWARD:
 		case VERDICT_ANSWER:
+		case VERDICT_HELD:
 			break;
 		case VERDICT_DROP:
 			counter_add(&pipeline->counters->dropped[packet->reason], 1);
@@ -141,7 +162,14 @@ static void give_back_frames(struct pipeline *pipeline, struct batch *batch)
 
 void pipeline_send(struct pipeline *pipeline, struct batch *batch)
 {
-	send_frames(pipeline, batch);
+	struct counters *counters = pipeline->counters;
+
+	counter_add(&counters->received.packets,
+		    batch->received.packets - batch->handed_over.packets);
+	counter_add(&counters->received.bytes, batch->received.bytes - batch->handed_over.bytes);
+	counter_add(&counters->handed_over, batch->handed_over.packets);
+	if (send_frames(pipeline, batch) && batch->outgoing.packet_count == batch->total)
+		return;
 	deliver_frames(pipeline, batch);
 	give_back_frames(pipeline, batch);
 }

@@ -6,6 +6,8 @@
 
 #include <fluxpin/vip_table.h>
 
+#include "vip_table_exact.h"
+
 #define NO_ENTRY UINT32_MAX
 
 /* A prefix that at least one VIP has. */
@@ -28,9 +30,11 @@ struct vip_table {
 	struct address_slot *addresses;
 	struct service_slot *services;
 	const struct vip **echo; /* by number of the prefix: who takes echo requests */
+	bool *takes_fragments;	 /* by number of the prefix: whether one of its VIPs does */
 	uint32_t address_mask;	 /* slots - 1; at most half of them are in use */
 	uint32_t service_mask;
 	uint32_t group_count;
+	struct vip_exact exact;
 	/* The prefix lengths in use, longest first. Apart by family: a short IPv6 prefix such as
 	 * ::/0 would otherwise hold the IPv4 addresses, which are mapped into it. */
 	struct lengths {
@@ -102,6 +106,8 @@ static void add_vip(struct vip_table *table, uint32_t number)
 		   vip->icmp_echo != ICMP_ECHO_REPLY) {
 		table->echo[address->group] = vip;
 	}
+	if (vip->fragments)
+		table->takes_fragments[address->group] = true;
 	service = find_service(table, address->group, vip->protocol, vip->port);
 	service->group = address->group;
 	service->port = vip->port;
@@ -117,12 +123,17 @@ static void collect_lengths(const struct vip_table *table, uint32_t count, bool 
 	for (uint32_t i = 0; i < count; i++) {
 		const struct prefix *prefix = &table->vips[i].prefix;
 
-		if (is_ipv4 == (prefix->length >= 96 && address_is_ipv4(&prefix->address)))
+		if (is_ipv4 == vip_prefix_is_ipv4(prefix))
 			used[prefix->length] = true;
 	}
 	for (int length = 128; length >= 0; length--)
 		if (used[length])
 			lengths->values[lengths->count++] = (uint8_t)length;
+}
+
+const struct vip_exact *vip_table_exact(const struct vip_table *table)
+{
+	return &table->exact;
 }
 
 int vip_table_build(const struct vip *vips, uint32_t count, struct vip_table **result)
@@ -138,8 +149,9 @@ int vip_table_build(const struct vip *vips, uint32_t count, struct vip_table **r
 	table->addresses = calloc(slots, sizeof(*table->addresses));
 	table->services = calloc(slots, sizeof(*table->services));
 	table->echo = calloc(count + 1, sizeof(*table->echo));
+	table->takes_fragments = calloc(count + 1, sizeof(*table->takes_fragments));
 	if (table->vips == NULL || table->addresses == NULL || table->services == NULL ||
-	    table->echo == NULL) {
+	    table->echo == NULL || table->takes_fragments == NULL) {
 		vip_table_release(table);
 		return -ENOMEM;
 	}
@@ -151,6 +163,10 @@ int vip_table_build(const struct vip *vips, uint32_t count, struct vip_table **r
 	}
 	if (count > 0)
 		memcpy(table->vips, vips, count * sizeof(*vips));
+	if (vip_exact_build(&table->exact, table->vips, count) != 0) {
+		vip_table_release(table);
+		return -ENOMEM;
+	}
 	collect_lengths(table, count, true, &table->ipv4);
 	collect_lengths(table, count, false, &table->ipv6);
 	for (uint32_t i = 0; i < count; i++)
@@ -163,6 +179,8 @@ void vip_table_release(struct vip_table *table)
 {
 	if (table == NULL)
 		return;
+	vip_exact_release(&table->exact);
+	free(table->takes_fragments);
 	free(table->echo);
 	free(table->services);
 	free(table->addresses);
@@ -238,4 +256,17 @@ const struct vip *vip_table_find_echo(const struct vip_table *table,
 			return table->echo[group];
 	}
 	return NULL;
+}
+
+bool vip_table_takes_fragments(const struct vip_table *table, const struct address *destination)
+{
+	const struct lengths *lengths = lengths_for(table, destination);
+
+	for (uint32_t i = 0; i < lengths->count; i++) {
+		uint32_t group = find_group(table, destination, lengths->values[i]);
+
+		if (group != NO_ENTRY && table->takes_fragments[group])
+			return true;
+	}
+	return false;
 }

@@ -393,9 +393,9 @@ bool xsk_port_is_zero_copy(const struct xsk_port *port)
 	       (options.flags & XDP_OPTIONS_ZEROCOPY) != 0;
 }
 
-bool xsk_port_has_huge_pages(const struct xsk_port *port)
+enum memory_pages xsk_port_pages(const struct xsk_port *port)
 {
-	return port->memory.huge;
+	return port->memory.pages;
 }
 
 void xsk_port_sleep(struct xsk_port *port, int wake, int timeout_ms)

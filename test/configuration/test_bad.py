@@ -303,17 +303,17 @@ def test_host_mtu(tmp_path, namespace):
                           "outer headers need 600")]
         set_mtu(namespace, "lb1", 600)
         assert host_findings(tmp_path, namespace, 'name = "lb1";') == []
-        set_mtu(namespace, "lb1", 1774)
+        set_mtu(namespace, "lb1", 1770)
         assert host_findings(tmp_path, namespace, 'name = "lb1";') == []
         set_mtu(namespace, "lb1", 9000)
         assert host_findings(tmp_path, namespace, 'name = "lb1";') == [
             cases.Finding(2, NAME_COLUMN,
                           "the MTU of lb1, 9000, does not fit a frame of 2048 bytes: packets of "
-                          "more than 1774 bytes are dropped (umem.frame_size = 4096 makes room "
+                          "more than 1770 bytes are dropped (umem.frame_size = 4096 makes room "
                           "for more)", True)]
         assert host_findings(tmp_path, namespace, 'name = "lb1";', 4096) == [
             cases.Finding(2, NAME_COLUMN,
                           "the MTU of lb1, 9000, does not fit a frame of 4096 bytes: packets of "
-                          "more than 3822 bytes are dropped", True)]
+                          "more than 3818 bytes are dropped", True)]
     finally:
         set_mtu(namespace, "lb1", 1500)

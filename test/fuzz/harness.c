@@ -21,9 +21,17 @@
 /* Batches after which a pipeline must have run out of work: it takes PORT_BATCH frames in each. */
 #define RUNS_MOST (FUZZ_RECORDS / PORT_BATCH + 4)
 
+/* Few, so that an input can fill it. */
+#define INBOX_SLOTS 4
+
+#define FRAGMENT_TIMEOUT (2 * SECOND)
+
 struct worker {
 	struct fuzz_port port;
 	struct connection_table connections;
+	struct fragment_table fragments;
+	struct inbox inbox;
+	void *inbox_memory;
 	struct counters counters;
 	struct pipeline pipeline;
 };
@@ -31,6 +39,7 @@ struct worker {
 /* Made once; what an input leaves behind is cleared before the next. */
 static struct {
 	struct worker workers[FUZZ_PIPELINES];
+	struct inbox *inboxes[FUZZ_PIPELINES];
 	bool is_open;
 	uint64_t now;
 	/* Of all inputs, for the runner to see that the fuzzer got somewhere. */
@@ -50,9 +59,16 @@ static void open_worker(struct worker *worker, uint32_t id)
 {
 	fuzz_port_open(&worker->port, id);
 	worker->connections.buckets = allocate(connection_table_size(CONNECTION_MIN_CAPACITY));
+	worker->fragments.datagrams = allocate(fragment_table_size(FRAGMENT_MIN_CAPACITY));
+	worker->inbox_memory = allocate(inbox_size(INBOX_SLOTS, FUZZ_FRAME_MOST));
+	harness.inboxes[id] = &worker->inbox;
 	worker->pipeline = (struct pipeline){
 		.port = &worker->port.port,
 		.connections = &worker->connections,
+		.fragments = &worker->fragments,
+		.inboxes = harness.inboxes,
+		.inbox_count = FUZZ_PIPELINES,
+		.inbox_own = id,
 		.counters = &worker->counters,
 		.vips = allocate(fuzz_vip_limit() * sizeof(struct traffic_counter)),
 		.backends = allocate(fuzz_backend_limit() * sizeof(struct traffic_counter)),
@@ -65,6 +81,9 @@ static void clear_worker(struct worker *worker)
 
 	memset(memory, 0, connection_table_size(CONNECTION_MIN_CAPACITY));
 	connection_table_initialise(&worker->connections, memory, CONNECTION_MIN_CAPACITY);
+	fragment_table_initialise(&worker->fragments, worker->fragments.datagrams,
+				  FRAGMENT_MIN_CAPACITY, FRAGMENT_MOST_HELD, FRAGMENT_TIMEOUT);
+	inbox_initialise(&worker->inbox, worker->inbox_memory, INBOX_SLOTS, FUZZ_FRAME_MOST);
 	memset(&worker->counters, 0, sizeof(worker->counters));
 	memset(worker->pipeline.vips, 0, fuzz_vip_limit() * sizeof(struct traffic_counter));
 	memset(worker->pipeline.backends, 0, fuzz_backend_limit() * sizeof(struct traffic_counter));
@@ -103,7 +122,7 @@ static void check_counters(bool is_finished)
 	expect("slow path", sum.slow_path, tally->delivered);
 	expect("forwarded and answered", sum.forwarded.packets + sum.answered, tally->sent);
 	expect("all verdicts", sum.forwarded.packets + sum.answered + sum.slow_path + dropped,
-	       tally->received - tally->held);
+	       tally->received - tally->held - tally->kept);
 	/* Of a packet that does not find room in full, some frames are sent and none is counted. */
 	if (tally->refused == 0) {
 		expect("answers", sum.answered, tally->answer_frames);
@@ -118,9 +137,18 @@ static void check_counters(bool is_finished)
 			       " of them held",
 			       sum.received.packets, tally->received, tally->held);
 	if (is_finished) {
-		expect("held in the end", 0, tally->held);
+		expect("held in the end", 0, tally->held + tally->kept);
 		expect("received", sum.received.packets, tally->received);
 	}
+}
+
+static uint64_t fragments_held(void)
+{
+	uint64_t held = 0;
+
+	for (int i = 0; i < FUZZ_PIPELINES; i++)
+		held += harness.workers[i].fragments.held_count;
+	return held;
 }
 
 static void run_batches(const struct fuzz_forwarding *forwarding)
@@ -133,7 +161,7 @@ static void run_batches(const struct fuzz_forwarding *forwarding)
 		for (int i = 0; i < FUZZ_PIPELINES; i++) {
 			count += pipeline_run(&harness.workers[i].pipeline, forwarding->forwarding,
 					      harness.now);
-			fuzz_ports_check();
+			fuzz_ports_check(fragments_held());
 		}
 		check_counters(false);
 		if (++runs > RUNS_MOST)
@@ -178,7 +206,9 @@ static void finish(void)
 {
 	fuzz_ports_refuse(false);
 	run_batches(&fuzz_forwardings()[0]);
-	fuzz_ports_check();
+	for (int i = 0; i < FUZZ_PIPELINES; i++)
+		pipeline_finish(&harness.workers[i].pipeline);
+	fuzz_ports_check(0);
 	check_counters(true);
 	add_verdicts();
 	fuzz_ports_clear();

@@ -9,7 +9,9 @@ import time
 
 ETH_P_ALL = 0x0003
 SOL_PACKET = 263
+PACKET_AUXDATA = 8
 PACKET_IGNORE_OUTGOING = 23
+TP_STATUS_VLAN_VALID = 1 << 4
 SO_TIMESTAMPNS = 35
 SO_RCVBUFFORCE = 33
 
@@ -19,15 +21,27 @@ Forwarded = collections.namedtuple(
 )
 
 
+def put_tag_back(frame, ancillary):
+    """A frame of a packet socket with PACKET_AUXDATA, with the VLAN tag that the kernel gives apart
+    from it."""
+    for level, kind, data in ancillary:
+        if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
+            state, _, _, _, _, control, protocol = struct.unpack("=IIIHHHH", data)
+            if state & TP_STATUS_VLAN_VALID:
+                frame = frame[:12] + struct.pack(">HH", protocol, control) + frame[12:]
+    return frame
+
+
 class Capture:
     """Collects the frames that arrive on an interface: with Capture(router, "lb") as capture.
 
-    frames: (time, bytes) in order. `length` bytes of each frame are kept.
+    frames: (time, bytes) in order, with their VLAN tags. `length` bytes of each frame are kept.
     """
 
     def __init__(self, namespace, interface, length=2048):
         self._socket = namespace.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         self._socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+        self._socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
         self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self._socket.bind((interface, ETH_P_ALL))
@@ -54,20 +68,25 @@ class Capture:
     def _read(self):
         while True:
             try:
-                frame, control, _, _ = self._socket.recvmsg(self._length, 128)
+                frame, ancillary, _, _ = self._socket.recvmsg(self._length, 256)
             except socket.timeout:
                 if self._end is not None:
                     return
                 continue
-            seconds, nanoseconds = struct.unpack("qq", control[0][2])
-            arrived = seconds + nanoseconds / 1e9
+            arrived = next(_seconds(data) for level, kind, data in ancillary
+                           if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS))
             if self._end is not None and arrived > self._end:
                 return
-            self.frames.append((arrived, frame))
+            self.frames.append((arrived, put_tag_back(frame, ancillary)))
 
     def forwarded(self):
         """The frames that are TCP or UDP over IPv4 in GRE over IPv4, decoded."""
         return [packet for packet in map(_decode, list(self.frames)) if packet]
+
+
+def _seconds(timespec):
+    seconds, nanoseconds = struct.unpack("qq", timespec)
+    return seconds + nanoseconds / 1e9
 
 
 def _decode(entry):

@@ -6,8 +6,8 @@ first backend's link, and what became of them.
 import contextlib
 import json
 import socket
-import struct
 
+from capture import ETH_P_ALL, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING, SOL_PACKET, put_tag_back
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
@@ -16,11 +16,6 @@ from scapy.packet import Raw
 from lab import CLIENT_ADDRESS, CLIENT_ADDRESS_IPV6
 from namespaces import wait_until
 
-ETH_P_ALL = 3
-SOL_PACKET = 263
-PACKET_AUXDATA = 8
-PACKET_IGNORE_OUTGOING = 23
-TP_STATUS_VLAN_VALID = 1 << 4
 MODES = ["native", "skb"]
 
 
@@ -126,12 +121,7 @@ def capture(namespace):
 def receive(sniffer):
     """The next frame, with the VLAN tag that the kernel gives apart from it put back."""
     frame, ancillary, _, _ = sniffer.recvmsg(20000, 100)
-    for level, kind, data in ancillary:
-        if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
-            state, _, _, _, _, control, protocol = struct.unpack("=IIIHHHH", data)
-            if state & TP_STATUS_VLAN_VALID:
-                frame = frame[:12] + struct.pack(">HH", protocol, control) + frame[12:]
-    return frame
+    return put_tag_back(frame, ancillary)
 
 
 @contextlib.contextmanager

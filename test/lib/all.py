@@ -245,6 +245,12 @@ def step_manual(result):
     pytest(result, "dev", "test/manual")
 
 
+def step_bench(result):
+    """The benchmark's output, usage errors and checks; no speed is asserted."""
+    pytest(result, "dev", "test/bench")
+    pytest(result, "asan", "test/bench/test_bench.py")
+
+
 def step_lab(result):
     """Real packets: the network lab."""
     pytest(result, "dev", "test/lab", "-m", "not sanitizer")
@@ -283,6 +289,7 @@ STEPS = {
     "configuration": step_configuration,
     "packets": step_packets,
     "manual": step_manual,
+    "bench": step_bench,
     "fuzz": step_fuzz,
     "lab": step_lab,
     "demo": step_demo,

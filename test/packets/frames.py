@@ -22,7 +22,8 @@ pools = ( {{ name = "web"; backends = (
     {{ name = "web-3"; address = "10.1.0.13"; }} ); }},
   {{ name = "empty"; backends = (); }} );
 vips = (
-  {{ name = "http"; address = "{HTTP_VIP}"; protocol = "tcp"; port = 80; pool = "web"; }},
+  {{ name = "http"; address = "{HTTP_VIP}"; protocol = "tcp"; port = 80; pool = "web";
+    fragments = false; }},
   {{ name = "dns"; address = "{DNS_VIP}"; protocol = "udp"; port = 53; pool = "web"; }},
   {{ name = "net"; address = "{NET_VIP}"; protocol = "any"; port = 0; pool = "web"; }},
   {{ name = "nobody"; address = "203.0.113.99"; protocol = "tcp"; port = 80; pool = "empty"; }} );

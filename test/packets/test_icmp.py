@@ -441,7 +441,7 @@ def test_headers_of_tunnels():
 
 
 def test_congestion_marks_go_on():
-    for ecn, outer, seen in ((1, 3, 3), (2, 3, 3), (3, 3, 3), (1, 0, 1), (0, 0, 0)):
+    for ecn, outer, seen in ((1, 3, 3), (2, 3, 3), (3, 3, 3), (1, 0, 1), (2, 1, 1), (0, 1, 0), (0, 0, 0)):
         frame = packet(GRE, 4, traffic_class=0x28 | ecn)
         [(_, sent)] = run([tunnel("gre", 4, frame, ecn=outer)], configuration=INGRESS).sent
         assert sent[15] == 0x28 | seen and sent.endswith(ip_of(frame))

@@ -22,7 +22,8 @@ source_address = {{ ipv4 = "{SOURCE}"; ipv6 = "{SOURCE6}"; }};
 pools = ( {{ name = "web"; backends = ( {{ address = "{GRE6.backend}"; }} ); }},
   {{ name = "empty"; backends = (); }} );
 vips = (
-  {{ name = "http"; address = "{HTTP}"; protocol = "tcp"; port = 80; pool = "web"; }},
+  {{ name = "http"; address = "{HTTP}"; protocol = "tcp"; port = 80; pool = "web";
+    fragments = false; }},
   {{ name = "dns"; address = "{DNS}"; protocol = "udp"; port = 53; pool = "web"; }},
   {{ name = "net"; address = "{NET}::/64"; protocol = "any"; port = 0; pool = "web"; }},
   {{ name = "nobody"; address = "{NOBODY}"; protocol = "tcp"; port = 80; pool = "empty"; }},

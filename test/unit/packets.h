@@ -198,6 +198,7 @@ static inline void test_prepare_gre_ipv4(struct destination *destination,
 	struct encapsulation_path path = { .encapsulation = ENCAPSULATION_GRE,
 					   .source = address_from_ipv4(source_be),
 					   .destination = address_from_ipv4(destination_be),
+					   .keeps_tags = true,
 					   .mtu = mtu };
 
 	memcpy(path.source_mac, source_mac, 6);

@@ -79,10 +79,10 @@ static void check_full_interfaces(const struct configuration *configuration)
 	assert_int_equal(interfaces[1].mode, XDP_MODE_GENERIC);
 	assert_int_equal(interfaces[2].queues[0], 1023);
 	assert_int_equal(interfaces[2].mode, XDP_MODE_COPY);
-	assert_position(interfaces[0].position, 10, 11);
-	assert_position(interfaces[0].queues_position, 10, 34);
-	assert_position(interfaces[0].cpus_position, 10, 50);
-	assert_position(interfaces[1].queues_position, 11, 11);
+	assert_position(interfaces[0].position, 9, 11);
+	assert_position(interfaces[0].queues_position, 9, 34);
+	assert_position(interfaces[0].cpus_position, 9, 50);
+	assert_position(interfaces[1].queues_position, 10, 11);
 }
 
 static void check_full_pools(const struct configuration *configuration)
@@ -155,7 +155,7 @@ static void check_full_vips(const struct configuration *configuration)
 
 static void test_full(void **state)
 {
-	struct configuration *configuration = read_good(GOOD "full.conf", 2);
+	struct configuration *configuration = read_good(GOOD "full.conf", 1);
 
 	(void)state;
 	assert_true(configuration->hash_seed == UINT64_C(0xfedcba9876543210));
@@ -237,8 +237,13 @@ static void test_example(void **state)
 	struct configuration *configuration = read_good(EXAMPLE, 0);
 
 	(void)state;
-	assert_int_equal(configuration->pool_count, 2);
+	assert_int_equal(configuration_size(configuration).pools, 2);
+	assert_int_equal(configuration_size(configuration).backends, 5);
 	assert_int_equal(configuration->vip_count, 3);
+	/* That of its peers is there, too. */
+	assert_int_equal(configuration->pool_count, 3);
+	assert_true(configuration->pools[2].is_peers);
+	assert_int_equal(configuration->pools[2].backend_count, 2);
 	configuration_release(configuration);
 }
 

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The first stage: what each frame is, and whether it is for a VIP. Nearly all packets are plain
+ * TCP and UDP without tags, options, extension headers and faults; those are judged here by one
+ * body, specialised by family. Everything else, and whatever looks odd in any way, is left to
+ * packet_parse and pipeline_match_packet, which would say the same of the plain ones.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "flow_inline.h"
+#include "pipeline_internal.h"
+#include "vip_table_exact.h"
+
+/* How many frames ahead the next one is fetched. */
+#define PREFETCH_DISTANCE 4
+
+#define TCP_HEADER_LENGTH 20
+#define UDP_HEADER_LENGTH 8
+#define GUE_PORT_BE	  htons(ENCAPSULATION_GUE_PORT)
+#define IPV4_FRAGMENT	  0x3fff /* more fragments, and the offset */
+
+enum plain {
+	PLAIN_MATCHED,	 /* for a VIP: a match was added */
+	PLAIN_ELSEWHERE, /* for no VIP: the kernel's */
+	PLAIN_NOT,	 /* to be looked at more closely */
+};
+
+/* What a batch looks frames up in. */
+struct tables {
+	const struct vip_exact *exact;
+	uint64_t mac_mask; /* of the first 8 bytes of a frame */
+	uint64_t mac;
+	uint64_t seed;
+	bool decapsulates;
+};
+
+static inline uint16_t load16(const uint8_t *bytes)
+{
+	uint16_t value;
+
+	memcpy(&value, bytes, sizeof(value));
+	return value;
+}
+
+static inline uint32_t load32(const uint8_t *bytes)
+{
+	uint32_t value;
+
+	memcpy(&value, bytes, sizeof(value));
+	return value;
+}
+
+static inline uint64_t load64(const uint8_t *bytes)
+{
+	uint64_t value;
+
+	memcpy(&value, bytes, sizeof(value));
+	return value;
+}
+
+/* Frames to this station; of every unicast address, those without the group bit. */
+static void set_mac(const struct forwarding_interface *interface, struct tables *tables)
+{
+	uint8_t mask[8] = { 1 }, mac[8] = { 0 };
+
+	if (!interface->any_mac) {
+		memset(mask, 0xff, 6);
+		memcpy(mac, interface->mac, 6);
+	}
+	tables->mac_mask = load64(mask);
+	tables->mac = load64(mac);
+}
+
+/* RFC 1071 over a header without options, the sum of which is that of all ones. */
+static inline bool is_ipv4_checksum_right(const uint8_t *ip)
+{
+	uint64_t sum = (uint64_t)load32(ip) + load32(ip + 4) + load32(ip + 8) + load32(ip + 12) +
+		       load32(ip + 16);
+
+	sum = (sum & UINT32_MAX) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
+/* No fragment, a TTL, and a source that may send; `*length` is that of the packet. */
+static inline bool is_plain_ipv4(const uint8_t *ip, uint32_t available, uint32_t *length)
+{
+	uint8_t network = ip[12];
+
+	*length = load16_be(ip + 2);
+	return *length >= IPV4_HEADER_LENGTH + UDP_HEADER_LENGTH && *length <= available &&
+	       (load16(ip + 6) & htons(IPV4_FRAGMENT)) == 0 && ip[8] != 0 &&
+	       (uint8_t)(network - 1) < 223 && network != 127 &&
+	       load32(ip + 12) != load32(ip + 16) && is_ipv4_checksum_right(ip);
+}
+
+/* A hop limit, and a source that is global: not ::/8, where mapped and loopback addresses are, nor
+ * from fe80 on, where link-local and group ones are. */
+static inline bool is_plain_ipv6(const uint8_t *ip, uint32_t available, uint32_t *length)
+{
+	*length = IPV6_HEADER_LENGTH + (uint32_t)load16_be(ip + 4);
+	return *length >= IPV6_HEADER_LENGTH + UDP_HEADER_LENGTH && *length <= available &&
+	       *length <= UINT16_MAX && ip[7] != 0 && ip[8] != 0 && ip[8] < 0xfe &&
+	       (load64(ip + 8) != load64(ip + 24) || load64(ip + 16) != load64(ip + 32));
+}
+
+/* A transport header that packet_check_transport would pass. */
+static inline bool is_plain_transport(const uint8_t *l4, uint32_t length, uint8_t protocol)
+{
+	uint32_t stated;
+
+	if (protocol == IPPROTO_TCP) {
+		if (length < TCP_HEADER_LENGTH)
+			return false;
+		stated = (uint32_t)(l4[12] >> 4) * 4;
+		return stated >= TCP_HEADER_LENGTH && stated <= length;
+	}
+	stated = load16_be(l4 + 4);
+	return protocol == IPPROTO_UDP && stated >= UDP_HEADER_LENGTH && stated <= length;
+}
+
+static inline __attribute__((always_inline)) enum plain
+classify(const struct tables *tables, struct packet *packet, const struct vip **vip, bool is_ipv6)
+{
+	const uint32_t header = is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH;
+	const uint8_t *ip = packet->frame.data + ETHERNET_HEADER_LENGTH, *l4 = ip + header;
+	uint32_t available = packet->frame.length - ETHERNET_HEADER_LENGTH, length, ports_be;
+	uint8_t protocol = ip[is_ipv6 ? 6 : 9];
+	uint64_t address[2];
+
+	if (is_ipv6 ? !is_plain_ipv6(ip, available, &length)
+		    : !is_plain_ipv4(ip, available, &length))
+		return PLAIN_NOT;
+	if (!is_plain_transport(l4, length - header, protocol))
+		return PLAIN_NOT;
+	ports_be = load32(l4);
+	if (is_ipv6) {
+		memcpy(address, ip + 24, sizeof(address));
+		*vip = vip_exact_find_ipv6(tables->exact, address,
+					   exact_service(load16(l4 + 2), protocol));
+	} else {
+		*vip = vip_exact_find_ipv4(
+			tables->exact, exact_key_ipv4(load32(ip + 16), load16(l4 + 2), protocol));
+	}
+	if (*vip == NULL) {
+		/* A tunnel that ends here is to no VIP. */
+		if (tables->decapsulates ||
+		    (is_ipv6 ? vip_exact_may_have_ipv6(tables->exact, address)
+			     : vip_exact_may_have_ipv4(tables->exact, load32(ip + 16))))
+			return PLAIN_NOT;
+		return PLAIN_ELSEWHERE;
+	}
+	packet->hash = is_ipv6 ? flow_hash_ipv6_inline(ip + 8, ports_be, protocol, tables->seed)
+			       : flow_hash_ipv4_inline(load32(ip + 12), load32(ip + 16), ports_be,
+						       protocol, tables->seed);
+	if (!is_ipv6) {
+		packet->source_be = load32(ip + 12);
+		packet->destination_be = load32(ip + 16);
+	}
+	memcpy(&packet->source_port_be, l4, sizeof(ports_be));
+	packet->l3_offset = ETHERNET_HEADER_LENGTH;
+	packet->l4_offset = (uint16_t)(ETHERNET_HEADER_LENGTH + header);
+	packet->l3_length = (uint16_t)length;
+	packet->protocol = protocol;
+	packet->traffic_class = is_ipv6 ? (uint8_t)(load16_be(ip) >> 4) : ip[1];
+	packet->tcp_flags = protocol == IPPROTO_TCP ? l4[13] : 0;
+	packet->is_fragment = false;
+	packet->is_ipv6 = is_ipv6;
+	packet->tag_count = 0;
+	packet->flags = 0;
+	return PLAIN_MATCHED;
+}
+
+/* Shorter frames are left alone: every access above lies within these bytes. */
+#define SHORTEST_IPV4 (ETHERNET_HEADER_LENGTH + IPV4_HEADER_LENGTH + UDP_HEADER_LENGTH)
+#define SHORTEST_IPV6 (ETHERNET_HEADER_LENGTH + IPV6_HEADER_LENGTH + UDP_HEADER_LENGTH)
+
+static inline enum plain classify_frame(const struct tables *tables, struct packet *packet,
+					const struct vip **vip)
+{
+	const uint8_t *data = packet->frame.data;
+	uint32_t length = packet->frame.length;
+
+	if (length < SHORTEST_IPV4 || (load64(data) & tables->mac_mask) != tables->mac)
+		return PLAIN_NOT;
+	/* EtherType, version and header length. */
+	if ((load32(data + 12) & htonl(0xffffff00)) == htonl(0x08004500))
+		return classify(tables, packet, vip, false);
+	if (length >= SHORTEST_IPV6 && (load32(data + 12) & htonl(0xfffff000)) == htonl(0x86dd6000))
+		return classify(tables, packet, vip, true);
+	return PLAIN_NOT;
+}
+
+/* Traffic of the VIP whose packets follow each other, counted once for all of them. */
+struct tally {
+	struct traffic_counter *counter;
+	struct traffic_counter traffic;
+};
+
+static inline void tally_end(struct tally *tally)
+{
+	if (tally->counter == NULL)
+		return;
+	counter_add(&tally->counter->packets, tally->traffic.packets);
+	counter_add(&tally->counter->bytes, tally->traffic.bytes);
+}
+
+static inline void tally_add(struct tally *tally, struct traffic_counter *counter, uint32_t bytes)
+{
+	if (tally->counter != counter) {
+		tally_end(tally);
+		*tally = (struct tally){ .counter = counter };
+	}
+	tally->traffic.packets++;
+	tally->traffic.bytes += bytes;
+}
+
+void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwarding,
+		       struct batch *batch, uint32_t arrived)
+{
+	const struct forwarding_interface *interface = &forwarding->interfaces[pipeline->interface];
+	struct tables tables = {
+		.exact = vip_table_exact(forwarding->vips),
+		.seed = forwarding->hash_seed,
+		.decapsulates = forwarding->decapsulation != NULL,
+	};
+	struct tally tally = { 0 };
+	uint64_t bytes = 0;
+
+	set_mac(interface, &tables);
+	for (uint32_t i = 0; i < batch->count; i++) {
+		struct packet *packet = &batch->packets[i];
+		struct match *match = &batch->matches[batch->match_count];
+		const struct vip *vip;
+
+		if (i + PREFETCH_DISTANCE < batch->count)
+			__builtin_prefetch(packet[PREFETCH_DISTANCE].frame.data);
+		bytes += packet->frame.length;
+		switch (classify_frame(&tables, packet, &vip)) {
+		case PLAIN_MATCHED:
+			if (vip->tracking)
+				pipeline_prefetch_connection(pipeline, packet);
+			packet->verdict = VERDICT_FORWARD;
+			packet->vip = vip->index;
+			match->packet = packet;
+			match->vip = vip;
+			match->kind = MATCH_FLOW;
+			if (__builtin_expect(vip->by_source, false))
+				pipeline_hash(forwarding, match);
+			batch->match_count++;
+			tally_add(&tally, &pipeline->vips[vip->index], packet->frame.length);
+			break;
+		case PLAIN_ELSEWHERE:
+			packet->verdict = VERDICT_SLOW_PATH;
+			break;
+		case PLAIN_NOT:
+			pipeline_match(pipeline, forwarding, batch, packet, i >= arrived);
+			break;
+		}
+	}
+	tally_end(&tally);
+	batch->received.packets += batch->count;
+	batch->received.bytes += bytes;
+}

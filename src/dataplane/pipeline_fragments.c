@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Fragments (Maglev, section 4.3). Where the first fragment of a datagram goes is decided when it
+ * is matched, not in the select stage, so that those that waited for it can follow in the same
+ * batch.
+ */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include <fluxpin/fragment.h>
+#include <fluxpin/icmp.h>
+#include <fluxpin/maglev.h>
+
+#include "pipeline_internal.h"
+
+/* Datagrams that one batch lets expire: more than it can begin. */
+#define EXPIRE_MOST (2 * PORT_BATCH)
+
+/* A packet that waited, back in the batch behind those that were received. */
+static struct packet *append(struct batch *batch, const struct packet *packet)
+{
+	assert(batch->total < BATCH_PACKETS);
+	batch->packets[batch->total] = *packet;
+	return &batch->packets[batch->total++];
+}
+
+/* Drops what waits of a datagram. */
+static void drop_held(struct pipeline *pipeline, struct batch *batch, struct datagram *datagram,
+		      enum drop_reason reason)
+{
+	struct packet packet;
+
+	while (fragment_table_take(pipeline->fragments, datagram, &packet))
+		packet_drop(append(batch, &packet), reason);
+}
+
+static void forget(struct pipeline *pipeline, struct batch *batch, struct datagram *datagram,
+		   enum drop_reason reason)
+{
+	drop_held(pipeline, batch, datagram, reason);
+	fragment_table_remove(pipeline->fragments, datagram);
+}
+
+void pipeline_expire_fragments(struct pipeline *pipeline, struct batch *batch)
+{
+	struct fragment_table *table = pipeline->fragments;
+
+	for (int is_waiting = 0; is_waiting < 2; is_waiting++)
+		for (int i = 0; i < EXPIRE_MOST; i++) {
+			struct datagram *oldest = fragment_table_oldest(table, is_waiting);
+
+			if (oldest == NULL ||
+			    !fragment_table_is_expired(table, oldest, batch->now_ns))
+				break;
+			forget(pipeline, batch, oldest, DROP_FRAGMENT_TIMEOUT);
+		}
+}
+
+void pipeline_drop_fragments(struct pipeline *pipeline, struct batch *batch)
+{
+	struct datagram *oldest;
+
+	while ((oldest = fragment_table_oldest(pipeline->fragments, true)) != NULL)
+		forget(pipeline, batch, oldest, DROP_FRAGMENT_TIMEOUT);
+}
+
+/* ---- the decision ---- */
+
+static void refuse_datagram(struct pipeline *pipeline, const struct batch *batch,
+			    struct datagram *datagram, enum drop_reason reason)
+{
+	fragment_table_decide(pipeline->fragments, datagram, DATAGRAM_REFUSED, batch->now_ns);
+	datagram->reason = (uint8_t)reason;
+}
+
+/* The VIP of a first fragment; NULL with another verdict set. */
+static const struct vip *find_vip(const struct forwarding *forwarding, struct packet *packet)
+{
+	uint8_t icmp = packet->is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+	struct address destination = packet_destination(packet);
+	const struct vip *vip = NULL;
+
+	if (packet->protocol == icmp) {
+		const struct vip *echo = vip_table_find_echo(forwarding->vips, &destination);
+		uint8_t type = packet->is_ipv6 ? ICMPV6_ECHO_REQUESTED : ICMP_ECHO_REQUEST;
+
+		/* No error that may be passed on is so long, and no answer is made of parts. */
+		if (icmp_type(packet) == type && echo != NULL &&
+		    echo->icmp_echo == ICMP_ECHO_FORWARD)
+			return echo;
+		packet_drop(packet, icmp_type(packet) == type && echo != NULL &&
+						    echo->icmp_echo == ICMP_ECHO_DROP
+					    ? DROP_ICMP_ECHO
+					    : DROP_FRAGMENT);
+		return NULL;
+	}
+	if (vip_table_find(forwarding->vips, &destination, packet->protocol,
+			   ntohs(packet->destination_port_be), &vip) == VIP_MATCH_SERVICE)
+		return vip;
+	packet_leave_to_kernel(packet);
+	return NULL;
+}
+
+/* Decides on a datagram by its first fragment, which is changed by that alone. */
+static void decide(struct pipeline *pipeline, const struct forwarding *forwarding,
+		   struct batch *batch, struct datagram *datagram, struct packet *packet)
+{
+	const struct destination *destinations =
+		forwarding->interfaces[pipeline->interface].destinations;
+	struct match match = { .packet = packet, .kind = MATCH_FLOW };
+	const struct vip *vip;
+
+	if (!fragment_enter(packet)) {
+		refuse_datagram(pipeline, batch, datagram, packet->reason);
+		return;
+	}
+	vip = find_vip(forwarding, packet);
+	if (vip == NULL && packet->verdict == VERDICT_SLOW_PATH) {
+		fragment_table_decide(pipeline->fragments, datagram, DATAGRAM_KERNEL,
+				      batch->now_ns);
+		return;
+	}
+	if (vip == NULL || !vip->fragments) {
+		refuse_datagram(pipeline, batch, datagram,
+				vip == NULL ? packet->reason : DROP_FRAGMENT);
+		return;
+	}
+	match.vip = vip;
+	pipeline_hash(forwarding, &match);
+	packet->backend = pipeline_select_flow(pipeline, forwarding, batch, &match);
+	if (packet->backend == MAGLEV_NO_BACKEND) {
+		refuse_datagram(pipeline, batch, datagram, DROP_NO_BACKEND);
+		return;
+	}
+	fragment_table_decide(pipeline->fragments, datagram, DATAGRAM_CHOSEN, batch->now_ns);
+	datagram->hash = packet->hash;
+	datagram->vip = vip->index;
+	datagram->backend = packet->backend;
+	datagram->generation = destinations[packet->backend].generation;
+}
+
+/* ---- following it ---- */
+
+/* Whether the backend still is the one that the first fragment went to. */
+static const struct destination *destination_of(const struct pipeline *pipeline,
+						const struct forwarding *forwarding,
+						const struct datagram *datagram)
+{
+	const struct destination *destination;
+
+	if (datagram->backend >= forwarding->destination_count)
+		return NULL;
+	destination = &forwarding->interfaces[pipeline->interface].destinations[datagram->backend];
+	if (destination->state == DESTINATION_ABSENT ||
+	    destination->generation != datagram->generation)
+		return NULL;
+	return destination;
+}
+
+/* Does with one fragment what was decided on its datagram. */
+static void follow(struct pipeline *pipeline, const struct forwarding *forwarding,
+		   struct batch *batch, const struct datagram *datagram, struct packet *packet)
+{
+	struct match *match;
+
+	switch (datagram->state) {
+	case DATAGRAM_KERNEL:
+		packet->verdict = VERDICT_SLOW_PATH;
+		return;
+	case DATAGRAM_REFUSED:
+		packet_drop(packet, datagram->reason);
+		return;
+	default:
+		break;
+	}
+	match = &batch->matches[batch->match_count];
+	*match = (struct match){ .packet = packet, .kind = MATCH_DECIDED };
+	match->destination = destination_of(pipeline, forwarding, datagram);
+	if (match->destination == NULL) {
+		packet_drop(packet, DROP_NO_BACKEND);
+		return;
+	}
+	packet->verdict = VERDICT_FORWARD;
+	packet->hash = datagram->hash;
+	packet->backend = datagram->backend;
+	packet->vip = datagram->vip;
+	pipeline_count_match(pipeline, packet);
+	batch->match_count++;
+}
+
+static void hold(struct pipeline *pipeline, struct batch *batch, struct datagram *datagram,
+		 struct packet *packet, uint16_t offset)
+{
+	struct fragment_table *table = pipeline->fragments;
+	struct datagram *oldest;
+
+	packet->verdict = VERDICT_HELD;
+	while (!fragment_table_hold(table, datagram, packet, offset)) {
+		oldest = fragment_table_oldest(table, true);
+		/* What is left of the oldest datagram is of no use: it is refused as a whole. */
+		drop_held(pipeline, batch, oldest, DROP_FRAGMENT_LIMIT);
+		refuse_datagram(pipeline, batch, oldest, DROP_FRAGMENT_LIMIT);
+		if (oldest == datagram) {
+			packet_drop(packet, DROP_FRAGMENT_LIMIT);
+			return;
+		}
+	}
+}
+
+static struct datagram *find_or_add(struct pipeline *pipeline, struct batch *batch, uint64_t key)
+{
+	struct fragment_table *table = pipeline->fragments;
+	struct datagram *datagram = fragment_table_find(table, key);
+
+	if (datagram != NULL)
+		return datagram;
+	if (fragment_table_is_full(table)) {
+		struct datagram *decided = fragment_table_oldest(table, false);
+
+		forget(pipeline, batch,
+		       decided != NULL ? decided : fragment_table_oldest(table, true),
+		       DROP_FRAGMENT_LIMIT);
+	}
+	return fragment_table_add(table, key, batch->now_ns);
+}
+
+/* A fragment that is this worker's. It gets its verdict, and so do those that waited for it. */
+static void place(struct pipeline *pipeline, const struct forwarding *forwarding,
+		  struct batch *batch, struct packet *packet, const struct fragment *fragment)
+{
+	struct datagram *datagram = find_or_add(pipeline, batch, fragment->key);
+	struct packet waited;
+
+	switch (fragment_table_note(datagram, fragment)) {
+	case FRAGMENT_FITS:
+		break;
+	case FRAGMENT_DUPLICATE:
+		packet_drop(packet, datagram->state == DATAGRAM_REFUSED ? datagram->reason
+									: DROP_FRAGMENT_OVERLAP);
+		return;
+	case FRAGMENT_OVERLAPS:
+		drop_held(pipeline, batch, datagram, DROP_FRAGMENT_OVERLAP);
+		if (datagram->state != DATAGRAM_REFUSED)
+			refuse_datagram(pipeline, batch, datagram, DROP_FRAGMENT_OVERLAP);
+		packet_drop(packet, datagram->reason);
+		return;
+	}
+	if (datagram->state == DATAGRAM_WAITING && fragment->offset != 0) {
+		hold(pipeline, batch, datagram, packet, fragment->offset);
+		return;
+	}
+	if (datagram->state == DATAGRAM_WAITING)
+		decide(pipeline, forwarding, batch, datagram, packet);
+	follow(pipeline, forwarding, batch, datagram, packet);
+	while (fragment_table_take(pipeline->fragments, datagram, &waited))
+		follow(pipeline, forwarding, batch, datagram, append(batch, &waited));
+	if (fragment_table_is_complete(datagram))
+		fragment_table_remove(pipeline->fragments, datagram);
+}
+
+/* ---- whose it is ---- */
+
+/*
+ * Sends the fragment to the load balancer of the cluster that has its datagram. False when that is
+ * this one, or cannot be reached: better all fragments at the wrong one than none at the right one.
+ */
+static bool redirect(const struct pipeline *pipeline, const struct forwarding *forwarding,
+		     struct batch *batch, struct packet *packet, const struct fragment *fragment)
+{
+	const struct forwarding_pool *peers = forwarding->peers;
+	const struct destination *destination;
+	uint16_t peer;
+
+	if (peers == NULL || (packet->flags & (PACKET_REDIRECTED | PACKET_HANDED_OVER)) != 0)
+		return false;
+	peer = peers->slots[maglev_slot(fragment->owner, peers->size)];
+	if (peer == MAGLEV_NO_BACKEND || peer == forwarding->peer_self)
+		return false;
+	destination = &forwarding->interfaces[pipeline->interface].destinations[peer];
+	if (destination->state != DESTINATION_READY)
+		return false;
+	packet->hash = fragment->owner;
+	packet->backend = peer;
+	batch->matches[batch->match_count++] = (struct match){
+		.packet = packet,
+		.destination = destination,
+		.kind = MATCH_DECIDED,
+	};
+	return true;
+}
+
+/* Copies the fragment to the worker that has its datagram. */
+static void hand_over(struct pipeline *pipeline, struct batch *batch, struct packet *packet,
+		      uint32_t owner)
+{
+	struct inbox *inbox = pipeline->inboxes[owner];
+
+	if (!inbox_put(inbox, &packet->frame)) {
+		packet_drop(packet, DROP_FRAGMENT_INBOX);
+		return;
+	}
+	packet->verdict = VERDICT_HANDED_OVER;
+	batch->handed_over.packets++;
+	batch->handed_over.bytes += packet->frame.length;
+	if (inbox_must_wake(inbox))
+		pipeline->wakes[pipeline->wake_count++] = (uint16_t)owner;
+}
+
+uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batch)
+{
+	struct port *port = pipeline->port;
+	struct inbox *inbox;
+	struct frame copy;
+	uint32_t taken = 0;
+
+	if (pipeline->inbox_count == 0)
+		return 0;
+	inbox = pipeline->inboxes[pipeline->inbox_own];
+	while (batch->count < PORT_BATCH && inbox_take(inbox, &copy)) {
+		struct frame *frame = &batch->packets[batch->count].frame;
+
+		taken++;
+		if (!port->operations->allocate(port, copy.address, frame)) {
+			batch->received.packets++;
+			batch->received.bytes += copy.length;
+			counter_add(&pipeline->counters->dropped[DROP_NO_FRAME], 1);
+			port->operations->discard(port, copy.address, DROP_NO_FRAME);
+		} else {
+			assert(copy.length <= frame->length);
+			memcpy(frame->data, copy.data, copy.length);
+			frame->length = copy.length;
+			batch->count++;
+		}
+		inbox_take_done(inbox);
+	}
+	return taken;
+}
+
+bool pipeline_match_fragment(struct pipeline *pipeline, const struct forwarding *forwarding,
+			     struct batch *batch, struct packet *packet)
+{
+	struct address destination = packet_destination(packet);
+	struct fragment fragment;
+	uint32_t owner;
+
+	if (!vip_table_takes_fragments(forwarding->vips, &destination))
+		return packet_refuse(packet, DROP_FRAGMENT);
+	if (!pipeline_check_addresses(packet))
+		return false;
+	if (!fragment_read(packet, forwarding->hash_seed, &fragment))
+		return packet_refuse(packet, packet->reason);
+	if (redirect(pipeline, forwarding, batch, packet, &fragment))
+		return false;
+	/* The lower half of the hash: the upper one chooses among load balancers. */
+	owner = (uint32_t)(((fragment.owner & UINT32_MAX) * pipeline->inbox_count) >> 32);
+	if (pipeline->inbox_count > 1 && owner != pipeline->inbox_own &&
+	    (packet->flags & PACKET_HANDED_OVER) == 0)
+		hand_over(pipeline, batch, packet, owner);
+	else
+		place(pipeline, forwarding, batch, packet, &fragment);
+	return false;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Values of options. Each function prints what is wrong, with the command's usage, and returns
+ * EXIT_DONE or EXIT_USAGE.
+ */
+#ifndef FLUXPIN_BENCH_ARGUMENTS_H
+#define FLUXPIN_BENCH_ARGUMENTS_H
+
+#include <stdint.h>
+
+#include "commands.h"
+
+/* Who is called, and how. */
+struct usage {
+	const char *command; /* "pipeline" */
+	const char *text;
+};
+
+/* "fluxpin-bench pipeline: MESSAGE", and the usage. Returns EXIT_USAGE. */
+int usage_error(const struct usage *usage, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* A whole number from `least` to `most`. */
+int argument_number(const struct usage *usage, const char *option, const char *text, uint64_t least,
+		    uint64_t most, uint64_t *number);
+int argument_number32(const struct usage *usage, const char *option, const char *text,
+		      uint32_t least, uint32_t most, uint32_t *number);
+
+/* Seconds, with a fraction: above 0, at most 3600. */
+int argument_seconds(const struct usage *usage, const char *option, const char *text,
+		     double *seconds);
+
+/* One of a NULL-terminated list of words; *choice is its place in it. */
+int argument_choice(const struct usage *usage, const char *option, const char *text,
+		    const char *const *words, int *choice);
+
+/* A Maglev table's size: a prime above the number of backends. */
+int argument_check_size(const struct usage *usage, uint32_t size, uint32_t backends);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The commands of fluxpin-bench, one file each. A command gets the arguments from its own name on
+ * and returns an exit status; only main exits. Standard output is the result, standard error is
+ * everything else.
+ */
+#ifndef FLUXPIN_BENCH_COMMANDS_H
+#define FLUXPIN_BENCH_COMMANDS_H
+
+enum exit_status {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1, /* could not run, or what ran was not what was to be measured */
+	EXIT_USAGE = 2,	 /* called wrongly */
+};
+
+int command_pipeline(int argc, char **argv);
+int command_maglev(int argc, char **argv);
+int command_survive(int argc, char **argv);
+
+#endif

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The scripts around fluxpin-bench: what callgrind's file is read as, and what documents are made of
+results. With small numbers of everything."""
+
+import importlib.machinery
+import importlib.util
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path.append(str(HERE))
+
+import paper  # noqa: E402
+import plot  # noqa: E402
+
+
+def load(name):
+    """A script without a suffix, as a module."""
+    loader = importlib.machinery.SourceFileLoader(name, str(HERE / name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    loader.exec_module(module)
+    return module
+
+
+callgrind, run = load("callgrind"), load("run")
+
+
+def test_profiles_count_lines_themselves():
+    text = "\n".join(["positions: line", "events: Ir", "", "fl=/a.c", "fn=outer", "10 5", "11 7",
+                      "cfi=/b.c", "cfn=called", "calls=3 20", "11 900", "fi=/a.h", "4 2", "fe=/a.c",
+                      "10 1", "", "fl=/b.c", "fn=called", "20 900", "", "totals: 915"])
+    assert callgrind.read_profile(text) == {("/a.c", 10): 6, ("/a.c", 11): 7, ("/a.h", 4): 2,
+                                            ("/b.c", 20): 900}
+
+
+def test_definitions_of_the_house_style():
+    text = """/* a comment (with
+words) */
+static int one(int a)
+{
+}
+
+struct thing {
+	int (*call)(int);
+};
+
+static inline __attribute__((always_inline)) bool two(struct packet *packet,
+						      int b)
+{
+}
+/* three(): */
+int three(void);
+
+void
+four (void)
+{
+}
+"""
+    assert callgrind.definitions(text) == [(3, "one"), (11, "two"), (18, "four")]
+
+
+def test_every_function_of_the_pipeline_is_found():
+    for path in (ROOT / "src/dataplane").glob("pipeline*.c"):
+        names = {name for _, name in callgrind.definitions(path.read_text())}
+        assert len(names) == path.read_text().count("\n{\n"), path
+        assert not names & {"if", "for", "while", "switch"}
+
+
+def test_callgrind_repeats_itself():
+    command = [HERE / "callgrind", "--lines", "3", "--capacity", "16384"]
+    environment = {"PATH": "/usr/bin:/bin",
+                   "FLUXPIN_BENCH": str(ROOT / "build/dev/test/bench/fluxpin-bench")}
+    first, second = (subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+                     for _ in range(2))
+    assert first.stdout == second.stdout
+    total = re.match(r" *([\d.]+) instructions per packet, and ([\d.]+) of the port\n", first.stdout)
+    assert float(total[1]) > 50 and float(total[2]) > 10
+    listed = re.findall(r"^ *([\d.]+)  (\w+) +(\S+)$", first.stdout, re.M)
+    names = {name for _, name, _ in listed}
+    assert "workload_render" in names and sum(name.startswith("pipeline_") for name in names) > 1
+    assert sum(float(cost) for cost, _, _ in listed) == pytest.approx(
+        float(total[1]) + float(total[2]), rel=0.1)  # small ones are not listed
+    refused = subprocess.run([*command, "--mix", "nothing"], env=environment, capture_output=True,
+                             text=True, check=False)
+    assert refused.returncode == 1 and "nothing" in refused.stderr and refused.stdout == ""
+
+
+@pytest.fixture(scope="module", name="results")
+def made_up_results():
+    """As test/bench/run would have them."""
+    statistics = {"median": 20.25, "min": 19.5, "max": 31}
+    line = {"floor_ns": statistics, "ns_per_packet": statistics, "net_ns_per_packet": statistics,
+            "mpps": 33.3, "bytes_per_tracked_flow": 16, "connection_pages": "2 MB",
+            "tracked_flows": 3900000, "hit_share": 0.975, "repetitions": 51}
+    results = {"pipeline": {name: line for name, *_ in run.PIPELINE}}
+    results["maglev"] = {
+        str(size): {str(k): {"build_ms": statistics, "max_over_average": 1.0071,
+                             "min_over_average": 0.9918, "changed_share": 0.01 + k / 1000,
+                             "runs": 7}
+                    for k in paper.REMOVED} for size in paper.SIZES}
+    results["survive"] = {
+        str(size): {str(k): {"broken_share": 0.0123, "broken_share_tracked": 0.0}
+                    for k in paper.REMOVED} for size in paper.SIZES}
+    return json.loads(json.dumps(results))
+
+
+def test_the_section_has_every_line(results, tmp_path):
+    document = tmp_path / "performance.md"
+    document.write_text(f"before\n{run.BEGIN}\nold\n{run.END}\nafter\n")
+    for _ in range(2):  # once more over itself
+        run.replace(document, run.section(results, ("- about",)))
+    text = document.read_text()
+    assert text.startswith(f"before\n{run.BEGIN}\n") and text.endswith(f"{run.END}\nafter\n")
+    assert "old" not in text
+    for name, _, goal, other in run.PIPELINE:
+        cells = next(line for line in text.splitlines() if line.startswith(f"| {name} |")).split("|")
+        assert [cell.strip() for cell in cells[2:5]] == ["**20.2**", "19.5", "31.0"]
+        assert [cell.strip() for cell in cells[7:9]] == [goal, other]
+    for table in text.split("\n\n"):
+        rows = [line.count("|") for line in table.splitlines() if line.startswith("|")]
+        assert len(set(rows)) <= 1, table
+    assert text.count("(maglev-evenness.svg)") == text.count("(maglev-disruption.svg)") == 1
+
+
+def test_a_document_without_markers(tmp_path):
+    document = tmp_path / "other.md"
+    document.write_text("text\n")
+    with pytest.raises(SystemExit):
+        run.replace(document, "new")
+    assert document.read_text() == "text\n"
+
+
+def test_pictures_are_well_formed_and_show_every_point(results, tmp_path):
+    plot.draw(results, tmp_path)
+    counts = {}
+    for name in ("maglev-evenness", "maglev-disruption"):
+        root = xml.etree.ElementTree.parse(tmp_path / f"{name}.svg").getroot()
+        width, height = int(root.get("width")), int(root.get("height"))
+        for shape in root.iter():
+            tag = shape.tag.rpartition("}")[2]
+            counts[name, tag] = counts.get((name, tag), 0) + 1
+            for field, most in (("x", width), ("cx", width), ("x2", width), ("y", height),
+                                ("cy", height), ("y2", height)):
+                assert 0 <= float(shape.get(field, 0)) <= most
+    assert counts["maglev-evenness", "rect"] == 1 + 2 * 4
+    assert counts["maglev-disruption", "circle"] == 2 + 2 * len(paper.REMOVED)
+
+
+def test_the_document_is_of_this_script():
+    """docs/performance.md has a line for everything that the script measures, and pictures."""
+    text = (ROOT / "docs/performance.md").read_text()
+    for name, *_ in run.PIPELINE:
+        assert f"| {name} |" in text
+    for picture in re.findall(r"\]\((\S+\.svg)\)", text):
+        assert (ROOT / "docs" / picture).is_file()
