@@ -60,7 +60,7 @@ struct destination {
 	uint8_t header_length; /* bytes of `header` in use, Ethernet included */
 	uint16_t packet_limit; /* the largest inner IP packet in bytes that the egress MTU holds */
 	uint32_t checksum;     /* partial sum of the outer IPv4 header without length and TOS */
-	uint8_t encapsulation; /* enum encapsulation */
+	uint8_t kind;	       /* encapsulation and outer family in one number */
 	bool is_ipv6;	       /* the outer header's family */
 	bool udp_checksum;     /* GUE: compute it */
 	bool keeps_tags;       /* the packet's own VLAN tags, in place of those of `tags` */

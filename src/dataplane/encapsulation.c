@@ -88,7 +88,7 @@ void encapsulation_prepare(struct destination *destination, const struct encapsu
 	memcpy(destination->header, path->next_hop_mac, 6);
 	memcpy(destination->header + 6, path->source_mac, 6);
 	destination->checksum = 0;
-	destination->encapsulation = (uint8_t)path->encapsulation;
+	destination->kind = (uint8_t)ENCAPSULATION_KIND(path->encapsulation, is_ipv6);
 	destination->is_ipv6 = is_ipv6;
 	destination->udp_checksum = path->udp_checksum;
 	destination->header_length = (uint8_t)(ETHERNET_HEADER_LENGTH + overhead);

@@ -192,23 +192,26 @@ static inline __attribute__((always_inline)) bool apply(struct packet *packet,
 	return true;
 }
 
+/* What a destination's `kind` says. */
+#define ENCAPSULATION_KIND(encapsulation, is_ipv6) ((encapsulation) << 1 | (is_ipv6))
+
 /* The packet is not longer than the destination's limit. */
 static inline __attribute__((always_inline)) bool
 encapsulation_apply_inline(struct packet *packet, const struct destination *destination,
 			   bool is_plain)
 {
-	switch (destination->encapsulation << 1 | destination->is_ipv6) {
-	case ENCAPSULATION_GRE << 1:
+	switch (destination->kind) {
+	case ENCAPSULATION_KIND(ENCAPSULATION_GRE, false):
 		return apply(packet, destination, ENCAPSULATION_GRE, false, is_plain);
-	case ENCAPSULATION_GRE << 1 | 1:
+	case ENCAPSULATION_KIND(ENCAPSULATION_GRE, true):
 		return apply(packet, destination, ENCAPSULATION_GRE, true, is_plain);
-	case ENCAPSULATION_IPIP << 1:
+	case ENCAPSULATION_KIND(ENCAPSULATION_IPIP, false):
 		return apply(packet, destination, ENCAPSULATION_IPIP, false, is_plain);
-	case ENCAPSULATION_IPIP << 1 | 1:
+	case ENCAPSULATION_KIND(ENCAPSULATION_IPIP, true):
 		return apply(packet, destination, ENCAPSULATION_IPIP, true, is_plain);
-	case ENCAPSULATION_GUE << 1:
+	case ENCAPSULATION_KIND(ENCAPSULATION_GUE, false):
 		return apply(packet, destination, ENCAPSULATION_GUE, false, is_plain);
-	case ENCAPSULATION_GUE << 1 | 1:
+	case ENCAPSULATION_KIND(ENCAPSULATION_GUE, true):
 		return apply(packet, destination, ENCAPSULATION_GUE, true, is_plain);
 	default:
 		return apply(packet, destination, ENCAPSULATION_L2, false, is_plain);

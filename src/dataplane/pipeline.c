@@ -22,7 +22,7 @@ static void decide(struct pipeline *pipeline, const struct forwarding *forwardin
 		   struct batch *batch, uint32_t arrived)
 {
 	pipeline_classify(pipeline, forwarding, batch, arrived);
-	pipeline_select(pipeline, forwarding, batch);
+	pipeline_look_ahead(pipeline, forwarding, batch);
 	pipeline_encapsulate(pipeline, forwarding, batch);
 }
 

@@ -242,13 +242,13 @@ void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwa
 		bytes += packet->frame.length;
 		switch (classify_frame(&tables, packet, &vip)) {
 		case PLAIN_MATCHED:
-			if (vip->tracking)
-				pipeline_prefetch_connection(pipeline, packet);
 			packet->verdict = VERDICT_FORWARD;
 			packet->vip = vip->index;
 			match->packet = packet;
 			match->vip = vip;
 			match->kind = MATCH_FLOW;
+			if (vip->tracking)
+				pipeline_track(pipeline, match);
 			if (__builtin_expect(vip->by_source, false))
 				pipeline_hash(forwarding, match);
 			batch->match_count++;

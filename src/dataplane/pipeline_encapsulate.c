@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The last stage before sending: each match gets its destination and its outer header. Nearly all
+ * are of flows whose entry was seen by pipeline_look_ahead and is all right; they are worked off by
+ * one loop, the others by pipeline_select and encapsulate_other.
+ */
 #include "encapsulation_inline.h"
 #include "pipeline_internal.h"
 
-static inline void add_outgoing(struct batch *batch, struct packet *packet)
+static inline void add_outgoing(struct outgoing *outgoing, struct packet *packet)
 {
-	struct outgoing *outgoing = &batch->outgoing;
+	uint32_t frame = outgoing->frame_count, place = outgoing->packet_count;
 
-	outgoing->frames[outgoing->frame_count++] = packet->frame;
-	outgoing->packets[outgoing->packet_count] = packet;
-	outgoing->ends[outgoing->packet_count++] = outgoing->frame_count;
+	outgoing->frames[frame] = packet->frame;
+	outgoing->packets[place] = packet;
+	outgoing->ends[place] = frame + 1;
+	outgoing->frame_count = frame + 1;
+	outgoing->packet_count = place + 1;
 }
 
 /* Answers that were given without a match: to echo requests, and relayed reports. */
@@ -22,6 +29,33 @@ static void find_answers(struct batch *batch, struct answers *answers)
 	for (uint32_t i = 0; i < batch->total; i++)
 		if (batch->packets[i].verdict == VERDICT_ANSWER)
 			answers->packets[answers->count++] = &batch->packets[i];
+}
+
+/*
+ * What select_tracked does for a flow whose entry was seen and is all right. False: it is not, or
+ * packets of this batch that came before have changed it.
+ */
+static inline bool select_seen(struct pipeline *pipeline, const struct forwarding *forwarding,
+			       const struct destination *destinations, const struct batch *batch,
+			       struct match *match)
+{
+	struct connection *connection = match->connection;
+	struct packet *packet = match->packet;
+	enum connection_event event = (enum connection_event)match->event;
+	enum connection_state state;
+
+	if (connection == NULL || connection->hash != packet->hash ||
+	    event == CONNECTION_EVENT_SYN ||
+	    !connection_is_live(pipeline->connections, connection, batch->second) ||
+	    !pipeline_is_current(forwarding, destinations, connection, match->vip))
+		return false;
+	/* Before the entry is touched, which may move it. */
+	packet->backend = connection->backend;
+	match->destination = &destinations[connection->backend];
+	state = connection_next(connection->state, event);
+	if (event != CONNECTION_EVENT_NONE)
+		connection_touch(pipeline->connections, connection, state, batch->second);
+	return true;
 }
 
 /* What does not just take its outer header and go. */
@@ -43,16 +77,26 @@ static __attribute__((noinline)) void encapsulate_other(struct pipeline *pipelin
 		return;
 	if (packet->verdict == VERDICT_ANSWER)
 		outgoing->answer_count++;
-	add_outgoing(batch, packet);
+	add_outgoing(outgoing, packet);
 	for (; part < batch->part_count; part++)
 		outgoing->frames[outgoing->frame_count++] = batch->parts[part].frame;
 	outgoing->ends[outgoing->packet_count - 1] = outgoing->frame_count;
 }
 
+static inline bool is_plain(const struct packet *packet, const struct destination *destination)
+{
+	return destination->state == DESTINATION_READY &&
+	       packet->l3_length <= destination->packet_limit &&
+	       encapsulation_is_plain(packet, destination);
+}
+
 void pipeline_encapsulate(struct pipeline *pipeline, const struct forwarding *forwarding,
 			  struct batch *batch)
 {
+	const struct destination *destinations =
+		forwarding->interfaces[pipeline->interface].destinations;
 	struct answers answers;
+	uint64_t hits = 0;
 
 	answers.count = 0;
 	if (batch->match_count < batch->total)
@@ -61,20 +105,23 @@ void pipeline_encapsulate(struct pipeline *pipeline, const struct forwarding *fo
 		struct match *match = &batch->matches[i];
 		struct packet *packet = match->packet;
 
-		if (packet->verdict != VERDICT_FORWARD)
-			continue;
-		if (match->destination->state != DESTINATION_READY ||
-		    packet->l3_length > match->destination->packet_limit ||
-		    !encapsulation_is_plain(packet, match->destination)) {
-			encapsulate_other(pipeline, forwarding, batch, match);
-			continue;
+		if (match->kind == MATCH_TRACKED &&
+		    select_seen(pipeline, forwarding, destinations, batch, match)) {
+			hits++;
+		} else {
+			pipeline_select(pipeline, forwarding, batch, match);
+			if (packet->verdict != VERDICT_FORWARD)
+				continue;
 		}
-		if (encapsulation_apply_inline(packet, match->destination, true))
-			add_outgoing(batch, packet);
+		if (!is_plain(packet, match->destination))
+			encapsulate_other(pipeline, forwarding, batch, match);
+		else if (encapsulation_apply_inline(packet, match->destination, true))
+			add_outgoing(&batch->outgoing, packet);
 		else
 			packet->verdict = VERDICT_DROP;
 	}
+	counter_add(&pipeline->counters->lookups_hit, hits);
 	for (uint32_t i = 0; i < answers.count; i++)
-		add_outgoing(batch, answers.packets[i]);
+		add_outgoing(&batch->outgoing, answers.packets[i]);
 	batch->outgoing.answer_count += answers.count;
 }

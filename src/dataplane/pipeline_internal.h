@@ -18,7 +18,8 @@ _Static_assert(PORT_MOST_FRAMES >= BATCH_PACKETS + BATCH_PARTS, "one call takes 
 
 /* How the destination of a packet to a VIP is found. */
 enum match_kind {
-	MATCH_FLOW,	  /* by its flow: the backend on record, or a new one */
+	MATCH_TRACKED,	  /* by its flow: the backend on record, or a new one that is recorded */
+	MATCH_FLOW,	  /* by its flow's hash alone */
 	MATCH_ICMP_ERROR, /* by the flow that it is about; nothing is recorded */
 	MATCH_DECIDED,	  /* already: a fragment's, by the first one */
 };
@@ -27,8 +28,12 @@ struct match {
 	struct packet *packet;
 	const struct vip *vip;		       /* not of kind DECIDED */
 	const struct destination *destination; /* set by the select stage, unless it drops */
+	/* Of kind TRACKED: */
+	struct connection_bucket *bucket; /* the first one of the flow */
+	struct connection *connection;	  /* what the select stage found there at first sight */
 	uint64_t source_hash; /* of the client and the VIP's address; for vip->by_source only */
 	uint8_t kind;	      /* enum match_kind */
+	uint8_t event;	      /* enum connection_event, as `bucket` */
 };
 
 /* A frame that is sent behind another packet's own, because the packet was split. */
@@ -93,14 +98,19 @@ void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwa
 void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
 		    struct batch *batch, struct packet *packet, bool is_handed_over);
 
-/* Whoever opens a connection is in neither bucket, and both are looked at. */
-CONNECTION_INLINE void pipeline_prefetch_connection(const struct pipeline *pipeline,
-						    const struct packet *packet)
+/* Makes a match of kind FLOW one of kind TRACKED, and has its entry fetched. Whoever opens a
+ * connection is in neither bucket, and both are looked at. */
+CONNECTION_INLINE void pipeline_track(const struct pipeline *pipeline, struct match *match)
 {
-	if (connection_event(packet->protocol, packet->tcp_flags) == CONNECTION_EVENT_SYN)
-		connection_prefetch_both(pipeline->connections, packet->hash);
-	else
-		connection_prefetch(pipeline->connections, packet->hash);
+	const struct connection_table *table = pipeline->connections;
+	const struct packet *packet = match->packet;
+
+	match->kind = MATCH_TRACKED;
+	match->event = (uint8_t)connection_event(packet->protocol, packet->tcp_flags);
+	match->bucket = connection_first_bucket(table, packet->hash);
+	__builtin_prefetch(match->bucket);
+	if (__builtin_expect(match->event == CONNECTION_EVENT_SYN, false))
+		__builtin_prefetch(connection_second_bucket(table, packet->hash));
 }
 
 /* Counts a packet that is for a VIP: packet->vip is set. */
@@ -152,14 +162,30 @@ uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batc
 void pipeline_expire_fragments(struct pipeline *pipeline, struct batch *batch);
 void pipeline_drop_fragments(struct pipeline *pipeline, struct batch *batch);
 
+/* Whether the entry's backend still serves the VIP. */
+static inline bool pipeline_is_current(const struct forwarding *forwarding,
+				       const struct destination *destinations,
+				       const struct connection *connection, const struct vip *vip)
+{
+	const struct destination *destination = &destinations[connection->backend];
+
+	return connection->backend < forwarding->destination_count &&
+	       destination->generation == connection->generation &&
+	       destination->pool == vip->pool && destination->state != DESTINATION_ABSENT;
+}
+
 /* pipeline_select.c: the backend of a packet of a flow, which is recorded if the VIP tracks its
  * flows; MAGLEV_NO_BACKEND when there is none. */
 uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
 			      const struct batch *batch, const struct match *match);
 
-/* pipeline_select.c: the destination of each match, or another verdict. */
+/* pipeline_select.c: looks for the entries of all matches, and has their destinations fetched. */
+void pipeline_look_ahead(const struct pipeline *pipeline, const struct forwarding *forwarding,
+			 struct batch *batch);
+
+/* pipeline_select.c: the destination of a match, or another verdict. */
 void pipeline_select(struct pipeline *pipeline, const struct forwarding *forwarding,
-		     struct batch *batch);
+		     const struct batch *batch, struct match *match);
 
 /* pipeline_encapsulate.c: encapsulates each match in place, with its parts, or drops or answers.
  * All that leaves is gathered in batch->outgoing. */

@@ -209,8 +209,8 @@ void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwardi
 	*match = (struct match){ .packet = packet };
 	if (!match_packet(pipeline, forwarding, batch, match))
 		return;
-	if (match->vip->tracking)
-		pipeline_prefetch_connection(pipeline, packet);
+	if (match->vip->tracking && match->kind == MATCH_FLOW)
+		pipeline_track(pipeline, match);
 	packet->vip = match->vip->index;
 	pipeline_count_match(pipeline, packet);
 	batch->match_count++;

@@ -3,19 +3,6 @@
 
 #include "pipeline_internal.h"
 
-/* Whether the entry's backend still serves the VIP. */
-static bool is_current(const struct forwarding *forwarding, const struct destination *destinations,
-		       const struct connection *connection, const struct vip *vip)
-{
-	const struct destination *destination;
-
-	if (connection->backend >= forwarding->destination_count)
-		return false;
-	destination = &destinations[connection->backend];
-	return destination->state != DESTINATION_ABSENT &&
-	       destination->generation == connection->generation && destination->pool == vip->pool;
-}
-
 static uint16_t select_by_hash(const struct forwarding *forwarding, const struct match *match)
 {
 	const struct forwarding_pool *pool = &forwarding->pools[match->vip->pool];
@@ -42,7 +29,7 @@ static struct connection *look_up(struct pipeline *pipeline, const struct forwar
 	if (event == CONNECTION_EVENT_SYN)
 		return connection;
 	if (connection != NULL) {
-		*hit = is_current(forwarding, destinations, connection, match->vip);
+		*hit = pipeline_is_current(forwarding, destinations, connection, match->vip);
 		result = *hit ? &pipeline->counters->lookups_hit
 			      : &pipeline->counters->lookups_stale;
 	}
@@ -109,26 +96,9 @@ static uint16_t select_for_error(const struct pipeline *pipeline,
 		vip->tracking ? connection_find(pipeline->connections, match->packet->hash, second)
 			      : NULL;
 
-	if (connection != NULL && is_current(forwarding, destinations, connection, vip))
+	if (connection != NULL && pipeline_is_current(forwarding, destinations, connection, vip))
 		return connection->backend;
 	return select_by_hash(forwarding, match);
-}
-
-/* The first buckets are on their way since the match stage; the flows that are not in theirs are in
- * the second, if anywhere. */
-CONNECTION_INLINE void prefetch_second_buckets(const struct pipeline *pipeline,
-					       const struct batch *batch)
-{
-	const struct connection_table *table = pipeline->connections;
-
-	for (uint32_t i = 0; i < batch->match_count; i++) {
-		const struct match *match = &batch->matches[i];
-		uint64_t hash = match->packet->hash;
-
-		if (match->kind != MATCH_DECIDED && match->vip->tracking &&
-		    connection_match(connection_first_bucket(table, hash), hash) == 0)
-			__builtin_prefetch(connection_second_bucket(table, hash));
-	}
 }
 
 uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
@@ -139,29 +109,50 @@ uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding
 	return select_by_hash(forwarding, match);
 }
 
-void pipeline_select(struct pipeline *pipeline, const struct forwarding *forwarding,
-		     struct batch *batch)
+/*
+ * The first buckets are on their way since the match stage. The entry that is seen there at first
+ * sight, and the destination that it leads to; a flow that is not in its first bucket is in the
+ * second, if anywhere.
+ */
+void pipeline_look_ahead(const struct pipeline *pipeline, const struct forwarding *forwarding,
+			 struct batch *batch)
 {
 	const struct destination *destinations =
 		forwarding->interfaces[pipeline->interface].destinations;
 
-	prefetch_second_buckets(pipeline, batch);
 	for (uint32_t i = 0; i < batch->match_count; i++) {
 		struct match *match = &batch->matches[i];
-		struct packet *packet = match->packet;
+		uint64_t hash = match->packet->hash;
+		uint32_t mask;
 
-		if (match->kind == MATCH_DECIDED)
+		if (match->kind != MATCH_TRACKED)
 			continue;
-		if (match->kind == MATCH_ICMP_ERROR)
-			packet->backend =
-				select_for_error(pipeline, forwarding, match, batch->second);
-		else
-			packet->backend = pipeline_select_flow(pipeline, forwarding, batch, match);
-		if (packet->backend == MAGLEV_NO_BACKEND) {
-			packet_drop(packet, DROP_NO_BACKEND);
+		mask = connection_match(match->bucket, hash);
+		if (__builtin_expect(mask == 0, false)) {
+			match->connection = NULL;
+			__builtin_prefetch(connection_second_bucket(pipeline->connections, hash));
 			continue;
 		}
-		match->destination = &destinations[packet->backend];
-		__builtin_prefetch(match->destination);
+		match->connection = &match->bucket->entries[__builtin_ctz(mask)];
+		__builtin_prefetch(&destinations[match->connection->backend]);
 	}
+}
+
+void pipeline_select(struct pipeline *pipeline, const struct forwarding *forwarding,
+		     const struct batch *batch, struct match *match)
+{
+	const struct destination *destinations =
+		forwarding->interfaces[pipeline->interface].destinations;
+	struct packet *packet = match->packet;
+
+	if (match->kind == MATCH_DECIDED)
+		return;
+	if (match->kind == MATCH_ICMP_ERROR)
+		packet->backend = select_for_error(pipeline, forwarding, match, batch->second);
+	else
+		packet->backend = pipeline_select_flow(pipeline, forwarding, batch, match);
+	if (packet->backend == MAGLEV_NO_BACKEND)
+		packet_drop(packet, DROP_NO_BACKEND);
+	else
+		match->destination = &destinations[packet->backend];
 }

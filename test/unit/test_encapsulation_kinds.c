@@ -354,7 +354,7 @@ static void test_prepared_anew(void **state)
 			assert_int_equal(reused.checksum, fresh.checksum);
 			assert_int_equal(reused.is_ipv6, fresh.is_ipv6);
 			assert_int_equal(reused.packet_limit, fresh.packet_limit);
-			assert_int_equal(reused.encapsulation, fresh.encapsulation);
+			assert_int_equal(reused.kind, fresh.kind);
 		}
 	}
 }
