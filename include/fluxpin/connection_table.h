@@ -18,9 +18,11 @@
  * Nothing fails hard. A flow that finds no room replaces, in its two buckets, the entry that has
  * only sent SYNs and is the oldest of these; if there is none, and it is no SYN itself, the oldest
  * of which only one packet was seen (the *_ONCE states). All other entries stay until they expire:
- * a flow that has nothing to replace is untracked and goes by consistent hash. While searching for
- * moves fails more often than not, as in a table that a flood has filled, it is tried ever more
- * seldom, so that it costs nothing there.
+ * a flow that has nothing to replace is untracked and goes by consistent hash.
+ *
+ * While searching for moves fails more often than not, as in a table that a flood has filled, it is
+ * tried ever more seldom, so that it costs nothing there; and in the meantime a SYN of the first
+ * bucket, the oldest there, gives way before the second bucket is looked at.
  *
  * Expiry is lazy, by a clock of seconds of which the low 16 bits are stored; a sweep frees what is
  * dead long before they repeat.
@@ -178,34 +180,40 @@ static inline uint32_t connection_match(const struct connection_bucket *bucket, 
 	return mask;
 }
 
-/* The live entry of a flow in one of its buckets, or NULL. */
-static inline struct connection *connection_find_in(const struct connection_table *table,
-						    struct connection_bucket *bucket, uint64_t hash,
-						    uint64_t second)
+/* The entry in use of a flow in one of its buckets, or NULL. */
+static inline struct connection *connection_look_in(struct connection_bucket *bucket, uint64_t hash)
 {
 	for (uint32_t mask = connection_match(bucket, hash); mask != 0; mask &= mask - 1) {
 		struct connection *entry = &bucket->entries[__builtin_ctz(mask)];
 
-		if (connection_is_live(table, entry, second))
+		if (entry->state != CONNECTION_EMPTY)
 			return entry;
 	}
 	return NULL;
 }
 
+/* The entry of a flow, live or dead, or NULL. No flow has two. */
+static inline struct connection *connection_look_up(const struct connection_table *table,
+						    uint64_t hash)
+{
+	struct connection *entry = connection_look_in(connection_first_bucket(table, hash), hash);
+
+	if (__builtin_expect(entry == NULL, false))
+		entry = connection_look_in(connection_second_bucket(table, hash), hash);
+	return entry;
+}
+
 /*
  * The live entry of a flow, or NULL. `second` is the coarse clock. The caller may change backend
- * and generation, and nothing else. The pointer is good until the next call of touch or insert.
+ * and generation, and nothing else. The pointer is good until the next call of touch, record or
+ * insert.
  */
 static inline struct connection *connection_find(const struct connection_table *table,
 						 uint64_t hash, uint64_t second)
 {
-	struct connection *entry =
-		connection_find_in(table, connection_first_bucket(table, hash), hash, second);
+	struct connection *entry = connection_look_up(table, hash);
 
-	if (__builtin_expect(entry == NULL, false))
-		entry = connection_find_in(table, connection_second_bucket(table, hash), hash,
-					   second);
-	return entry;
+	return entry != NULL && connection_is_live(table, entry, second) ? entry : NULL;
 }
 
 /* ---- changing ---- */
@@ -233,12 +241,22 @@ static inline bool connection_admit(struct connection_table *table, uint64_t now
 }
 
 /*
- * Records a flow that connection_find did not find, in a state other than EMPTY. Returns its entry,
- * or NULL when it stays untracked (counted).
+ * Records a flow that has no live entry, in a state other than EMPTY. `remains` is what
+ * connection_look_up gave: its dead entry, or NULL. Returns its entry, or NULL when it stays
+ * untracked (counted).
  */
-struct connection *connection_insert(struct connection_table *table, uint64_t hash,
-				     enum connection_state state, uint16_t backend,
+struct connection *connection_record(struct connection_table *table, struct connection *remains,
+				     uint64_t hash, enum connection_state state, uint16_t backend,
 				     uint16_t generation, uint64_t second);
+
+/* The same for a flow that was not looked up. */
+static inline struct connection *connection_insert(struct connection_table *table, uint64_t hash,
+						   enum connection_state state, uint16_t backend,
+						   uint16_t generation, uint64_t second)
+{
+	return connection_record(table, connection_look_up(table, hash), hash, state, backend,
+				 generation, second);
+}
 
 /*
  * Frees dead entries in the buckets that are due by now, `budget` buckets at most. Call it with

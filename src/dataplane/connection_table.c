@@ -207,70 +207,58 @@ static struct connection *in_bucket(struct connection_bucket *bucket, uint32_t w
 				weakest % CONNECTION_BUCKET_ENTRIES];
 }
 
-/* What a flow that died left behind, if anything: no flow may have two entries. */
-static struct connection *find_remains(struct connection_bucket *bucket, uint64_t hash)
-{
-	for (uint32_t mask = connection_match(bucket, hash); mask != 0; mask &= mask - 1) {
-		struct connection *entry = &bucket->entries[__builtin_ctz(mask)];
-
-		if (entry->state != CONNECTION_EMPTY)
-			return entry;
-	}
-	return NULL;
-}
-
 /*
- * The entry of the flow's buckets that gives way most readily, in the first bucket if that has one
- * as good, and its rank: RANK_DEAD for one that is not in use.
+ * The entry that a flow without one gets: a free one, in the first bucket if that has any, or one
+ * that is made free, or another flow's, that which gives way most readily. NULL, counted, when
+ * there is none.
  */
-static struct connection *find_weakest(const struct connection_table *table, uint64_t hash,
-				       uint64_t second, uint32_t *rank)
+static struct connection *find_place(struct connection_table *table, uint64_t hash,
+				     enum connection_state state, uint64_t second)
 {
-	struct connection_bucket *first = connection_first_bucket(table, hash);
-	struct connection_bucket *other = connection_second_bucket(table, hash);
-	struct connection *remains = find_remains(first, hash);
-	uint32_t in_first, in_other;
+	struct connection_bucket *first = connection_first_bucket(table, hash), *other;
+	uint32_t in_first = weakest_in(table, first, second), in_other;
+	uint32_t rank = in_first / CONNECTION_BUCKET_ENTRIES;
+	struct connection *entry = in_bucket(first, in_first), *room;
 
-	*rank = RANK_DEAD;
-	if (remains == NULL)
-		remains = find_remains(other, hash);
-	if (__builtin_expect(remains != NULL, false))
-		return remains;
-	in_first = weakest_in(table, first, second);
-	in_other = weakest_in(table, other, second);
-	if (in_first / CONNECTION_BUCKET_ENTRIES >= in_other / CONNECTION_BUCKET_ENTRIES) {
-		*rank = in_first / CONNECTION_BUCKET_ENTRIES;
-		return in_bucket(first, in_first);
-	}
-	*rank = in_other / CONNECTION_BUCKET_ENTRIES;
-	return in_bucket(other, in_other);
-}
-
-struct connection *connection_insert(struct connection_table *table, uint64_t hash,
-				     enum connection_state state, uint16_t backend,
-				     uint16_t generation, uint64_t second)
-{
-	/* A SYN is no reason to forget anything but SYNs. */
-	uint32_t lowest = state == CONNECTION_SYN ? RANK_SYN : RANK_ONCE, rank;
-	struct connection *entry = find_weakest(table, hash, second, &rank);
-
-	if (rank < RANK_DEAD) {
-		struct connection *room = search(table, hash, second);
-
-		if (room != NULL) {
-			entry = room;
-			rank = RANK_DEAD;
+	if (rank == RANK_DEAD)
+		return entry;
+	if (rank >= RANK_SYN && table->search_skip > 0) {
+		table->search_skip--;
+	} else {
+		other = connection_second_bucket(table, hash);
+		in_other = weakest_in(table, other, second);
+		if (in_other / CONNECTION_BUCKET_ENTRIES > rank) {
+			rank = in_other / CONNECTION_BUCKET_ENTRIES;
+			entry = in_bucket(other, in_other);
 		}
+		if (rank == RANK_DEAD)
+			return entry;
+		room = search(table, hash, second);
+		if (room != NULL)
+			return room;
 	}
-	if (rank < lowest) {
+	/* A SYN is no reason to forget anything but SYNs. */
+	if (rank < (state == CONNECTION_SYN ? RANK_SYN : RANK_ONCE)) {
 		counter_add(&table->untracked, 1);
 		return NULL;
 	}
-	if (rank < RANK_DEAD)
-		counter_add(&table->evictions, 1);
+	counter_add(&table->evictions, 1);
+	return entry;
+}
+
+struct connection *connection_record(struct connection_table *table, struct connection *remains,
+				     uint64_t hash, enum connection_state state, uint16_t backend,
+				     uint16_t generation, uint64_t second)
+{
+	struct connection *entry =
+		remains != NULL ? remains : find_place(table, hash, state, second);
+
+	if (entry == NULL)
+		return NULL;
 	if (entry->state == CONNECTION_EMPTY)
 		counter_add(&table->count, 1);
-	set_state(table, entry, (uint8_t)state);
+	if (entry->state != state)
+		set_state(table, entry, (uint8_t)state);
 	entry->hash = hash;
 	entry->backend = backend;
 	entry->generation = generation;

@@ -24,48 +24,26 @@ static uint16_t select_by_hash(const struct forwarding *forwarding, const struct
 	return pool->slots[maglev_slot(hash, pool->size)];
 }
 
-/*
- * What is on record of the flow: its entry, or NULL, and whether the entry's backend still serves.
- * A packet that opens a connection is no lookup.
- */
-static struct connection *look_up(struct pipeline *pipeline, const struct forwarding *forwarding,
-				  const struct match *match, enum connection_event event,
-				  uint64_t second, bool *hit)
+/* Whether the flow keeps the backend of its entry, or NULL; counts what the lookup gave. A packet
+ * that opens a connection is no lookup. */
+static bool is_hit(struct pipeline *pipeline, const struct forwarding *forwarding,
+		   const struct match *match, enum connection_event event,
+		   const struct connection *connection)
 {
 	const struct destination *destinations =
 		forwarding->interfaces[pipeline->interface].destinations;
-	struct connection *connection =
-		connection_find(pipeline->connections, match->packet->hash, second);
 	uint64_t *result = &pipeline->counters->lookups_miss;
+	bool hit = false;
 
-	*hit = false;
 	if (event == CONNECTION_EVENT_SYN)
-		return connection;
+		return false;
 	if (connection != NULL) {
-		*hit = is_current(forwarding, destinations, connection, match->vip);
-		result = *hit ? &pipeline->counters->lookups_hit
-			      : &pipeline->counters->lookups_stale;
+		hit = is_current(forwarding, destinations, connection, match->vip);
+		result =
+			hit ? &pipeline->counters->lookups_hit : &pipeline->counters->lookups_stale;
 	}
 	counter_add(result, 1);
-	return connection;
-}
-
-/* Puts a choice on record, as far as the packet gives reason to. */
-static void record(struct pipeline *pipeline, const struct forwarding *forwarding,
-		   const struct batch *batch, const struct packet *packet,
-		   struct connection *connection, enum connection_state state, uint16_t backend)
-{
-	struct connection_table *table = pipeline->connections;
-	uint16_t generation =
-		forwarding->interfaces[pipeline->interface].destinations[backend].generation;
-
-	if (connection != NULL) {
-		connection->backend = backend;
-		connection->generation = generation;
-		connection_touch(table, connection, state, batch->second);
-	} else if (state != CONNECTION_EMPTY && connection_admit(table, batch->now_ns)) {
-		connection_insert(table, packet->hash, state, backend, generation, batch->second);
-	}
+	return hit;
 }
 
 /*
@@ -77,22 +55,32 @@ static uint16_t select_tracked(struct pipeline *pipeline, const struct forwardin
 {
 	const struct packet *packet = match->packet;
 	enum connection_event event = connection_event(packet->protocol, packet->tcp_flags);
+	struct connection_table *table = pipeline->connections;
+	struct connection *remains = connection_look_up(table, packet->hash), *connection = NULL;
 	enum connection_state state;
-	struct connection *connection;
-	uint16_t backend;
-	bool hit;
+	uint16_t backend, generation;
 
-	connection = look_up(pipeline, forwarding, match, event, batch->second, &hit);
+	if (remains != NULL && connection_is_live(table, remains, batch->second))
+		connection = remains;
 	state = connection_next(connection != NULL ? connection->state : CONNECTION_EMPTY, event);
-	if (hit) {
+	if (is_hit(pipeline, forwarding, match, event, connection)) {
 		backend = connection->backend;
 		if (event != CONNECTION_EVENT_NONE)
-			connection_touch(pipeline->connections, connection, state, batch->second);
+			connection_touch(table, connection, state, batch->second);
 		return backend;
 	}
 	backend = select_by_hash(forwarding, match);
-	if (backend != MAGLEV_NO_BACKEND && event != CONNECTION_EVENT_NONE)
-		record(pipeline, forwarding, batch, packet, connection, state, backend);
+	if (backend == MAGLEV_NO_BACKEND || event == CONNECTION_EVENT_NONE)
+		return backend;
+	generation = forwarding->interfaces[pipeline->interface].destinations[backend].generation;
+	if (connection != NULL) {
+		connection->backend = backend;
+		connection->generation = generation;
+		connection_touch(table, connection, state, batch->second);
+	} else if (state != CONNECTION_EMPTY && connection_admit(table, batch->now_ns)) {
+		connection_record(table, remains, packet->hash, state, backend, generation,
+				  batch->second);
+	}
 	return backend;
 }
 

@@ -83,6 +83,7 @@ struct expectation {
 	bool has_room;	    /* in one of the two buckets */
 	bool has_room_near; /* behind one or two moves */
 	bool may_move;
+	bool is_short;	 /* searching pauses and the first bucket has a SYN: that one goes */
 	uint32_t victim; /* the one to go when there is no room; NO_KEY: none may */
 	uint64_t victims_age;
 };
@@ -116,7 +117,17 @@ static struct expectation expect_of(const struct model *model, uint32_t key,
 		expected.has_room |= has_free(model, buckets[i]);
 		expected.has_room_near |= is_room_near(model, buckets[i], 2);
 	}
-	for (int i = 0; i < 8 && !expected.has_room; i++) {
+	/* What the flow left behind itself comes before all. */
+	if (connection_look_up(table, model->flows[key].hash) != NULL)
+		return expected;
+	for (int i = 0; i < BUCKET_ENTRIES && !has_free(model, buckets[0]); i++) {
+		uint32_t other = key_of(model, &buckets[0]->entries[i]);
+
+		expected.is_short |=
+			!expected.may_move && model->flows[other].state == CONNECTION_SYN;
+	}
+	expected.has_room &= !expected.is_short;
+	for (int i = 0; i < (expected.is_short ? 4 : 8) && !expected.has_room; i++) {
 		uint32_t other = key_of(model, &buckets[i / 4]->entries[i % 4]);
 		const struct model_flow *flow = &model->flows[other];
 		int its = class_of(flow->state);
