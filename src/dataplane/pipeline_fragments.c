@@ -5,7 +5,6 @@
  * batch.
  */
 #include <arpa/inet.h>
-#include <assert.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -18,10 +17,10 @@
 /* Datagrams that one batch lets expire: more than it can begin. */
 #define EXPIRE_MOST (2 * PORT_BATCH)
 
-/* A packet that waited, back in the batch behind those that were received. */
+/* A packet that waited, back in the batch behind those that were received. There is room for all
+ * that may wait, see BATCH_PACKETS: none waits twice. */
 static struct packet *append(struct batch *batch, const struct packet *packet)
 {
-	assert(batch->total < BATCH_PACKETS);
 	batch->packets[batch->total] = *packet;
 	return &batch->packets[batch->total++];
 }
@@ -308,6 +307,20 @@ static void hand_over(struct pipeline *pipeline, struct batch *batch, struct pac
 		pipeline->wakes[pipeline->wake_count++] = (uint16_t)owner;
 }
 
+/* Into a frame of this port's own. False when there is none, or none that holds it. */
+static bool copy_in(struct port *port, const struct frame *copy, struct frame *frame)
+{
+	if (!port->operations->allocate(port, copy->address, frame))
+		return false;
+	if (copy->length > frame->length) {
+		port->operations->recycle(port, frame, 1);
+		return false;
+	}
+	memcpy(frame->data, copy->data, copy->length);
+	frame->length = copy->length;
+	return true;
+}
+
 uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batch)
 {
 	struct port *port = pipeline->port;
@@ -319,19 +332,14 @@ uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batc
 		return 0;
 	inbox = pipeline->inboxes[pipeline->inbox_own];
 	while (batch->count < PORT_BATCH && inbox_take(inbox, &copy)) {
-		struct frame *frame = &batch->packets[batch->count].frame;
-
 		taken++;
-		if (!port->operations->allocate(port, copy.address, frame)) {
+		if (copy_in(port, &copy, &batch->packets[batch->count].frame)) {
+			batch->count++;
+		} else {
 			batch->received.packets++;
 			batch->received.bytes += copy.length;
 			counter_add(&pipeline->counters->dropped[DROP_NO_FRAME], 1);
 			port->operations->discard(port, copy.address, DROP_NO_FRAME);
-		} else {
-			assert(copy.length <= frame->length);
-			memcpy(frame->data, copy.data, copy.length);
-			frame->length = copy.length;
-			batch->count++;
 		}
 		inbox_take_done(inbox);
 	}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Fragments in a pipeline, and between two of them: what one NIC's workers do. */
+#include <fluxpin/fragment.h>
+
+#include "../../src/dataplane/pipeline_internal.h"
+#include "pipeline_setup.h"
+
+#define MF	    0x2000
+#define WORKERS	    2
+#define INBOX_SLOTS 256
+
+struct pair {
+	struct setup *setups[WORKERS];
+	struct inbox *inboxes[WORKERS];
+};
+
+static void publish(struct setup *setup)
+{
+	for (uint32_t i = 0; i < setup->vip_count; i++)
+		setup->vips[i].fragments = true;
+	setup_publish(setup);
+}
+
+static int open_pair(void **state)
+{
+	struct pair *pair = calloc(1, sizeof(*pair));
+
+	assert_non_null(pair);
+	for (uint32_t i = 0; i < WORKERS; i++) {
+		if (setup_open((void **)&pair->setups[i]) != 0)
+			return -1;
+		publish(pair->setups[i]);
+		pair->setups[i]->port.is_free_form = true;
+		pair->inboxes[i] = aligned_alloc(64, sizeof(struct inbox));
+		inbox_initialise(pair->inboxes[i],
+				 aligned_alloc(64, inbox_size(INBOX_SLOTS, TEST_FRAME_SIZE)),
+				 INBOX_SLOTS, TEST_FRAME_SIZE);
+		pair->setups[i]->pipeline.inboxes = pair->inboxes;
+		pair->setups[i]->pipeline.inbox_count = WORKERS;
+		pair->setups[i]->pipeline.inbox_own = i;
+	}
+	*state = pair;
+	return 0;
+}
+
+static int close_pair(void **state)
+{
+	struct pair *pair = *state;
+
+	for (uint32_t i = 0; i < WORKERS; i++) {
+		void *setup = pair->setups[i];
+
+		setup_close(&setup);
+		free(pair->inboxes[i]->slots);
+		free(pair->inboxes[i]);
+	}
+	free(pair);
+	return 0;
+}
+
+static struct test_packet datagram_of(uint32_t source)
+{
+	return (struct test_packet){ .source = source,
+				     .destination = TEST_VIP,
+				     .source_port = 4000,
+				     .destination_port = 53,
+				     .protocol = IPPROTO_UDP };
+}
+
+/* `units` of 8 bytes at `offset` of them; a first one begins with the UDP header. */
+static uint32_t queue_fragment(struct setup *setup, uint32_t source, uint32_t offset,
+			       uint32_t units, bool more)
+{
+	struct test_packet packet = datagram_of(source);
+
+	packet.fragment = (uint16_t)(offset | (more ? MF : 0));
+	packet.payload = (uint16_t)(units * 8 - 8);
+	return setup_queue(setup, &packet);
+}
+
+/* The n-th client whose fragments are that worker's. */
+static uint32_t client_of(uint32_t worker, uint32_t n)
+{
+	for (uint32_t source = TEST_CLIENT;; source++) {
+		uint64_t owner = flow_hash_ipv4(htonl(source), htonl(TEST_VIP), 0, 0, IPPROTO_UDP,
+						SETUP_SEED);
+
+		if ((owner & UINT32_MAX) * WORKERS >> 32 == worker && n-- == 0)
+			return source;
+	}
+}
+
+/* Every frame is somewhere, and every packet counted once, by the worker that decided on it. */
+static void check_pair(const struct pair *pair)
+{
+	for (uint32_t i = 0; i < WORKERS; i++) {
+		const struct setup *setup = pair->setups[i];
+		const struct counters *counters = &setup->counters;
+
+		memory_port_check(&setup->port, setup->fragments.held_count);
+		assert_int_equal(counters->received.packets,
+				 counters->forwarded.packets + counters->slow_path +
+					 counters->answered + setup_dropped(setup) +
+					 setup->fragments.held_count);
+	}
+}
+
+static uint32_t run(struct setup *setup)
+{
+	return pipeline_run(&setup->pipeline, &setup->forwarding, setup->now);
+}
+
+static void run_pair(struct pair *pair)
+{
+	uint32_t count;
+
+	do {
+		count = 0;
+		for (uint32_t i = 0; i < WORKERS; i++) {
+			count += run(pair->setups[i]);
+			check_pair(pair);
+		}
+	} while (count > 0);
+}
+
+/* ---- between workers ---- */
+
+static void test_handed_over(void **state)
+{
+	struct pair *pair = *state;
+	struct setup *one = pair->setups[0], *two = pair->setups[1];
+	uint32_t mine = client_of(0, 0), other = client_of(1, 0);
+
+	queue_fragment(one, mine, 0, 4, true);
+	queue_fragment(one, other, 4, 4, false);
+	queue_fragment(two, other, 0, 4, true);
+	run_pair(pair);
+	assert_int_equal(one->port.sent_count, 1);
+	assert_int_equal(two->port.sent_count, 2);
+	assert_int_equal(one->counters.handed_over, 1);
+	assert_int_equal(one->counters.received.packets, 1);
+	assert_int_equal(two->counters.received.packets, 2);
+	assert_int_equal(two->counters.received.bytes, 2 * (14 + 20 + 32));
+	assert_int_equal(setup_backend_of(&two->port.sent[0]),
+			 setup_backend_of(&two->port.sent[1]));
+}
+
+/* What the receiving port's frames do not hold is dropped there, not written behind their end. */
+static void test_copy_is_too_long(void **state)
+{
+	struct pair *pair = *state;
+	struct setup *two = pair->setups[1];
+
+	two->port.allocate_length = 100;
+	queue_fragment(pair->setups[0], client_of(1, 0), 0, 20, true);
+	run_pair(pair);
+	assert_int_equal(two->counters.dropped[DROP_NO_FRAME], 1);
+	assert_int_equal(two->counters.received.packets, 1);
+	assert_int_equal(two->port.discarded[DROP_NO_FRAME], 1);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, open_pair, close_pair)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_handed_over),
+		TEST(test_copy_is_too_long),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
