@@ -17,6 +17,9 @@
 /* Datagrams that one batch lets expire: more than it can begin. */
 #define EXPIRE_MOST (2 * PORT_BATCH)
 
+/* Of a batch, for what was handed over, also when the NIC alone could fill it. */
+#define INBOX_SHARE (PORT_BATCH / 4)
+
 /* A packet that waited, back in the batch behind those that were received. There is room for all
  * that may wait, see BATCH_PACKETS: none waits twice. */
 static struct packet *append(struct batch *batch, const struct packet *packet)
@@ -321,6 +324,16 @@ static bool copy_in(struct port *port, const struct frame *copy, struct frame *f
 	return true;
 }
 
+uint32_t pipeline_receive_limit(const struct pipeline *pipeline)
+{
+	struct frame copy;
+
+	if (pipeline->inbox_count == 0 ||
+	    !inbox_take(pipeline->inboxes[pipeline->inbox_own], &copy))
+		return PORT_BATCH;
+	return PORT_BATCH - INBOX_SHARE;
+}
+
 uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batch)
 {
 	struct port *port = pipeline->port;
@@ -331,8 +344,8 @@ uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batc
 	if (pipeline->inbox_count == 0)
 		return 0;
 	inbox = pipeline->inboxes[pipeline->inbox_own];
-	while (batch->count < PORT_BATCH && inbox_take(inbox, &copy)) {
-		taken++;
+	for (; batch->count < PORT_BATCH && taken < PORT_BATCH && inbox_take(inbox, &copy);
+	     taken++) {
 		if (copy_in(port, &copy, &batch->packets[batch->count].frame)) {
 			batch->count++;
 		} else {

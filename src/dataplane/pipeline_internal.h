@@ -155,7 +155,11 @@ bool pipeline_relay_too_big(struct pipeline *pipeline, const struct forwarding *
 bool pipeline_match_fragment(struct pipeline *pipeline, const struct forwarding *forwarding,
 			     struct batch *batch, struct packet *packet);
 
-/* Adds what other workers handed over to the packets of the batch. Returns how much it took. */
+/* How many frames to receive, so that the batch has room for what other workers handed over. */
+uint32_t pipeline_receive_limit(const struct pipeline *pipeline);
+
+/* Adds what other workers handed over to the packets of the batch: at most PORT_BATCH, dropped ones
+ * included. Returns how much it took. */
 uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batch);
 
 /* Drop the fragments that have waited too long, or all that wait. */

@@ -159,6 +159,49 @@ static void test_copy_is_too_long(void **state)
 	assert_int_equal(two->port.discarded[DROP_NO_FRAME], 1);
 }
 
+/* A NIC that fills every batch leaves room for what others hand over, and the other way round. */
+static void test_inbox_is_served_under_load(void **state)
+{
+	struct pair *pair = *state;
+	struct setup *one = pair->setups[0], *two = pair->setups[1];
+	const struct test_packet whole = datagram_of(TEST_CLIENT);
+
+	for (uint32_t i = 0; i < 4 * PORT_BATCH; i++)
+		setup_queue(two, &whole);
+	for (uint32_t i = 0; i < 2 * PORT_BATCH; i++)
+		queue_fragment(one, client_of(1, i), 0, 4, true);
+	while (run(one) > 0)
+		;
+	assert_int_equal(one->counters.handed_over, 2 * PORT_BATCH);
+	for (uint64_t i = 1; i <= 3; i++) {
+		assert_int_equal(run(two), PORT_BATCH);
+		check_pair(pair);
+		assert_int_equal(two->fragments.count, i * PORT_BATCH / 4);
+		assert_int_equal(two->counters.forwarded.packets, i * PORT_BATCH);
+	}
+	run_pair(pair);
+	assert_int_equal(two->counters.forwarded.packets, 6 * PORT_BATCH);
+}
+
+/* One batch of copies at a time, also where all of them are dropped. */
+static void test_no_frames(void **state)
+{
+	struct pair *pair = *state;
+	struct setup *one = pair->setups[0], *two = pair->setups[1];
+
+	two->port.allocate_limit = 0;
+	for (uint32_t i = 0; i < 3 * PORT_BATCH; i++)
+		queue_fragment(one, client_of(1, i), 0, 4, true);
+	while (run(one) > 0)
+		;
+	assert_int_equal(run(two), PORT_BATCH);
+	check_pair(pair);
+	assert_int_equal(two->counters.dropped[DROP_NO_FRAME], PORT_BATCH);
+	run_pair(pair);
+	assert_int_equal(two->counters.dropped[DROP_NO_FRAME], 3 * PORT_BATCH);
+	assert_int_equal(two->counters.received.bytes, 3 * PORT_BATCH * (14 + 20 + 32));
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, open_pair, close_pair)
 
 int main(void)
@@ -166,6 +209,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_handed_over),
 		TEST(test_copy_is_too_long),
+		TEST(test_inbox_is_served_under_load),
+		TEST(test_no_frames),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
