@@ -216,9 +216,12 @@ static struct datagram *find_or_add(struct pipeline *pipeline, struct batch *bat
 	struct fragment_table *table = pipeline->fragments;
 	struct datagram *datagram = fragment_table_find(table, key);
 
-	if (datagram != NULL)
+	if (datagram != NULL && !fragment_table_is_expired(table, datagram, batch->now_ns))
 		return datagram;
-	if (fragment_table_is_full(table)) {
+	if (datagram != NULL) {
+		/* More have run out than a batch clears away. */
+		forget(pipeline, batch, datagram, DROP_FRAGMENT_TIMEOUT);
+	} else if (fragment_table_is_full(table)) {
 		struct datagram *decided = fragment_table_oldest(table, false);
 
 		forget(pipeline, batch,

@@ -390,6 +390,19 @@ def test_timeout(family, seconds, reason):
     assert len(result.sent) == (2 if reason else 4)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_timeout_of_many(family):
+    """However many have run out at once: none of them decides on a datagram that uses its
+    identification again, or is sent along with it."""
+    there = vip(family, 12)
+    old = [(10.0, piece(family, there, UDP, datagram()[:24], 0, True, ident)) for ident in range(600)]
+    old += [(10.0, piece(family, there, UDP, bytes(24), 24, True, ident)) for ident in range(600, 850)]
+    new = [(13.0, frame) for ident in (599, 849) for frame in cut(family, there, UDP, datagram(), ident=ident)]
+    result = replay(services(), [*old, *new])
+    assert result.drops == dict.fromkeys(range(601, 851), "fragment_timeout")
+    assert [ip_of_sent(data) for _, data in result.sent] == [ip_of(frame) for _, frame in [*old[:600], *new]]
+
+
 def test_timeout_is_configured():
     frames = cut(4, vip(4), TCP, segment(80, 76))
     timed = [(10.0, frames[3]), (10.06, frames[0])]
