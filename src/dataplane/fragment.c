@@ -90,12 +90,15 @@ bool fragment_read(struct packet *packet, uint64_t seed, struct fragment *fragme
 static bool check_transport(struct packet *packet)
 {
 	const uint8_t *l4 = packet->frame.data + packet->l4_offset;
-	uint32_t length = end_of(packet) - packet->l4_offset;
+	uint32_t length = end_of(packet) - packet->l4_offset, stated;
 
 	if (packet->protocol == IPPROTO_TCP) {
 		if (length < TCP_HEADER_LENGTH)
 			return refuse(packet, DROP_FRAGMENT_TINY);
-		return (l4[12] >> 4) * 4 >= TCP_HEADER_LENGTH || refuse(packet, DROP_TCP_HEADER);
+		stated = (uint32_t)(l4[12] >> 4) * 4;
+		if (stated < TCP_HEADER_LENGTH)
+			return refuse(packet, DROP_TCP_HEADER);
+		return stated <= length || refuse(packet, DROP_FRAGMENT_TINY);
 	}
 	if (packet->protocol == IPPROTO_UDP) {
 		if (length < UDP_HEADER_LENGTH)

@@ -311,6 +311,11 @@ def bad_table():
                                             tcp(bytes(8), 48, False)],
                ["fragment_tiny", "fragment_tiny", "fragment_tiny"])
         yield f"tcp-offset-4-{family}", [tcp(segment(80)[:12] + b"\x40" + bytes(11), 0, True)], ["tcp_header"]
+        # A header with options that ends in the next fragment; one that ends with the first.
+        yield (f"tcp-options-cut-off-{family}", [tcp(segment(80)[:12] + b"\x80" + bytes(11), 0, True),
+                                                 tcp(bytes(24), 24, False)], ["fragment_tiny"] * 2)
+        yield (f"tcp-options-{family}", [tcp(segment(80)[:12] + b"\x80" + bytes(19), 0, True),
+                                         tcp(bytes(24), 32, False)], [None] * 2)
         yield (f"udp-length-7-{family}", [piece(family, there, UDP, datagram()[:4] + b"\0\7" + bytes(18), 0,
                                                 True)], ["udp_header"])
         yield f"ttl-0-{family}", [tcp(segment(), 0, True, ttl=0), tcp(bytes(16), 40, True, ttl=0)], [
