@@ -115,7 +115,8 @@ bool fragment_enter(struct packet *packet)
 	if (packet->is_ipv6) {
 		inner.l4_offset = (uint16_t)(packet->l4_offset + FRAGMENT_HEADER_LENGTH);
 		inner.is_fragment = false;
-		if (!packet_walk_extensions(&inner) || inner.is_fragment)
+		if (!packet_walk_extensions(&inner) || inner.is_fragment ||
+		    packet_has_unknown_extension(&inner))
 			return refuse(packet, DROP_IPV6_EXTENSION);
 		packet->protocol = inner.protocol;
 		packet->l4_offset = inner.l4_offset;

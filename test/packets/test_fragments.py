@@ -33,7 +33,8 @@ vips = (
   {{ address = "203.0.113.13"; protocol = "udp"; port = 53; pool = "web"; icmp_echo = "drop"; }},
   {{ address = "2001:db8::10"; protocol = "tcp"; port = 80; pool = "web"; }},
   {{ address = "2001:db8::10"; protocol = "udp"; port = 99; pool = "empty"; }},
-  {{ address = "2001:db8::12"; protocol = "udp"; port = 53; pool = "web"; icmp_echo = "forward"; }} );
+  {{ address = "2001:db8::12"; protocol = "udp"; port = 53; pool = "web"; icmp_echo = "forward"; }},
+  {{ address = "2001:db8::14"; protocol = "any"; pool = "web"; }} );
 OTHERS
 """
 
@@ -360,6 +361,14 @@ def bad_table():
     yield "options-cut-off", [piece(6, vip(6), 60, bytes([6, 9]) + options[2:], 0, True, 1)], ["ipv6_extension"]
     yield "tcp-behind-options-cut-off", [piece(6, vip(6), 60, options + tail[:16], 0, True, 1)], [
         "fragment_tiny"]
+    # A header that is not walked, for which a VIP of every protocol would be right.
+    for kind in (135, 139, 140, 253, 254):
+        for name, frame in (("behind", piece(6, vip(6, 14), kind, options + tail, 0, True, 1)),
+                            ("behind-options", piece(6, vip(6, 14), 60, bytes([kind, 0, 1, 4]) + bytes(4) + tail,
+                                                     0, True, 1))):
+            yield f"{kind}-{name}", [piece(6, vip(6, 14), kind, bytes(24), 96, False, 1), frame], [
+                "ipv6_extension"] * 2
+    yield "59-behind", [piece(6, vip(6, 14), 59, options + tail, 0, True, 1)], [None]
     # Its own protocol counts in the first fragment alone.
     later = piece(6, vip(6), 99, bytes(24), 56, False, 1)
     yield "other-protocol-later", [later, piece(6, vip(6), 60, options + tail, 0, True, 1)], [None, None]
