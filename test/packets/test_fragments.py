@@ -597,6 +597,26 @@ def test_only_peers_redirect():
     assert [data for _, data in replay(cluster(LBS[0]), plain).slow_path] == plain
 
 
+@pytest.mark.parametrize("outer", FAMILIES)
+def test_peers_redirect_fragments_alone(outer):
+    """Whole packets are never sent on, so what claims to be one is the kernel's; but where tunnels from
+    there end here anyway, it is as any of them."""
+    names = LBS if outer == 4 else ("fd00::5", "fd00::6")
+    listed = cluster(LBS[0], outer).replace("pools =", f'decapsulation = {{ sources = ( "{names[1]}" ); }};\npools =')
+    atomic = (44, struct.pack("!BHI", 0, 0, 9))
+    for family, headers in ((4, []), (6, []), (6, [atomic]), (6, [(0, bytes([0, 1, 4, 0, 0, 0, 0]))])):
+        frame = frame_of(ip(family, CLIENTS[family], vip(family, 12), UDP, datagram(), headers=headers))
+        arriving = redirected(frame, outer, names[1], names[0])
+        result = replay(cluster(LBS[0], outer), [arriving])
+        assert [data for _, data in result.slow_path] == [arriving]
+        assert [ip_of_sent(data) for _, data in replay(listed, [arriving]).sent] == [ip_of(frame)]
+    # A fragment is not sent on again, though tunnels from there end here.
+    for client in range(8):
+        frames = cut(4, vip(4, 12), UDP, datagram(53, 88), source=f"198.51.100.{client + 1}")
+        result = replay(listed, [redirected(frame, outer, names[1], names[0]) for frame in frames])
+        assert [data[30:33] for _, data in result.sent] == [bytes([10, 1, 0])] * 4
+
+
 def test_whole_packets_stay():
     """Only fragments are sent on: a flow's other packets have one backend at every load balancer."""
     frame = frame_of(ip(4, CLIENT, vip(4, 12), UDP, datagram(53, 88)))
