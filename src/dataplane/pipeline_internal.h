@@ -8,11 +8,11 @@
 
 #include <fluxpin/pipeline.h>
 
-/* As many frames as the parts of a batch may take. */
-#define BATCH_PARTS PORT_BATCH
-
 /* Those received, and fragments that waited: at most those of earlier batches and of this one. */
 #define BATCH_PACKETS (2 * PORT_BATCH + FRAGMENT_MOST_HELD)
+
+/* Frames for the parts of a batch: an outer header has each of its packets cut in two. */
+#define BATCH_PARTS BATCH_PACKETS
 
 _Static_assert(PORT_MOST_FRAMES >= BATCH_PACKETS + BATCH_PARTS, "one call takes all of a batch");
 

@@ -202,6 +202,36 @@ static void test_no_frames(void **state)
 	assert_int_equal(two->counters.received.bytes, 3 * PORT_BATCH * (14 + 20 + 32));
 }
 
+/* ---- many at once ---- */
+
+/* Of two datagrams all but the first fragments, which are longer than the way to the backends. */
+#define LONG_UNITS 70
+#define SMALL_MTU  600
+#define PIECES	   64
+
+/* All that waited for one fragment are cut again in its batch, however many they are. */
+static void test_all_that_waited_are_cut(void **state)
+{
+	struct setup *setup = ((struct pair *)*state)->setups[0];
+	uint32_t sources[] = { client_of(0, 0), client_of(0, 1) };
+
+	for (uint16_t i = 1; i <= 4; i++)
+		setup->described[i].mtu = SMALL_MTU;
+	setup_publish(setup);
+	for (uint32_t i = 1; i < PIECES; i++)
+		for (int j = 0; j < 2; j++)
+			queue_fragment(setup, sources[j], LONG_UNITS * i, LONG_UNITS,
+				       i + 1 < PIECES);
+	while (run(setup) > 0)
+		;
+	assert_int_equal(setup->fragments.held_count, 2 * (PIECES - 1));
+	for (int j = 0; j < 2; j++)
+		queue_fragment(setup, sources[j], 0, LONG_UNITS, true);
+	run_pair(*state);
+	assert_int_equal(setup->counters.forwarded.packets, 2 * PIECES);
+	assert_int_equal(setup->counters.parts_sent, 2 * PIECES);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, open_pair, close_pair)
 
 int main(void)
@@ -211,6 +241,7 @@ int main(void)
 		TEST(test_copy_is_too_long),
 		TEST(test_inbox_is_served_under_load),
 		TEST(test_no_frames),
+		TEST(test_all_that_waited_are_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
