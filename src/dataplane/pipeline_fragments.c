@@ -256,8 +256,10 @@ static void place(struct pipeline *pipeline, const struct forwarding *forwarding
 		hold(pipeline, batch, datagram, packet, fragment->offset);
 		return;
 	}
-	if (datagram->state == DATAGRAM_WAITING)
+	if (datagram->state == DATAGRAM_WAITING) {
 		decide(pipeline, forwarding, batch, datagram, packet);
+		fragment_table_sort(pipeline->fragments, datagram);
+	}
 	follow(pipeline, forwarding, batch, datagram, packet);
 	while (fragment_table_take(pipeline->fragments, datagram, &waited))
 		follow(pipeline, forwarding, batch, datagram, append(batch, &waited));
