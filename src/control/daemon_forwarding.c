@@ -170,6 +170,8 @@ static void warn_restart(const struct daemon *daemon, const struct configuration
 		log_warning("reload: slow_path changed; that takes a restart");
 	if (start->connections.capacity != new->connections.capacity)
 		log_warning("reload: the capacity of connections changed; that takes a restart");
+	if (memcmp(&start->fragments, &new->fragments, sizeof(new->fragments)) != 0)
+		log_warning("reload: fragments changed; that takes a restart");
 	if (memcmp(&start->umem, &new->umem, sizeof(new->umem)) != 0)
 		log_warning("reload: umem changed; that takes a restart");
 	if (daemon->configuration->hash_seed != new->hash_seed)

@@ -13,11 +13,11 @@
 
 #include <fluxpin/pipeline.h>
 
-/* As many frames as the parts of a batch may take. */
-#define BATCH_PARTS PORT_BATCH
-
 /* Those received, and fragments that waited: at most those of earlier batches and of this one. */
 #define BATCH_PACKETS (2 * PORT_BATCH + FRAGMENT_MOST_HELD)
+
+/* Frames for the parts of a batch: an outer header has each of its packets cut in two. */
+#define BATCH_PARTS BATCH_PACKETS
 
 _Static_assert(PORT_MOST_FRAMES >= BATCH_PACKETS + BATCH_PARTS, "one call takes all of a batch");
 
@@ -162,7 +162,11 @@ bool pipeline_relay_too_big(struct pipeline *pipeline, const struct forwarding *
 bool pipeline_match_fragment(struct pipeline *pipeline, const struct forwarding *forwarding,
 			     struct batch *batch, struct packet *packet);
 
-/* Adds what other workers handed over to the packets of the batch. Returns how much it took. */
+/* How many frames to receive, so that the batch has room for what other workers handed over. */
+uint32_t pipeline_receive_limit(const struct pipeline *pipeline);
+
+/* Adds what other workers handed over to the packets of the batch: at most PORT_BATCH, dropped ones
+ * included. Returns how much it took. */
 uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batch);
 
 /* Drop the fragments that have waited too long, or all that wait. */
