@@ -34,6 +34,7 @@
 #define pipeline_encapsulate	  LEVEL(pipeline_encapsulate)
 #define pipeline_exceeds_mtu	  LEVEL(pipeline_exceeds_mtu)
 #define pipeline_send		  LEVEL(pipeline_send)
+#define pipeline_receive_limit	  LEVEL(pipeline_receive_limit)
 
 #elif defined(PIPELINE_LEVELS)
 

@@ -225,9 +225,9 @@ static void test_full_table(void **state)
 		    setup->connections.count - 5);
 	assert_int_equal(setup->counters.lookups_hit + setup->counters.lookups_miss, 4000);
 	/* One that found room with its second packet only may have lost it to another such. */
-	assert_int_equal(setup->connections.untracked,
-			 setup->counters.lookups_miss - setup->connections.count -
-				 setup->connections.evictions);
+	assert_int_equal(setup->connections.untracked, setup->counters.lookups_miss -
+							       setup->connections.count -
+							       setup->connections.evictions);
 	assert_in_range(setup->connections.evictions, 0, 5);
 	assert_int_equal(setup_dropped(setup), 0);
 }
