@@ -4,11 +4,13 @@
  * it arrived on. A queue without a socket (no worker, or a daemon that died) passes its frames to
  * the kernel, so a dead daemon never leaves a dead NIC.
  *
- * With slow_path = "pass", only frames to the address of a VIP are redirected, also under VLAN
- * tags, and the kernel sees the others at once.
+ * With slow_path = "pass", only frames for a VIP are redirected (redirect_filter.h), also under
+ * VLAN tags, and the kernel sees the others at once.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <stdbool.h>
@@ -16,6 +18,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "redirect.h"
+#include "redirect_filter.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -25,16 +28,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } sockets SEC(".maps");
-
-/* A reload adds the new VIPs before it removes the old ones: room for all of both. Memory is taken
- * per entry. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, 2 * 65536);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct redirect_prefix);
-	__type(value, __u8);
-} vips SEC(".maps");
 
 const volatile bool only_vips = false;
 
@@ -52,15 +45,13 @@ static __always_inline bool is_tag(__be16 protocol)
 	       protocol == bpf_htons(0x9100);
 }
 
-static __always_inline bool is_for_vip(struct xdp_md *context)
+/* The IP packet of a frame; false for other frames. */
+static __always_inline bool find_packet(struct xdp_md *context, struct span *packet)
 {
 	void *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
-	struct redirect_prefix key = { .length = 128 };
 	struct ethhdr *ethernet = data;
 	void *network = ethernet + 1;
 	__be16 protocol;
-	bool is_ipv4;
-	__u8 *value;
 
 	if (network > end)
 		return false;
@@ -73,36 +64,18 @@ static __always_inline bool is_for_vip(struct xdp_md *context)
 			return false;
 		protocol = tag->protocol;
 	}
-	is_ipv4 = protocol == bpf_htons(ETH_P_IP);
-	if (is_ipv4) {
-		struct iphdr *ip = network;
-
-		if ((void *)(ip + 1) > end)
-			return false;
-		key.address[10] = 0xff;
-		key.address[11] = 0xff;
-		__builtin_memcpy(key.address + 12, &ip->daddr, 4);
-	} else if (protocol == bpf_htons(ETH_P_IPV6)) {
-		struct ipv6hdr *ip = network;
-
-		if ((void *)(ip + 1) > end)
-			return false;
-		__builtin_memcpy(key.address, &ip->daddr, 16);
-		/* Link-local and multicast addresses are never a VIP's (vip_table.h). */
-		if (key.address[0] == 0xff ||
-		    (key.address[0] == 0xfe && (key.address[1] & 0xc0) == 0x80))
-			return false;
-	} else {
-		return false;
-	}
-	value = bpf_map_lookup_elem(&vips, &key);
-	return value && *value == is_ipv4;
+	packet->start = network;
+	packet->end = end;
+	packet->is_ipv4 = protocol == bpf_htons(ETH_P_IP);
+	return packet->is_ipv4 || protocol == bpf_htons(ETH_P_IPV6);
 }
 
 SEC("xdp")
 int fluxpin_redir(struct xdp_md *context)
 {
-	if (only_vips && !is_for_vip(context))
+	struct span packet;
+
+	if (only_vips && !(find_packet(context, &packet) && is_wanted(&packet)))
 		return XDP_PASS;
 	return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
 }

@@ -8,7 +8,10 @@ target_compile_options(fluxpin_flags INTERFACE
 	-Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 	-fno-strict-aliasing -fno-omit-frame-pointer)
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
-	target_compile_options(fluxpin_flags INTERFACE -march=x86-64-v2)
+	# A target may have another level, in its property FLUXPIN_LEVEL.
+	set(level $<TARGET_PROPERTY:FLUXPIN_LEVEL>)
+	target_compile_options(fluxpin_flags INTERFACE
+		-march=$<IF:$<BOOL:${level}>,${level},x86-64-v2>)
 endif()
 if(FLUXPIN_WERROR)
 	target_compile_options(fluxpin_flags INTERFACE -Werror)

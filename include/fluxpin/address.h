@@ -93,6 +93,12 @@ int prefix_parse(const char *text, struct prefix *prefix);
 struct address address_mask(const struct address *address, uint8_t length);
 
 /*
+ * Whether the prefix holds the address. A short IPv6 prefix such as ::/0 holds no IPv4 address,
+ * though those are mapped into it. Thread: any.
+ */
+bool prefix_holds(const struct prefix *prefix, const struct address *address);
+
+/*
  * Writes the usual text form (RFC 5952 for IPv6, dotted for IPv4) to buffer and returns buffer.
  * prefix_format leaves out a full length. Thread: any.
  */

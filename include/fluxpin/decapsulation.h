@@ -5,6 +5,7 @@
  * IP-in-IP (RFC 2003, 2473, 4213) and GUE variant 0 over UDP port 6080, from listed sources only.
  * And fragments that the other load balancers of the cluster redirect to this one (section 4.3):
  * GRE with a recursion control field (RFC 1701), from a peer's address to the own one among them.
+ * Whoever can write a peer's address into a packet gets nothing else decapsulated by that.
  *
  * The lists belong to the control thread and are immutable once published.
  */

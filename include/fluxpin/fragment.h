@@ -35,8 +35,8 @@ bool fragment_read(struct packet *packet, uint64_t seed, struct fragment *fragme
  * Steps from the fragment header of a first fragment (offset 0) to its transport header: protocol
  * and l4_offset are then those of a whole packet, and ports and TCP flags are read. False with
  * packet->reason set: IPV6_EXTENSION when the headers behind the fragment header are cut off, too
- * many or fragments again (RFC 7112); FRAGMENT_TINY when a TCP or UDP header is cut off (RFC 1858
- * section 4.2.1); TCP_HEADER or UDP_HEADER when it is inconsistent.
+ * many, of types that are not walked, or fragments again (RFC 7112); FRAGMENT_TINY when a TCP or
+ * UDP header is cut off (RFC 1858 section 4.2.1); TCP_HEADER or UDP_HEADER when it is inconsistent.
  */
 bool fragment_enter(struct packet *packet);
 

@@ -42,7 +42,7 @@ struct datagram {
 	uint16_t next;	   /* of the same bucket */
 	uint16_t older;	   /* in its queue */
 	uint16_t newer;
-	uint16_t held;	     /* the first that waits, by offset */
+	uint16_t held;	     /* the first that waits */
 	uint16_t backend;    /* when CHOSEN */
 	uint16_t generation; /* of that index */
 	uint16_t vip;	     /* index */
@@ -117,11 +117,15 @@ enum fragment_fit fragment_table_note(struct datagram *datagram, const struct fr
 /* Whether every part was seen. */
 bool fragment_table_is_complete(const struct datagram *datagram);
 
-/* Keeps a packet, with its frame, for later. False when there is no room for one more. */
+/* Keeps a packet, with its frame, for later. False when there is no room for one more. That no
+ * order is kept among them makes it cheap, whoever sends them. */
 bool fragment_table_hold(struct fragment_table *table, struct datagram *datagram,
 			 const struct packet *packet, uint16_t offset);
 
-/* Takes out the packet of the datagram that waits with the lowest offset. False: none does. */
+/* Puts the packets of the datagram that wait in the order of their offsets, all different. */
+void fragment_table_sort(const struct fragment_table *table, struct datagram *datagram);
+
+/* Takes out the first packet of the datagram that waits. False: none does. */
 bool fragment_table_take(struct fragment_table *table, struct datagram *datagram,
 			 struct packet *packet);
 

@@ -95,6 +95,13 @@ enum packet_kind packet_parse_ip(struct packet *packet, bool is_ipv6);
  */
 bool packet_walk_extensions(struct packet *packet);
 
+/*
+ * Whether what a walked PACKET_IPV6 goes on with is an extension header of a type that is not
+ * walked: where the packet's own protocol begins behind it, nobody here can tell (IANA, "IPv6
+ * Extension Header Types").
+ */
+bool packet_has_unknown_extension(const struct packet *packet);
+
 /* Source and destination in the form of address.h; both of IPv6 as they stand, 32 bytes. */
 struct address packet_source(const struct packet *packet);
 struct address packet_destination(const struct packet *packet);

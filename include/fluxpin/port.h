@@ -27,10 +27,9 @@
 /* The most frames that receive gives; also the number of bits in deliver's answer. */
 #define PORT_BATCH 64
 
-/* The most frames that one call of send, recycle or drop is given: those received, as many that
- * parts of packets took, and fragments that waited (FRAGMENT_MOST_HELD, and a batch of new ones).
- */
-#define PORT_MOST_FRAMES (7 * PORT_BATCH)
+/* The most frames that one call of send, recycle or drop is given: those received, fragments that
+ * waited (FRAGMENT_MOST_HELD, and a batch of new ones), and as many that parts of packets took. */
+#define PORT_MOST_FRAMES (12 * PORT_BATCH)
 
 /* One Ethernet frame in the port's memory. */
 struct frame {

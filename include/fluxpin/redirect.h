@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include <fluxpin/address.h>
+#include <fluxpin/decapsulation.h>
 #include <fluxpin/interface.h>
 
 struct redirect; /* owned by the control thread */
@@ -19,8 +20,8 @@ struct redirect; /* owned by the control thread */
 /*
  * Attaches the program to the NIC: natively, or generic when `generic` is set. First it takes the
  * NIC's lock and removes what a killed fluxpin left attached; programs of others are left alone.
- * only_vips: frames that are for no VIP address (redirect_set_vips) are passed to the kernel by
- * the program itself.
+ * only_vips: frames that are for no VIP (redirect_set_vips, redirect_set_tunnels) are passed to the
+ * kernel by the program itself.
  * Returns 0, or negative errno after logging the reason: -EBUSY when another fluxpin or another
  * XDP program has the NIC, -EOPNOTSUPP when the driver has no native XDP (logged at debug level
  * only: the caller may go down the ladder).
@@ -37,6 +38,16 @@ int redirect_remove_socket(struct redirect *redirect, uint32_t queue);
  * is without service in between. Returns 0 or negative errno (the old ones then stay as well).
  */
 int redirect_set_vips(struct redirect *redirect, const struct prefix *prefixes, uint32_t count);
+
+/*
+ * Replaces what the program knows of tunnels, in the same way: those that end here (NULL: none),
+ * and the source addresses of our own, source_count of them, at most FORWARDING_MAX_SOURCES.
+ * Redirected are then, beside packets to VIPs, those that a listed source sends in a tunnel to a
+ * VIP, and the reports of routers that a tunnel packet of ours to a VIP is too big. Returns 0 or
+ * negative errno.
+ */
+int redirect_set_tunnels(struct redirect *redirect, const struct decapsulation *ends,
+			 const struct address *sources, uint32_t source_count);
 
 /* Read back from the kernel: whether the attached program is ours and native. */
 bool redirect_is_native(const struct redirect *redirect);

@@ -53,7 +53,8 @@
 	X(EXCEEDS_MTU, "exceeds_mtu",                                                             \
 	  "the encapsulated packet exceeds the egress MTU, and nobody may be told")               \
 	X(NO_HEADROOM, "no_headroom", "no room in front of the packet for the outer header")      \
-	X(NO_FRAME, "no_frame", "no free frame for a part of a packet that has to be split")      \
+	X(NO_FRAME, "no_frame",                                                                   \
+	  "no free frame for a part of a packet that is split, or for a fragment handed over")    \
 	X(TX_RING_FULL, "tx_ring_full", "the transmit ring had no room")                          \
 	X(SLOW_PATH_REFUSED, "slow_path_refused", "the kernel did not take the frame from the TAP")
 

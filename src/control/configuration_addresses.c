@@ -42,8 +42,12 @@ bool value_address(struct reader *reader, const struct value *value, struct addr
 	}
 	objection = address_objection(&parsed);
 	if (objection) {
+		/* What an element of a list is called is not its name. */
+		const char *quote = value->node->name_length > 0 ? "\"" : "";
+
 		reader_error(reader, value->node->value_position,
-			     "\"%s\" cannot be %s, found \"%.63s\"", value->key, objection, text);
+			     "%s%s%s cannot be %s, found \"%.63s\"", quote, value->key, quote,
+			     objection, text);
 		return false;
 	}
 	*address = parsed;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <fluxpin/icmp.h>
 #include <fluxpin/interface.h>
 
 #include "configuration_internal.h"
@@ -184,11 +185,40 @@ static uint32_t outer_header_size(const struct pool_configuration *pool)
 	return most;
 }
 
+/* Everybody may send IPv6 packets of 1280 bytes, and nobody can be told to send less (RFC 8200
+ * section 5). */
+static int check_ipv6_mtu(const struct configuration *configuration,
+			  const struct interface_configuration *wanted, uint32_t mtu,
+			  struct findings *findings)
+{
+	uint32_t outer = 0;
+	bool has_ipv6 = false;
+
+	for (uint32_t i = 0; i < configuration->vip_count; i++) {
+		const struct vip_configuration *vip = &configuration->vips[i];
+		uint32_t size = outer_header_size(&configuration->pools[vip->pool]);
+
+		if (address_is_ipv4(&vip->prefix.address))
+			continue;
+		has_ipv6 = true;
+		if (size > outer)
+			outer = size;
+	}
+	if (!has_ipv6 || mtu >= IPV6_LEAST_MTU + outer)
+		return 0;
+	return findings_add(findings, true, wanted->position,
+			    "the MTU of %s, %u, is too small for IPv6: packets of %d bytes, which "
+			    "need %u with outer headers, are dropped, and no sender makes them "
+			    "smaller",
+			    wanted->name, mtu, IPV6_LEAST_MTU, IPV6_LEAST_MTU + outer);
+}
+
 static int check_mtu(const struct configuration *configuration,
 		     const struct interface_configuration *wanted, uint32_t mtu,
 		     struct findings *findings)
 {
 	uint32_t frame_size = configuration->umem.frame_size, outer = 0, room;
+	int status;
 
 	for (uint32_t i = 0; i < configuration->pool_count; i++) {
 		uint32_t size = outer_header_size(&configuration->pools[i]);
@@ -202,6 +232,9 @@ static int check_mtu(const struct configuration *configuration,
 				    "%u of outer headers need %u",
 				    wanted->name, mtu, INNER_PACKET_MIN, outer,
 				    INNER_PACKET_MIN + outer);
+	status = check_ipv6_mtu(configuration, wanted, mtu, findings);
+	if (status != 0)
+		return status;
 	/* XDP keeps its headroom in front of every packet; VLAN tags may be in it, too. */
 	room = frame_size - XDP_HEADROOM - ETHERNET_HEADER - VLAN_TAGS;
 	if (mtu > room)
@@ -236,7 +269,10 @@ static int check_interface(const struct configuration *configuration,
 		status = check_transmit_queues(wanted, &interface, findings);
 	if (status != 0)
 		return status;
-	return check_mtu(configuration, wanted, interface.mtu, findings);
+	status = check_mtu(configuration, wanted, interface.mtu, findings);
+	if (status == 0)
+		status = configuration_check_nic_address(configuration, &interface, findings);
+	return status;
 }
 
 int configuration_check_host(const struct configuration *configuration, struct findings *findings)

@@ -15,12 +15,13 @@
 #include <libconfig.h>
 
 #include <fluxpin/configuration.h>
+#include <fluxpin/maglev.h>
 
 #define FILE_SIZE_MAX  (16u << 20)
 #define NESTING_MAX    16      /* a valid file needs 5 */
 #define SETTINGS_MAX   100     /* of one group: libconfig searches them one by one */
 #define NODES_MAX      2000000 /* twice what 65535 backends and VIPs with every key take */
-#define TABLE_SIZE_MAX (1u << 24)
+#define TABLE_SIZE_MAX MAGLEV_SIZE_MAX
 #define CPU_NUMBER_MAX 8191 /* the kernel's largest NR_CPUS */
 
 /* ---- findings.c ---- */
@@ -330,5 +331,15 @@ void configuration_read_peers(struct reader *reader, const struct value *list);
 
 /* Settings that are read and checked but that this version does not act on. */
 void configuration_check_supported(struct reader *reader);
+
+struct interface;
+
+/*
+ * Warn of VIPs that hold an address of the load balancer's own, in a file without errors: one that
+ * it names, or the one that is used when it names none. Return 0 or negative errno.
+ */
+int configuration_check_own(const struct configuration *configuration, struct findings *findings);
+int configuration_check_nic_address(const struct configuration *configuration,
+				    const struct interface *nic, struct findings *findings);
 
 #endif

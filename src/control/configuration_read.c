@@ -90,11 +90,6 @@ static void read_root(struct reader *reader, const config_t *parsed)
 	value_choice(reader, &values[SLOW_PATH], slow_path_names, COUNT_OF(slow_path_names),
 		     &slow_path);
 	configuration->slow_path = (enum slow_path)slow_path;
-	/* The XDP program tells frames apart by address alone: the host's own would be lost. */
-	if (configuration->slow_path == SLOW_PATH_PASS &&
-	    configuration->decapsulation.source_count > 0)
-		reader_error(reader, values[DECAPSULATION].node->name_position,
-			     "\"decapsulation\" needs slow_path = \"tap\" in this version");
 	configuration_read_connections(reader, &values[CONNECTIONS]);
 	configuration_read_icmp(reader, &values[ICMP]);
 	configuration_read_fragments(reader, &values[FRAGMENTS]);
@@ -107,6 +102,8 @@ static void read_root(struct reader *reader, const config_t *parsed)
 	warn_if_empty(reader, &values[VIPS]);
 	configuration_check_supported(reader);
 	configuration_read_peers(reader, &values[PEERS]);
+	if (reader->status == 0 && reader->findings->error_count == 0)
+		reader->status = configuration_check_own(configuration, reader->findings);
 }
 
 /* Reads what was opened into findings->text, which ends in a zero. Returns 0, -EFBIG or errno. */

@@ -80,18 +80,7 @@ static void publish(struct daemon *daemon, struct forwarding_state *state)
 	rcu_publish(&daemon->published, &state->forwarding);
 	rcu_wait_for_readers(&daemon->published);
 	forwarding_state_release(old);
-}
-
-static void update_vip_filter(struct daemon *daemon)
-{
-	for (uint32_t i = 0; i < daemon->device_count; i++) {
-		int error = redirect_set_vips(daemon->devices[i].redirect, daemon->tables->prefixes,
-					      daemon->tables->vip_count);
-
-		if (error != 0)
-			log_error("%s: telling the XDP program the VIPs: %s", daemon->nics[i].name,
-				  strerror(-error));
-	}
+	daemon_update_tunnel_filter(daemon);
 }
 
 static void reset_backend(void *context, uint16_t index)
@@ -127,7 +116,7 @@ int daemon_first_forwarding(struct daemon *daemon)
 		return error;
 	}
 	publish(daemon, state);
-	update_vip_filter(daemon);
+	daemon_update_vip_filter(daemon);
 	/* Else a reload that fails would take these indexes for its own and give them back. */
 	registry_commit(daemon->backend_indexes, reset_backend, daemon);
 	registry_commit(daemon->vip_indexes, reset_vip, daemon);
@@ -181,6 +170,8 @@ static void warn_restart(const struct daemon *daemon, const struct configuration
 		log_warning("reload: slow_path changed; that takes a restart");
 	if (start->connections.capacity != new->connections.capacity)
 		log_warning("reload: the capacity of connections changed; that takes a restart");
+	if (memcmp(&start->fragments, &new->fragments, sizeof(new->fragments)) != 0)
+		log_warning("reload: fragments changed; that takes a restart");
 	if (memcmp(&start->umem, &new->umem, sizeof(new->umem)) != 0)
 		log_warning("reload: umem changed; that takes a restart");
 	if (daemon->configuration->hash_seed != new->hash_seed)
@@ -216,7 +207,7 @@ static int activate(struct daemon *daemon, struct configuration *new)
 	daemon->configuration = new;
 	daemon->metrics.configuration = new;
 	daemon->tables = tables;
-	update_vip_filter(daemon);
+	daemon_update_vip_filter(daemon);
 	registry_commit(daemon->backend_indexes, reset_backend, daemon);
 	registry_commit(daemon->vip_indexes, reset_vip, daemon);
 	forwarding_tables_release(old_tables);

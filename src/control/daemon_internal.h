@@ -75,6 +75,11 @@ void daemon_close_devices(struct daemon *daemon);
 /* Reads the NICs again. Returns -ENODEV after logging when one is gone. */
 int daemon_refresh_devices(struct daemon *daemon);
 
+/* daemon_filter.c: tell the XDP programs which packets are theirs, after a state is published: the
+ * VIPs follow the tables, the tunnels' addresses also the routes. Log what fails. */
+void daemon_update_vip_filter(struct daemon *daemon);
+void daemon_update_tunnel_filter(struct daemon *daemon);
+
 /* daemon_forwarding.c: the forwarding state's life. Log what fails. */
 
 /* Builds the first tables and state and waits, at most a second, for next hops. */

@@ -118,14 +118,11 @@ static enum explained_match match(const struct configuration *configuration, uin
 	const struct vip_configuration *vip = &configuration->vips[i];
 	const struct vip_configuration *chosen =
 		explanation->has_vip ? &configuration->vips[explanation->vip] : NULL;
-	struct address masked = address_mask(&flow->destination, vip->prefix.length);
 
 	if (vip == chosen)
 		return EXPLAINED_CHOSEN;
-	/* IPv4 addresses are mapped into ::/0, but not meant by it; see vip_table.h. */
-	if (address_is_ipv4(&flow->destination) != address_is_ipv4(&vip->prefix.address) ||
-	    address_is_link_or_group(&flow->destination) ||
-	    !address_equal(&masked, &vip->prefix.address))
+	if (address_is_link_or_group(&flow->destination) ||
+	    !prefix_holds(&vip->prefix, &flow->destination))
 		return EXPLAINED_OTHER_ADDRESS;
 	if (chosen != NULL && explain_is_echo(flow))
 		return chosen->prefix.length == vip->prefix.length ? EXPLAINED_OTHER_ECHO

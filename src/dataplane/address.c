@@ -84,6 +84,14 @@ struct address address_mask(const struct address *address, uint8_t length)
 	return masked;
 }
 
+bool prefix_holds(const struct prefix *prefix, const struct address *address)
+{
+	struct address masked = address_mask(address, prefix->length);
+	bool is_ipv4 = prefix->length >= IPV4_OFFSET && address_is_ipv4(&prefix->address);
+
+	return is_ipv4 == address_is_ipv4(address) && address_equal(&masked, &prefix->address);
+}
+
 const char *address_format(const struct address *address, char buffer[static ADDRESS_TEXT_SIZE])
 {
 	if (address_is_ipv4(address))

@@ -32,19 +32,11 @@ struct tunnel {
 	bool is_ipv6;	      /* the packet inside */
 };
 
-static bool holds(const struct prefix *prefix, const struct address *address)
-{
-	struct address masked = address_mask(address, prefix->length);
-	bool is_ipv4 = prefix->length >= 96 && address_is_ipv4(&prefix->address);
-
-	return is_ipv4 == address_is_ipv4(address) && address_equal(&masked, &prefix->address);
-}
-
 static bool is_listed_source(const struct decapsulation *decapsulation,
 			     const struct address *address)
 {
 	for (uint32_t i = 0; i < decapsulation->source_count; i++)
-		if (holds(&decapsulation->sources[i], address))
+		if (prefix_holds(&decapsulation->sources[i], address))
 			return true;
 	return false;
 }
@@ -197,6 +189,16 @@ static bool is_redirected(const struct decapsulation *decapsulation, const struc
 	       address_is_in(decapsulation->peers, decapsulation->peer_count, &source);
 }
 
+/* All that a load balancer of the cluster ever redirects. */
+static bool is_fragment(const struct packet *inner)
+{
+	struct packet walked = *inner;
+
+	if (!inner->is_ipv6)
+		return inner->is_fragment;
+	return packet_walk_extensions(&walked) && walked.is_fragment;
+}
+
 enum decapsulation_result decapsulation_apply(const struct decapsulation *decapsulation,
 					      struct packet *packet)
 {
@@ -225,6 +227,11 @@ enum decapsulation_result decapsulation_apply(const struct decapsulation *decaps
 	if (packet_parse_ip(&inner, tunnel.is_ipv6) == PACKET_MALFORMED) {
 		packet->reason = inner.reason;
 		return DECAPSULATION_FAILED;
+	}
+	if (redirected && !is_fragment(&inner)) {
+		redirected = false;
+		if (!is_ours(decapsulation, packet))
+			return DECAPSULATION_NONE;
 	}
 	if (!combine_ecn(outer_traffic_class, &inner))
 		return fail(packet);

@@ -114,10 +114,9 @@ static inline void finish_ipv4(const struct packet *packet, const struct destina
 	uint32_t sum = destination->checksum + length_be + traffic_class_be + added;
 	uint16_t checksum;
 
-	/* At most 13 words of 16 bits: two folds are enough (RFC 1071). */
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	checksum = (uint16_t)~sum;
+	/* At most 13 words of 16 bits. Both halves in the upper one, with the carry (RFC 1071). */
+	sum += sum << 16 | sum >> 16;
+	checksum = (uint16_t)(~sum >> 16);
 	outer[IPV4_TOS] = packet->traffic_class;
 	memcpy(outer + IPV4_TOTAL_LENGTH, &length_be, sizeof(length_be));
 	memcpy(outer + IPV4_CHECKSUM, &checksum, sizeof(checksum));
@@ -186,6 +185,9 @@ static inline __attribute__((always_inline)) bool apply(struct packet *packet,
 	frame->headroom += moved;
 	frame->data = outer;
 	frame->length = (uint32_t)packet->l3_length + header_length + tags_length;
+	/* Nobody looks into a plain packet any more. */
+	if (is_plain)
+		return true;
 	packet->tag_count = tag_count;
 	packet->l3_offset = (uint16_t)(header_length + tags_length);
 	packet->l4_offset = (uint16_t)(packet->l4_offset - moved);

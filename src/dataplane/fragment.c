@@ -90,12 +90,15 @@ bool fragment_read(struct packet *packet, uint64_t seed, struct fragment *fragme
 static bool check_transport(struct packet *packet)
 {
 	const uint8_t *l4 = packet->frame.data + packet->l4_offset;
-	uint32_t length = end_of(packet) - packet->l4_offset;
+	uint32_t length = end_of(packet) - packet->l4_offset, stated;
 
 	if (packet->protocol == IPPROTO_TCP) {
 		if (length < TCP_HEADER_LENGTH)
 			return refuse(packet, DROP_FRAGMENT_TINY);
-		return (l4[12] >> 4) * 4 >= TCP_HEADER_LENGTH || refuse(packet, DROP_TCP_HEADER);
+		stated = (uint32_t)(l4[12] >> 4) * 4;
+		if (stated < TCP_HEADER_LENGTH)
+			return refuse(packet, DROP_TCP_HEADER);
+		return stated <= length || refuse(packet, DROP_FRAGMENT_TINY);
 	}
 	if (packet->protocol == IPPROTO_UDP) {
 		if (length < UDP_HEADER_LENGTH)
@@ -112,7 +115,8 @@ bool fragment_enter(struct packet *packet)
 	if (packet->is_ipv6) {
 		inner.l4_offset = (uint16_t)(packet->l4_offset + FRAGMENT_HEADER_LENGTH);
 		inner.is_fragment = false;
-		if (!packet_walk_extensions(&inner) || inner.is_fragment)
+		if (!packet_walk_extensions(&inner) || inner.is_fragment ||
+		    packet_has_unknown_extension(&inner))
 			return refuse(packet, DROP_IPV6_EXTENSION);
 		packet->protocol = inner.protocol;
 		packet->l4_offset = inner.l4_offset;

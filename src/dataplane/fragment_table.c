@@ -6,7 +6,11 @@
 
 #define NONE UINT16_MAX
 
+/* The last one takes all that may wait. */
+#define SORT_CHAINS 9
+
 _Static_assert(sizeof(struct datagram) == 128, "two cache lines");
+_Static_assert(FRAGMENT_MOST_HELD < 1 << SORT_CHAINS, "they fit into chains of powers of two");
 _Static_assert(FRAGMENT_MAX_CAPACITY < NONE && FRAGMENT_MOST_HELD < NONE, "indexes are 16 bits");
 
 static uint32_t bucket_count(uint32_t capacity)
@@ -218,19 +222,56 @@ bool fragment_table_is_complete(const struct datagram *datagram)
 bool fragment_table_hold(struct fragment_table *table, struct datagram *datagram,
 			 const struct packet *packet, uint16_t offset)
 {
-	uint16_t index = table->free_held, *link = &datagram->held;
+	uint16_t index = table->free_held;
 
 	if (index == NONE || table->held_count >= table->held_limit)
 		return false;
 	table->free_held = table->held[index].next;
-	while (*link != NONE && table->held[*link].offset < offset)
-		link = &table->held[*link].next;
 	table->held[index].packet = *packet;
 	table->held[index].offset = offset;
-	table->held[index].next = *link;
-	*link = index;
+	table->held[index].next = datagram->held;
+	datagram->held = index;
 	counter_add(&table->held_count, 1);
 	return true;
+}
+
+/* Makes one ascending chain of two. */
+static uint16_t merge(const struct fragment_table *table, uint16_t a, uint16_t b)
+{
+	uint16_t first, *link = &first;
+
+	while (a != NONE && b != NONE) {
+		uint16_t *lower = table->held[a].offset < table->held[b].offset ? &a : &b;
+
+		*link = *lower;
+		link = &table->held[*lower].next;
+		*lower = *link;
+	}
+	*link = a != NONE ? a : b;
+	return first;
+}
+
+void fragment_table_sort(const struct fragment_table *table, struct datagram *datagram)
+{
+	/* Chains of 1, 2, 4 and so on packets, or none. */
+	uint16_t chains[SORT_CHAINS], next = datagram->held, sorted = NONE;
+
+	memset(chains, 0xff, sizeof(chains));
+	while (next != NONE) {
+		uint16_t chain = next;
+		uint32_t i = 0;
+
+		next = table->held[chain].next;
+		table->held[chain].next = NONE;
+		for (; chains[i] != NONE; i++) {
+			chain = merge(table, chains[i], chain);
+			chains[i] = NONE;
+		}
+		chains[i] = chain;
+	}
+	for (uint32_t i = 0; i < SORT_CHAINS; i++)
+		sorted = merge(table, chains[i], sorted);
+	datagram->held = sorted;
 }
 
 bool fragment_table_take(struct fragment_table *table, struct datagram *datagram,

@@ -316,7 +316,9 @@ static uint32_t read_shim(const uint8_t *shim, uint32_t length, uint8_t protocol
 	*is_ipv6 = protocol == IPPROTO_IPV6;
 	if (protocol == IPPROTO_IPIP || protocol == IPPROTO_IPV6)
 		return 0;
-	if (protocol == IPPROTO_GRE && length >= GRE_LENGTH && load16_be(shim) == 0) {
+	/* To a backend without any flag, to a peer with the recursion bit. */
+	if (protocol == IPPROTO_GRE && length >= GRE_LENGTH &&
+	    (load16_be(shim) == 0 || load16_be(shim) == ENCAPSULATION_GRE_ONCE)) {
 		*is_ipv6 = load16_be(shim + 2) == ETHERTYPE_IPV6;
 		*is_tunnel = *is_ipv6 || load16_be(shim + 2) == ETHERTYPE_IPV4;
 		return GRE_LENGTH;

@@ -5,30 +5,105 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include <fluxpin/maglev.h>
+#include "maglev_internal.h"
 
 /* The seeds of the paper's h1 and h2. Fixed for ever: changing one moves every flow of every
  * cluster that runs two versions. */
 #define OFFSET_SEED 1
 #define SKIP_SEED   2
 
-/* Where a backend is on its walk. */
-struct walk {
-	uint32_t next; /* the slot to try next */
-	uint32_t skip;
-	int32_t credit; /* turns that are due, in units of the largest weight */
-	uint16_t weight;
-	uint16_t index;
+/* A backend, and the eight characters of its name that come after what all names begin with. */
+struct named {
+	uint64_t key;
+	const struct maglev_backend *backend;
 };
+
+/* The length of what two names both begin with, up to `most`. */
+static size_t common_length(const char *a, const char *b, size_t most)
+{
+	size_t length = 0;
+
+	while (length < most && a[length] == b[length] && a[length] != '\0')
+		length++;
+	return length;
+}
+
+/* In the order of strcmp, zeros behind the name's end. */
+static uint64_t key_of(const char *text)
+{
+	uint64_t key = 0;
+
+	for (uint32_t shift = 64; shift > 0 && *text != '\0'; text++) {
+		shift -= 8;
+		key |= (uint64_t)(uint8_t)*text << shift;
+	}
+	return key;
+}
+
+/* By key: a radix sort, least significant byte first. What all keys have in common costs nothing.
+ * Returns the one of the two arrays that the result is in. */
+static struct named *sort_by_key(struct named *named, struct named *spare, uint32_t count)
+{
+	uint32_t counts[8][256] = { 0 };
+
+	for (uint32_t i = 0; i < count; i++)
+		for (uint32_t byte = 0; byte < 8; byte++)
+			counts[byte][named[i].key >> 8 * byte & 0xff]++;
+	for (uint32_t byte = 0; byte < 8 && count > 0; byte++) {
+		uint32_t *places = counts[byte], place = 0;
+		struct named *sorted = spare;
+
+		if (places[named[0].key >> 8 * byte & 0xff] == count)
+			continue;
+		for (uint32_t value = 0; value < 256; value++) {
+			uint32_t with_value = places[value];
+
+			places[value] = place;
+			place += with_value;
+		}
+		for (uint32_t i = 0; i < count; i++)
+			sorted[places[named[i].key >> 8 * byte & 0xff]++] = named[i];
+		spare = named;
+		named = sorted;
+	}
+	return named;
+}
 
 static int compare_names(const void *a, const void *b)
 {
-	const struct maglev_backend *const *left = a, *const *right = b;
+	const struct named *left = a, *right = b;
 
-	return strcmp((*left)->name, (*right)->name);
+	return strcmp(left->backend->name, right->backend->name);
 }
 
-static struct maglev_permutation permutation_of(const struct maglev_backend *backend, uint32_t size)
+/* Those of a weight above 0, by name, as strcmp orders them, in one of the two arrays, which have
+ * room for all. Returns which, and their number. */
+static struct named *order_backends(const struct maglev_backend *backends, uint32_t count,
+				    struct named *named, struct named *spare, uint32_t *used)
+{
+	size_t common = SIZE_MAX;
+	uint32_t next, taken = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (backends[i].weight == 0)
+			continue;
+		named[taken++].backend = &backends[i];
+		common = common_length(named[0].backend->name, backends[i].name, common);
+	}
+	for (uint32_t i = 0; i < taken; i++)
+		named[i].key = key_of(named[i].backend->name + common);
+	named = sort_by_key(named, spare, taken);
+	for (uint32_t i = 0; i < taken; i = next) {
+		for (next = i + 1; next < taken && named[next].key == named[i].key; next++)
+			;
+		if (next > i + 1)
+			qsort(named + i, next - i, sizeof(*named), compare_names);
+	}
+	*used = taken;
+	return named;
+}
+
+struct maglev_permutation maglev_permutation_of(const struct maglev_backend *backend, uint32_t size)
 {
 	size_t length = strlen(backend->name);
 	uint64_t h1 = XXH3_64bits_withSeed(backend->name, length, OFFSET_SEED);
@@ -45,74 +120,33 @@ static struct maglev_permutation permutation_of(const struct maglev_backend *bac
 int maglev_build(const struct maglev_backend *backends, uint32_t count, uint32_t size,
 		 uint16_t *slots)
 {
-	const struct maglev_backend **ordered = calloc(count + 1, sizeof(*ordered));
+	struct named *named = calloc(2 * ((size_t)count + 1), sizeof(*named)), *ordered;
 	struct maglev_permutation *permutations = calloc(count + 1, sizeof(*permutations));
-	uint32_t used = 0;
 	int result = -ENOMEM;
+	uint32_t used;
 
-	if (ordered == NULL || permutations == NULL)
+	if (named == NULL || permutations == NULL)
 		goto out;
-	for (uint32_t i = 0; i < count; i++)
-		if (backends[i].weight > 0)
-			ordered[used++] = &backends[i];
-	qsort(ordered, used, sizeof(*ordered), compare_names);
+	ordered = order_backends(backends, count, named, named + count + 1, &used);
 	for (uint32_t i = 0; i < used; i++)
-		permutations[i] = permutation_of(ordered[i], size);
+		permutations[i] = maglev_permutation_of(ordered[i].backend, size);
 	result = maglev_populate(permutations, used, size, slots);
 out:
 	free(permutations);
-	free(ordered);
+	free(named);
 	return result;
-}
-
-/* The next free slot on the walk; there is one as long as the table is not full. */
-static uint32_t take_slot(struct walk *walk, uint32_t size, const uint16_t *slots)
-{
-	for (;;) {
-		uint32_t slot = walk->next;
-
-		/* Both are below size, at most 2^24: no overflow, and no division. */
-		walk->next += walk->skip;
-		if (walk->next >= size)
-			walk->next -= size;
-		if (slots[slot] == MAGLEV_NO_BACKEND)
-			return slot;
-	}
 }
 
 int maglev_populate(const struct maglev_permutation *permutations, uint32_t count, uint32_t size,
 		    uint16_t *slots)
 {
-	struct walk *walks = calloc(count + 1, sizeof(*walks));
-	uint32_t filled = 0;
-	uint16_t largest = 0;
+	const struct maglev_probing *probing = maglev_probing_avx2();
 
-	if (walks == NULL)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < size; i++)
-		slots[i] = MAGLEV_NO_BACKEND;
-	for (uint32_t i = 0; i < count; i++) {
-		walks[i] = (struct walk){ .next = permutations[i].offset,
-					  .skip = permutations[i].skip,
-					  .weight = permutations[i].weight,
-					  .index = permutations[i].index };
-		if (walks[i].weight > largest)
-			largest = walks[i].weight;
+	if (count == 0) {
+		for (uint32_t i = 0; i < size; i++)
+			slots[i] = MAGLEV_NO_BACKEND;
+		return 0;
 	}
-	/* ceil(r * weight / largest) turns are due after r rounds: with credit = r * weight -
-	 * turns * largest, the next one is due when the credit is positive. */
-	while (count > 0 && filled < size) {
-		for (uint32_t i = 0; i < count && filled < size; i++) {
-			struct walk *walk = &walks[i];
-
-			walk->credit += walk->weight;
-			if (walk->credit <= 0)
-				continue;
-			walk->credit -= largest;
-			slots[take_slot(walk, size, slots)] = walk->index;
-			filled++;
-		}
-	}
-	free(walks);
-	return 0;
+	return maglev_populate_by(probing != NULL ? probing : &maglev_probing_portable,
+				  permutations, count, size, slots);
 }

@@ -183,6 +183,20 @@ bool packet_walk_extensions(struct packet *packet)
 	return true;
 }
 
+bool packet_has_unknown_extension(const struct packet *packet)
+{
+	switch (packet->protocol) {
+	case 135: /* mobility */
+	case 139: /* host identity */
+	case 140: /* Shim6 */
+	case 253: /* experiments */
+	case 254:
+		return packet->is_ipv6;
+	default:
+		return false;
+	}
+}
+
 struct address packet_source(const struct packet *packet)
 {
 	struct address address;

@@ -44,7 +44,8 @@ uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwar
 	if (__builtin_expect(pipeline->generation != forwarding->generation, false))
 		adopt_settings(pipeline, forwarding);
 	begin_batch(&batch, now_ns);
-	arrived = pipeline->port->operations->receive(pipeline->port, frames, PORT_BATCH);
+	arrived = pipeline->port->operations->receive(pipeline->port, frames,
+						      pipeline_receive_limit(pipeline));
 	for (uint32_t i = 0; i < arrived; i++)
 		batch.packets[i].frame = frames[i];
 	batch.count = arrived;

@@ -35,6 +35,8 @@ struct tables {
 	uint64_t mac;
 	uint64_t seed;
 	bool decapsulates;
+	uint64_t last_key; /* of exact_key_ipv4, and what it found */
+	const struct vip *last_vip;
 };
 
 static inline uint16_t load16(const uint8_t *bytes)
@@ -74,16 +76,23 @@ static void set_mac(const struct forwarding_interface *interface, struct tables 
 	tables->mac = load64(mac);
 }
 
-/* RFC 1071 over a header without options, the sum of which is that of all ones. */
+static inline uint64_t add_with_carry(uint64_t a, uint64_t b)
+{
+	uint64_t sum = a + b;
+
+	return sum + (sum < b);
+}
+
+/*
+ * RFC 1071 over a header without options: its ones' complement sum is that of all ones. Such a sum
+ * is one modulo 2^16 - 1, whatever the size of the words (section 2(B)), and is not 0, since the
+ * version is not; a carry out of 64 bits counts 1. The remainder of a constant is a multiplication.
+ */
 static inline bool is_ipv4_checksum_right(const uint8_t *ip)
 {
-	uint64_t sum = (uint64_t)load32(ip) + load32(ip + 4) + load32(ip + 8) + load32(ip + 12) +
-		       load32(ip + 16);
+	uint64_t sum = add_with_carry(load64(ip), load64(ip + 8));
 
-	sum = (sum & UINT32_MAX) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum == 0xffff;
+	return add_with_carry(sum, load32(ip + 16)) % 0xffff == 0;
 }
 
 /* No fragment, a TTL, and a source that may send; `*length` is that of the packet. */
@@ -123,8 +132,18 @@ static inline bool is_plain_transport(const uint8_t *l4, uint32_t length, uint8_
 	return protocol == IPPROTO_UDP && stated >= UDP_HEADER_LENGTH && stated <= length;
 }
 
+/* Packets to one service often follow each other. */
+static inline const struct vip *find_ipv4(struct tables *tables, uint64_t key)
+{
+	if (tables->last_key != key) {
+		tables->last_key = key;
+		tables->last_vip = vip_exact_find_ipv4(tables->exact, key);
+	}
+	return tables->last_vip;
+}
+
 static inline __attribute__((always_inline)) enum plain
-classify(const struct tables *tables, struct packet *packet, const struct vip **vip, bool is_ipv6)
+classify(struct tables *tables, struct packet *packet, const struct vip **vip, bool is_ipv6)
 {
 	const uint32_t header = is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH;
 	const uint8_t *ip = packet->frame.data + ETHERNET_HEADER_LENGTH, *l4 = ip + header;
@@ -143,8 +162,7 @@ classify(const struct tables *tables, struct packet *packet, const struct vip **
 		*vip = vip_exact_find_ipv6(tables->exact, address,
 					   exact_service(load16(l4 + 2), protocol));
 	} else {
-		*vip = vip_exact_find_ipv4(
-			tables->exact, exact_key_ipv4(load32(ip + 16), load16(l4 + 2), protocol));
+		*vip = find_ipv4(tables, exact_key_ipv4(load32(ip + 16), load16(l4 + 2), protocol));
 	}
 	if (*vip == NULL) {
 		/* A tunnel that ends here is to no VIP. */
@@ -179,7 +197,7 @@ classify(const struct tables *tables, struct packet *packet, const struct vip **
 #define SHORTEST_IPV4 (ETHERNET_HEADER_LENGTH + IPV4_HEADER_LENGTH + UDP_HEADER_LENGTH)
 #define SHORTEST_IPV6 (ETHERNET_HEADER_LENGTH + IPV6_HEADER_LENGTH + UDP_HEADER_LENGTH)
 
-static inline enum plain classify_frame(const struct tables *tables, struct packet *packet,
+static inline enum plain classify_frame(struct tables *tables, struct packet *packet,
 					const struct vip **vip)
 {
 	const uint8_t *data = packet->frame.data;

@@ -32,26 +32,26 @@ static void find_answers(struct batch *batch, struct answers *answers)
 }
 
 /*
- * What select_tracked does for a flow whose entry was seen and is all right. False: it is not, or
- * packets of this batch that came before have changed it.
+ * What select_tracked does for a flow whose entry was seen, if its backend serves and can be
+ * reached. False: it is not so, or packets of this batch that came before have changed the entry.
  */
-static inline bool select_seen(struct pipeline *pipeline, const struct forwarding *forwarding,
-			       const struct destination *destinations, const struct batch *batch,
+static inline bool select_seen(struct pipeline *pipeline, const struct batch *batch,
 			       struct match *match)
 {
+	const struct destination *destination = match->destination;
 	struct connection *connection = match->connection;
 	struct packet *packet = match->packet;
 	enum connection_event event = (enum connection_event)match->event;
 	enum connection_state state;
 
 	if (connection == NULL || connection->hash != packet->hash ||
-	    event == CONNECTION_EVENT_SYN ||
+	    connection_route(connection) != match->route || event == CONNECTION_EVENT_SYN ||
 	    !connection_is_live(pipeline->connections, connection, batch->second) ||
-	    !pipeline_is_current(forwarding, destinations, connection, match->vip))
+	    destination->generation != connection->generation ||
+	    destination->pool != match->vip->pool || destination->state != DESTINATION_READY)
 		return false;
 	/* Before the entry is touched, which may move it. */
 	packet->backend = connection->backend;
-	match->destination = &destinations[connection->backend];
 	state = connection_next(connection->state, event);
 	if (event != CONNECTION_EVENT_NONE)
 		connection_touch(pipeline->connections, connection, state, batch->second);
@@ -93,8 +93,6 @@ static inline bool is_plain(const struct packet *packet, const struct destinatio
 void pipeline_encapsulate(struct pipeline *pipeline, const struct forwarding *forwarding,
 			  struct batch *batch)
 {
-	const struct destination *destinations =
-		forwarding->interfaces[pipeline->interface].destinations;
 	struct answers answers;
 	uint64_t hits = 0;
 
@@ -105,8 +103,7 @@ void pipeline_encapsulate(struct pipeline *pipeline, const struct forwarding *fo
 		struct match *match = &batch->matches[i];
 		struct packet *packet = match->packet;
 
-		if (match->kind == MATCH_TRACKED &&
-		    select_seen(pipeline, forwarding, destinations, batch, match)) {
+		if (match->kind == MATCH_TRACKED && select_seen(pipeline, batch, match)) {
 			hits++;
 		} else {
 			pipeline_select(pipeline, forwarding, batch, match);

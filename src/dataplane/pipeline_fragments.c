@@ -5,7 +5,6 @@
  * batch.
  */
 #include <arpa/inet.h>
-#include <assert.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -18,10 +17,13 @@
 /* Datagrams that one batch lets expire: more than it can begin. */
 #define EXPIRE_MOST (2 * PORT_BATCH)
 
-/* A packet that waited, back in the batch behind those that were received. */
+/* Of a batch, for what was handed over, also when the NIC alone could fill it. */
+#define INBOX_SHARE (PORT_BATCH / 4)
+
+/* A packet that waited, back in the batch behind those that were received. There is room for all
+ * that may wait, see BATCH_PACKETS: none waits twice. */
 static struct packet *append(struct batch *batch, const struct packet *packet)
 {
-	assert(batch->total < BATCH_PACKETS);
 	batch->packets[batch->total] = *packet;
 	return &batch->packets[batch->total++];
 }
@@ -214,9 +216,12 @@ static struct datagram *find_or_add(struct pipeline *pipeline, struct batch *bat
 	struct fragment_table *table = pipeline->fragments;
 	struct datagram *datagram = fragment_table_find(table, key);
 
-	if (datagram != NULL)
+	if (datagram != NULL && !fragment_table_is_expired(table, datagram, batch->now_ns))
 		return datagram;
-	if (fragment_table_is_full(table)) {
+	if (datagram != NULL) {
+		/* More have run out than a batch clears away. */
+		forget(pipeline, batch, datagram, DROP_FRAGMENT_TIMEOUT);
+	} else if (fragment_table_is_full(table)) {
 		struct datagram *decided = fragment_table_oldest(table, false);
 
 		forget(pipeline, batch,
@@ -251,8 +256,10 @@ static void place(struct pipeline *pipeline, const struct forwarding *forwarding
 		hold(pipeline, batch, datagram, packet, fragment->offset);
 		return;
 	}
-	if (datagram->state == DATAGRAM_WAITING)
+	if (datagram->state == DATAGRAM_WAITING) {
 		decide(pipeline, forwarding, batch, datagram, packet);
+		fragment_table_sort(pipeline->fragments, datagram);
+	}
 	follow(pipeline, forwarding, batch, datagram, packet);
 	while (fragment_table_take(pipeline->fragments, datagram, &waited))
 		follow(pipeline, forwarding, batch, datagram, append(batch, &waited));
@@ -308,6 +315,30 @@ static void hand_over(struct pipeline *pipeline, struct batch *batch, struct pac
 		pipeline->wakes[pipeline->wake_count++] = (uint16_t)owner;
 }
 
+/* Into a frame of this port's own. False when there is none, or none that holds it. */
+static bool copy_in(struct port *port, const struct frame *copy, struct frame *frame)
+{
+	if (!port->operations->allocate(port, copy->address, frame))
+		return false;
+	if (copy->length > frame->length) {
+		port->operations->recycle(port, frame, 1);
+		return false;
+	}
+	memcpy(frame->data, copy->data, copy->length);
+	frame->length = copy->length;
+	return true;
+}
+
+uint32_t pipeline_receive_limit(const struct pipeline *pipeline)
+{
+	struct frame copy;
+
+	if (pipeline->inbox_count == 0 ||
+	    !inbox_take(pipeline->inboxes[pipeline->inbox_own], &copy))
+		return PORT_BATCH;
+	return PORT_BATCH - INBOX_SHARE;
+}
+
 uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batch)
 {
 	struct port *port = pipeline->port;
@@ -318,20 +349,15 @@ uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batc
 	if (pipeline->inbox_count == 0)
 		return 0;
 	inbox = pipeline->inboxes[pipeline->inbox_own];
-	while (batch->count < PORT_BATCH && inbox_take(inbox, &copy)) {
-		struct frame *frame = &batch->packets[batch->count].frame;
-
-		taken++;
-		if (!port->operations->allocate(port, copy.address, frame)) {
+	for (; batch->count < PORT_BATCH && taken < PORT_BATCH && inbox_take(inbox, &copy);
+	     taken++) {
+		if (copy_in(port, &copy, &batch->packets[batch->count].frame)) {
+			batch->count++;
+		} else {
 			batch->received.packets++;
 			batch->received.bytes += copy.length;
 			counter_add(&pipeline->counters->dropped[DROP_NO_FRAME], 1);
 			port->operations->discard(port, copy.address, DROP_NO_FRAME);
-		} else {
-			assert(copy.length <= frame->length);
-			memcpy(frame->data, copy.data, copy.length);
-			frame->length = copy.length;
-			batch->count++;
 		}
 		inbox_take_done(inbox);
 	}

@@ -6,13 +6,18 @@
 #ifndef FLUXPIN_PIPELINE_INTERNAL_H
 #define FLUXPIN_PIPELINE_INTERNAL_H
 
-#include <fluxpin/pipeline.h>
+#include "level.h"
 
-/* As many frames as the parts of a batch may take. */
-#define BATCH_PARTS PORT_BATCH
+#include <stddef.h>
+#include <string.h>
+
+#include <fluxpin/pipeline.h>
 
 /* Those received, and fragments that waited: at most those of earlier batches and of this one. */
 #define BATCH_PACKETS (2 * PORT_BATCH + FRAGMENT_MOST_HELD)
+
+/* Frames for the parts of a batch: an outer header has each of its packets cut in two. */
+#define BATCH_PARTS BATCH_PACKETS
 
 _Static_assert(PORT_MOST_FRAMES >= BATCH_PACKETS + BATCH_PARTS, "one call takes all of a batch");
 
@@ -30,7 +35,9 @@ struct match {
 	const struct destination *destination; /* set by the select stage, unless it drops */
 	/* Of kind TRACKED: */
 	struct connection_bucket *bucket; /* the first one of the flow */
-	struct connection *connection;	  /* what the select stage found there at first sight */
+	struct connection *connection;	  /* what was found there at first sight, or NULL, */
+	uint32_t route;			  /* its backend and generation, */
+					  /* and where that leads: `destination` */
 	uint64_t source_hash; /* of the client and the VIP's address; for vip->by_source only */
 	uint8_t kind;	      /* enum match_kind */
 	uint8_t event;	      /* enum connection_event, as `bucket` */
@@ -155,23 +162,27 @@ bool pipeline_relay_too_big(struct pipeline *pipeline, const struct forwarding *
 bool pipeline_match_fragment(struct pipeline *pipeline, const struct forwarding *forwarding,
 			     struct batch *batch, struct packet *packet);
 
-/* Adds what other workers handed over to the packets of the batch. Returns how much it took. */
+/* How many frames to receive, so that the batch has room for what other workers handed over. */
+uint32_t pipeline_receive_limit(const struct pipeline *pipeline);
+
+/* Adds what other workers handed over to the packets of the batch: at most PORT_BATCH, dropped ones
+ * included. Returns how much it took. */
 uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batch);
 
 /* Drop the fragments that have waited too long, or all that wait. */
 void pipeline_expire_fragments(struct pipeline *pipeline, struct batch *batch);
 void pipeline_drop_fragments(struct pipeline *pipeline, struct batch *batch);
 
-/* Whether the entry's backend still serves the VIP. */
-static inline bool pipeline_is_current(const struct forwarding *forwarding,
-				       const struct destination *destinations,
-				       const struct connection *connection, const struct vip *vip)
+/* Backend and generation of an entry in one word. */
+static inline uint32_t connection_route(const struct connection *connection)
 {
-	const struct destination *destination = &destinations[connection->backend];
+	uint32_t route;
 
-	return connection->backend < forwarding->destination_count &&
-	       destination->generation == connection->generation &&
-	       destination->pool == vip->pool && destination->state != DESTINATION_ABSENT;
+	_Static_assert(offsetof(struct connection, generation) ==
+			       offsetof(struct connection, backend) + 2,
+		       "they are neighbours");
+	memcpy(&route, &connection->backend, sizeof(route));
+	return route;
 }
 
 /* pipeline_select.c: the backend of a packet of a flow, which is recorded if the VIP tracks its

@@ -51,29 +51,13 @@ static bool is_icmp(const struct packet *packet)
 	return packet->protocol == (packet->is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
 }
 
-/* Types of extension headers that are not walked: where the packet's own protocol begins behind
- * them, nobody here can tell (IANA, "IPv6 Extension Header Types"). */
-static bool is_unknown_extension(const struct packet *packet)
-{
-	switch (packet->protocol) {
-	case 135: /* mobility */
-	case 139: /* host identity */
-	case 140: /* Shim6 */
-	case 253: /* experiments */
-	case 254:
-		return packet->is_ipv6;
-	default:
-		return false;
-	}
-}
-
 /* A whole packet of another protocol: by addresses and protocol alone. */
 static bool match_protocol(const struct forwarding *forwarding, const struct address *destination,
 			   struct match *match)
 {
 	struct packet *packet = match->packet;
 
-	if (is_unknown_extension(packet))
+	if (packet_has_unknown_extension(packet))
 		return packet_refuse(packet, DROP_IPV6_EXTENSION);
 	if (vip_table_find(forwarding->vips, destination, packet->protocol, 0, &match->vip) !=
 	    VIP_MATCH_SERVICE)

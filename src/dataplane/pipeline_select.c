@@ -3,6 +3,19 @@
 
 #include "pipeline_internal.h"
 
+/* Whether the entry's backend still serves the VIP. */
+static bool is_current(const struct forwarding *forwarding, const struct destination *destinations,
+		       const struct connection *connection, const struct vip *vip)
+{
+	const struct destination *destination;
+
+	if (connection->backend >= forwarding->destination_count)
+		return false;
+	destination = &destinations[connection->backend];
+	return destination->state != DESTINATION_ABSENT &&
+	       destination->generation == connection->generation && destination->pool == vip->pool;
+}
+
 static uint16_t select_by_hash(const struct forwarding *forwarding, const struct match *match)
 {
 	const struct forwarding_pool *pool = &forwarding->pools[match->vip->pool];
@@ -25,7 +38,7 @@ static bool is_hit(struct pipeline *pipeline, const struct forwarding *forwardin
 	if (event == CONNECTION_EVENT_SYN)
 		return false;
 	if (connection != NULL) {
-		hit = pipeline_is_current(forwarding, destinations, connection, match->vip);
+		hit = is_current(forwarding, destinations, connection, match->vip);
 		result =
 			hit ? &pipeline->counters->lookups_hit : &pipeline->counters->lookups_stale;
 	}
@@ -84,7 +97,7 @@ static uint16_t select_for_error(const struct pipeline *pipeline,
 		vip->tracking ? connection_find(pipeline->connections, match->packet->hash, second)
 			      : NULL;
 
-	if (connection != NULL && pipeline_is_current(forwarding, destinations, connection, vip))
+	if (connection != NULL && is_current(forwarding, destinations, connection, vip))
 		return connection->backend;
 	return select_by_hash(forwarding, match);
 }
@@ -111,18 +124,24 @@ void pipeline_look_ahead(const struct pipeline *pipeline, const struct forwardin
 	for (uint32_t i = 0; i < batch->match_count; i++) {
 		struct match *match = &batch->matches[i];
 		uint64_t hash = match->packet->hash;
+		struct connection *connection;
 		uint32_t mask;
 
 		if (match->kind != MATCH_TRACKED)
 			continue;
 		mask = connection_match(match->bucket, hash);
+		match->connection = NULL;
 		if (__builtin_expect(mask == 0, false)) {
-			match->connection = NULL;
 			__builtin_prefetch(connection_second_bucket(pipeline->connections, hash));
 			continue;
 		}
-		match->connection = &match->bucket->entries[__builtin_ctz(mask)];
-		__builtin_prefetch(&destinations[match->connection->backend]);
+		connection = &match->bucket->entries[__builtin_ctz(mask)];
+		if (connection->backend >= forwarding->destination_count)
+			continue;
+		match->connection = connection;
+		match->route = connection_route(connection);
+		match->destination = &destinations[connection->backend];
+		__builtin_prefetch(match->destination);
 	}
 }
 

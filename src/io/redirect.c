@@ -10,27 +10,12 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include <xdp/libxdp.h>
 
 #include <fluxpin/log.h>
-#include <fluxpin/redirect.h>
 
-#include "../../bpf/redirect.h"
-#include "redirect.skel.h"
+#include "redirect_internal.h"
 
 #define DISPATCHER_NAME "xdp_dispatcher"
-
-struct redirect {
-	struct interface nic;
-	struct redirect_bpf *skeleton;
-	struct xdp_program *program;
-	enum xdp_attach_mode mode;
-	int lock;
-	bool attached;
-	bool only_vips;
-	struct prefix *vips; /* what the trie holds */
-	uint32_t vip_count;
-};
 
 /*
  * One fluxpin per NIC: an abstract Unix socket (unix(7)) belongs to the network namespace, as the
@@ -189,58 +174,6 @@ int redirect_remove_socket(struct redirect *redirect, uint32_t queue)
 	return bpf_map_delete_elem(bpf_map__fd(redirect->skeleton->maps.sockets), &queue);
 }
 
-static struct redirect_prefix trie_key(const struct prefix *prefix)
-{
-	struct redirect_prefix key = { .length = prefix->length };
-
-	memcpy(key.address, prefix->address.bytes, sizeof(key.address));
-	return key;
-}
-
-static int compare_prefixes(const void *a, const void *b)
-{
-	const struct prefix *left = a, *right = b;
-	int order = memcmp(left->address.bytes, right->address.bytes, sizeof(left->address.bytes));
-
-	return order != 0 ? order : left->length - right->length;
-}
-
-int redirect_set_vips(struct redirect *redirect, const struct prefix *prefixes, uint32_t count)
-{
-	int map = bpf_map__fd(redirect->skeleton->maps.vips);
-	struct prefix *copy;
-
-	if (!redirect->only_vips)
-		return 0;
-	copy = calloc(count + 1, sizeof(*copy));
-	if (copy == NULL)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < count; i++) {
-		struct redirect_prefix key = trie_key(&prefixes[i]);
-		uint8_t is_ipv4 = address_is_ipv4(&prefixes[i].address);
-
-		copy[i] = prefixes[i];
-		if (bpf_map_update_elem(map, &key, &is_ipv4, BPF_ANY) != 0) {
-			int error = -errno;
-
-			free(copy);
-			return error;
-		}
-	}
-	qsort(copy, count, sizeof(*copy), compare_prefixes);
-	for (uint32_t i = 0; i < redirect->vip_count; i++) {
-		struct redirect_prefix key = trie_key(&redirect->vips[i]);
-
-		if (bsearch(&redirect->vips[i], copy, count, sizeof(*copy), compare_prefixes) ==
-		    NULL)
-			bpf_map_delete_elem(map, &key);
-	}
-	free(redirect->vips);
-	redirect->vips = copy;
-	redirect->vip_count = count;
-	return 0;
-}
-
 /*
  * Whether the program is on the NIC by itself, without libxdp's dispatcher, and in which mode.
  * libxdp would open the program by its number, which takes CAP_SYS_ADMIN; anybody may read it.
@@ -310,6 +243,6 @@ void redirect_detach(struct redirect *redirect)
 	redirect_bpf__destroy(redirect->skeleton);
 	if (redirect->lock >= 0)
 		close(redirect->lock);
-	free(redirect->vips);
+	redirect_release_filters(redirect);
 	free(redirect);
 }

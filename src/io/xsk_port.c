@@ -15,8 +15,8 @@
 #include <fluxpin/xsk_port.h>
 
 /* In copy mode one sendto sends at most 32 frames (TX_BATCH_SIZE, net/xdp/xsk.c), so a batch of
- * 64 needs two, and one with as many parts as there may be four; one more takes up what an earlier
- * batch left. */
+ * 64 needs two, and one with all parts and fragments that waited 24; one more takes up what an
+ * earlier batch left. */
 #define KICKS_PER_BATCH (PORT_MOST_FRAMES / 32 + 1)
 
 /* In copy mode every frame that the receiver has not consumed holds a socket buffer. The default

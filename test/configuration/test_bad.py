@@ -317,3 +317,48 @@ def test_host_mtu(tmp_path, namespace):
                           "more than 3818 bytes are dropped", True)]
     finally:
         set_mtu(namespace, "lb1", 1500)
+
+
+IPV6_VIP = 'vips = ( { address = "2001:db8::1"; protocol = "tcp"; port = 80; pool = "web"; } );\n'
+
+
+def test_host_mtu_for_ipv6(tmp_path, namespace, monkeypatch):
+    """1280 bytes and the outer header of the pools that IPv6 VIPs use; of IPv4 nothing is said."""
+    def said(text, mtu):
+        set_mtu(namespace, "lb1", mtu)
+        monkeypatch.setitem(globals(), "HOST", text)
+        return host_findings(tmp_path, namespace, 'name = "lb1";')
+
+    over_ipv4, before = HOST[: HOST.index("vips")] + IPV6_VIP, HOST
+    over_ipv6 = over_ipv4.replace("10.0.0.1", "fd00::1")
+    try:
+        for text, needed in ((over_ipv4, 1304), (over_ipv6, 1324)):
+            assert said(text, needed) == []
+            assert said(text, needed - 1) == [
+                cases.Finding(2, NAME_COLUMN,
+                              f"the MTU of lb1, {needed - 1}, is too small for IPv6: packets of 1280 "
+                              f"bytes, which need {needed} with outer headers, are dropped, and no "
+                              "sender makes them smaller", True)]
+        assert said(before, 700) == []
+    finally:
+        set_mtu(namespace, "lb1", 1500)
+
+
+def test_host_address_in_a_vip(tmp_path, namespace):
+    """Without a source_address, that of the interface is the load balancer's own."""
+    path = tmp_path / "host.conf"
+    wide = '{ address = "192.0.2.0/24"; protocol = "tcp"; port = 0; pool = "web"; }'
+    text = HOST[: HOST.index("vips")] % ('name = "lb1";', 2048) + f"vips = ( {wide} );\n"
+    own = "addr add 192.0.2.9/24 dev lb1"
+    for command in (own, "link set lb1 up"):
+        subprocess.run(["ip", "-n", namespace, *command.split()], check=True)
+    try:
+        path.write_text(text)
+        assert errors_of(check(path, namespace=namespace), path) == [
+            cases.Finding(5, text.splitlines()[4].index('"192') + 1,
+                          "this VIP holds 192.0.2.9, the address of an interface: all TCP to the load "
+                          "balancer itself goes to the backends", True)]
+        path.write_text('source_address = { ipv4 = "10.0.0.9"; };\n' + text)
+        assert errors_of(check(path, namespace=namespace), path) == []
+    finally:
+        subprocess.run(["ip", "-n", namespace, *own.replace("addr add", "addr del").split()], check=True)

@@ -313,29 +313,37 @@ static bool is_forwarded(const struct view *sent, const struct view *packet)
 }
 
 bool fuzz_check_sent(const uint8_t *received, uint32_t received_length, const uint8_t *sent,
-		     uint32_t sent_length, uint32_t mtu)
+		     uint32_t sent_length, uint32_t mtu, bool keeps_tags)
 {
 	struct view packet, inner, leaving;
 	uint32_t packet_at, leaving_at;
-	bool is_tunnel;
+	bool is_tunnel, has_own_tags, has_right_tags;
 
 	if (!read_frame(received, received_length, &packet, &packet_at))
 		refuse("a broken packet is sent", received, received_length, sent, sent_length);
 	if (!read_frame(sent, sent_length, &leaving, &leaving_at) ||
 	    leaving_at + leaving.length != sent_length)
 		refuse("its IP header is wrong", received, received_length, sent, sent_length);
-	if (leaving_at != packet_at || memcmp(sent + 12, received + 12, leaving_at - 14) != 0)
+	has_own_tags =
+		leaving_at == packet_at && memcmp(sent + 12, received + 12, leaving_at - 14) == 0;
+	has_right_tags = keeps_tags ? has_own_tags
+				    : leaving_at == 14 + sizeof(fuzz_egress_tags) &&
+					      memcmp(sent + 12, fuzz_egress_tags,
+						     sizeof(fuzz_egress_tags)) == 0;
+	if (!has_own_tags && !has_right_tags)
 		refuse("its VLAN tags are others", received, received_length, sent, sent_length);
 	is_tunnel = read_tunnel(&packet, &inner);
 	/* Answers go back to where a packet came from: their length is is_answer's to check. */
-	if (is_relay(&leaving, &packet))
+	if (has_own_tags && is_relay(&leaving, &packet))
 		return false;
 	if (leaving.length > mtu &&
 	    (is_forwarded(&leaving, &packet) || (is_tunnel && is_forwarded(&leaving, &inner))))
 		refuse("it exceeds the MTU", received, received_length, sent, sent_length);
-	if (is_forwarded(&leaving, &packet) || (is_tunnel && is_forwarded(&leaving, &inner)))
+	if (has_right_tags &&
+	    (is_forwarded(&leaving, &packet) || (is_tunnel && is_forwarded(&leaving, &inner))))
 		return true;
-	if (!is_answer(&leaving, &packet) && !(is_tunnel && is_answer(&leaving, &inner)))
+	if (!has_own_tags ||
+	    (!is_answer(&leaving, &packet) && !(is_tunnel && is_answer(&leaving, &inner))))
 		refuse("it is neither the packet nor an answer to it", received, received_length,
 		       sent, sent_length);
 	return false;

@@ -3,7 +3,7 @@
  * The forwarding states, made from a configuration as replay makes them:
  *
  *     0  MTU 1500
- *     1  MTU 600: most packets exceed it
+ *     1  MTU 600: most packets exceed it; the way out is under two VLAN tags
  *     2  MTU 1280; the first backend of each odd kind is down, that of each even one is drained
  *     3  MTU 1500; frames to other stations are theirs, and every third next hop is unresolved
  */
@@ -24,6 +24,8 @@
 
 const uint8_t fuzz_lb_ipv6[16] = { 0xfd, [15] = 5 };
 const uint8_t fuzz_tunnel_ipv6[16] = { 0xfd, 0x09, [15] = 1 };
+
+const uint8_t fuzz_egress_tags[8] = { 0x88, 0xa8, 0x0f, 0xff, 0x81, 0x00, 0x01, 0x02 };
 
 static struct fuzz_forwarding states[FUZZ_STATES];
 static uint32_t vip_limit, backend_limit;
@@ -151,9 +153,22 @@ static struct forwarding_state *build(const struct configuration *configuration,
 		fuzz_violation("the forwarding state cannot be built");
 	registry_commit(backends, ignore_release, NULL);
 	registry_commit(vips, ignore_release, NULL);
-	states[number] =
-		(struct fuzz_forwarding){ .forwarding = &state->forwarding, .mtu = nic.mtu };
+	states[number] = (struct fuzz_forwarding){ .forwarding = &state->forwarding,
+						   .mtu = nic.mtu,
+						   .keeps_tags = true };
 	return state;
+}
+
+static void lead_under_tags(struct forwarding_state *state, int number)
+{
+	for (uint32_t i = 0; i < state->tables->index_limit; i++) {
+		struct destination *destination = &state->destinations[i];
+
+		destination->keeps_tags = false;
+		destination->tag_count = 2;
+		memcpy(destination->tags, fuzz_egress_tags, sizeof(fuzz_egress_tags));
+	}
+	states[number].keeps_tags = false;
 }
 
 static void make_states(void)
@@ -170,7 +185,7 @@ static void make_states(void)
 	    backend_overrides_open(&overrides) != 0)
 		abort();
 	build(configuration, NULL, backends, vips, 0);
-	build(configuration, NULL, backends, vips, 1);
+	lead_under_tags(build(configuration, NULL, backends, vips, 1), 1);
 	state = build(configuration, NULL, backends, vips, 3);
 	memcpy(state->interfaces[0].mac, test_own_mac, 6);
 	state->interfaces[0].any_mac = false;

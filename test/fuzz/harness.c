@@ -155,7 +155,7 @@ static void run_batches(const struct fuzz_forwarding *forwarding)
 {
 	uint32_t runs = 0, count;
 
-	fuzz_ports_set_mtu(forwarding->mtu);
+	fuzz_ports_set_way(forwarding->mtu, forwarding->keeps_tags);
 	do {
 		count = 0;
 		for (int i = 0; i < FUZZ_PIPELINES; i++) {

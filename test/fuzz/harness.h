@@ -68,7 +68,10 @@ extern const uint8_t fuzz_tunnel_ipv6[16]; /* fd09::1 */
 struct fuzz_forwarding {
 	const struct forwarding *forwarding;
 	uint32_t mtu;
+	bool keeps_tags; /* else all leaves under fuzz_egress_tags */
 };
+
+extern const uint8_t fuzz_egress_tags[8]; /* two of them */
 
 /* The states, made at the first call. */
 const struct fuzz_forwarding *fuzz_forwardings(void);
@@ -104,7 +107,7 @@ void fuzz_port_open(struct fuzz_port *port, uint32_t id);
 void fuzz_port_queue(struct fuzz_port *port, const uint8_t *frame, uint32_t length,
 		     uint32_t headroom);
 void fuzz_ports_refuse(bool refuse);
-void fuzz_ports_set_mtu(uint32_t mtu);
+void fuzz_ports_set_way(uint32_t mtu, bool keeps_tags);
 
 /* No more than `held` frames are with a pipeline. */
 void fuzz_ports_check(uint64_t held);
@@ -120,7 +123,7 @@ void fuzz_ports_clear(void);
  * outer header, or an answer. Returns true for the former.
  */
 bool fuzz_check_sent(const uint8_t *received, uint32_t received_length, const uint8_t *sent,
-		     uint32_t sent_length, uint32_t mtu);
+		     uint32_t sent_length, uint32_t mtu, bool keeps_tags);
 
 /* ---- frames.c: frames of targets that fuzz what is inside ---- */
 

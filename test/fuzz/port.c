@@ -48,6 +48,7 @@ static struct {
 	uint32_t next[FUZZ_PIPELINES]; /* where to look for the port's next queued frame */
 	bool refuses;
 	uint32_t mtu;
+	bool keeps_tags;
 	struct fuzz_tally tally;
 } ledger;
 
@@ -175,7 +176,7 @@ static uint32_t send_frames(struct port *port, const struct frame *frames, uint3
 		struct entry *origin = &ledger.entries[entry->origin];
 
 		if (fuzz_check_sent(origin->original, origin->length, frames[i].data,
-				    frames[i].length, ledger.mtu)) {
+				    frames[i].length, ledger.mtu, ledger.keeps_tags)) {
 			ledger.tally.forward_frames++;
 			ledger.tally.forward_bytes += frames[i].length;
 		} else {
@@ -305,9 +306,10 @@ void fuzz_ports_refuse(bool refuse)
 	ledger.refuses = refuse;
 }
 
-void fuzz_ports_set_mtu(uint32_t mtu)
+void fuzz_ports_set_way(uint32_t mtu, bool keeps_tags)
 {
 	ledger.mtu = mtu;
+	ledger.keeps_tags = keeps_tags;
 }
 
 void fuzz_ports_check(uint64_t held)

@@ -222,10 +222,11 @@ def test_what_needs_a_restart_is_said(lab):
         assert fluxpin.reload(configuration([pool(lab)], vips(lab), connections=times))
         assert "takes a restart" not in fluxpin.log()
         text = configuration([pool(lab)], vips(lab), connections={"capacity": 2048},
-                             slow_path="pass", umem={"frames": 2048})
+                             slow_path="pass", umem={"frames": 2048},
+                             fragments={"timeout": "1s"})
         assert fluxpin.reload(text)
         log = fluxpin.log()
-        for what in ("connections", "slow_path", "umem"):
+        for what in ("connections", "slow_path", "umem", "fragments"):
             assert f"{what} changed; that takes a restart" in log
         assert "interfaces changed" not in log and "hash_seed" not in log
         seed = text.replace("0123456789abcdef", "0123456789abcdee")

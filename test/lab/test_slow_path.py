@@ -23,7 +23,8 @@ def fluxpin(request, lab):
 
 def tcp_exchange(server, address, client):
     """Connects from one namespace to another, sends a word and gets it back."""
-    with server.socket() as listener, client.socket() as connection:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with server.socket(family) as listener, client.socket(family) as connection:
         listener.bind((address, 0))
         listener.listen()
         connection.settimeout(5)

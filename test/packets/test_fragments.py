@@ -7,74 +7,14 @@ import struct
 
 import pytest
 
+from fragments import (CLIENTS, FAMILIES, ICMP, LBS, SCTP, TCP, UDP, cluster, cut, datagram, flows,
+                       ip_of_sent, piece, redirected, segment, services, vip)
 from frames import CLIENT, inner_of
 from messages import frame_of, ip
 from outer import CLIENT6, CONFIGURATION, KINDS, address, encapsulated, ip_of, kind_of, source_port_of
-from parts import fix
 from replay import replay
 
 GRE4 = next(kind for kind in KINDS if kind.name == "gre-in-4")
-FAMILIES = (4, 6)
-CLIENTS = {4: CLIENT, 6: CLIENT6}
-TCP, UDP, SCTP, ICMP = 6, 17, 132, {4: 1, 6: 58}
-SERVICES = f"""
-hash_seed = "0123456789abcdef";
-source_address = {{ ipv4 = "10.0.0.5"; ipv6 = "fd00::5"; }};
-PEERS
-pools = ( {{ name = "web"; backends = ( {', '.join(
-    f'{{ name = "b{number}"; address = "10.1.0.{number}"; }}' for number in range(1, 9))} ); }},
-  {{ name = "empty"; backends = (); }} );
-vips = (
-  {{ address = "203.0.113.10"; protocol = "tcp"; port = 80; pool = "web"; }},
-  {{ address = "203.0.113.10"; protocol = "udp"; port = 53; pool = "web"; fragments = false; }},
-  {{ address = "203.0.113.10"; protocol = "udp"; port = 99; pool = "empty"; }},
-  {{ address = "203.0.113.11"; protocol = "udp"; port = 53; pool = "web"; fragments = false; }},
-  {{ address = "203.0.113.12"; protocol = "udp"; port = 53; pool = "web"; icmp_echo = "forward"; }},
-  {{ address = "203.0.113.13"; protocol = "udp"; port = 53; pool = "web"; icmp_echo = "drop"; }},
-  {{ address = "2001:db8::10"; protocol = "tcp"; port = 80; pool = "web"; }},
-  {{ address = "2001:db8::10"; protocol = "udp"; port = 99; pool = "empty"; }},
-  {{ address = "2001:db8::12"; protocol = "udp"; port = 53; pool = "web"; icmp_echo = "forward"; }} );
-OTHERS
-"""
-
-
-def services(others="", peers=""):
-    return SERVICES.replace("OTHERS", others).replace("PEERS", peers)
-
-
-def vip(family, last=10):
-    return f"203.0.113.{last}" if family == 4 else f"2001:db8::{last}"
-
-
-def segment(port=80, length=20, source_port=40000, flags=0x10):
-    return (struct.pack("!HHIIBBHHH", source_port, port, 1, 2, 5 << 4, flags, 512, 0, 0)
-            + bytes(at % 251 for at in range(length)))
-
-
-def datagram(port=53, length=100, source_port=40000):
-    return (struct.pack("!HHHH", source_port, port, 8 + length, 0)
-            + bytes(at % 251 for at in range(length)))
-
-
-def piece(family, destination, protocol, data, offset, more, ident=7, headers=(), source=None,
-          ttl=63, options=b"", flags=0):
-    """One fragment, `offset` in bytes."""
-    source = source or CLIENTS[family]
-    if family == 4:
-        packet = bytearray(ip(4, source, destination, protocol, data, ttl=ttl, options=options,
-                              fragment=offset // 8 | (0x2000 if more else 0) | flags))
-        packet[4:6] = struct.pack("!H", ident & 0xFFFF)
-        packet[10:12] = b"\0\0"
-        size = 20 + len(options)
-        return frame_of(fix(bytes(packet[:size])) + bytes(packet[size:]))
-    header = (44, struct.pack("!BHI", 0, offset | more, ident))
-    return frame_of(ip(6, source, destination, protocol, data, headers=[*headers, header], ttl=ttl))
-
-
-def cut(family, destination, protocol, data, step=24, **more):
-    """All fragments of a payload."""
-    return [piece(family, destination, protocol, data[at : at + step], at, at + step < len(data), **more)
-            for at in range(0, len(data), step)]
 
 
 def check_order(result, frames):
@@ -84,11 +24,6 @@ def check_order(result, frames):
     backends = {data[14:34][16:20] for _, data in result.sent}
     assert len(backends) <= 1
     return backends.pop() if backends else None
-
-
-def ip_of_sent(frame):
-    """The packet inside GRE over IPv4."""
-    return frame[14 + 20 + 4 :]
 
 
 # ---- one datagram: whatever the order, the first one leads ----
@@ -144,12 +79,6 @@ def test_large_datagram(family, workers, is_reversed):
                     "--mtu", 1600)
     check_order(result, frames)
     assert result.summary["dropped"]["total"] == 0
-
-
-def flows(family, count):
-    """Datagrams of as many flows, each in four fragments: [[frame]]"""
-    return [cut(family, vip(family, 12), UDP, datagram(53, 88, 20000 + number), ident=number + 1)
-            for number in range(count)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -311,6 +240,11 @@ def bad_table():
                                             tcp(bytes(8), 48, False)],
                ["fragment_tiny", "fragment_tiny", "fragment_tiny"])
         yield f"tcp-offset-4-{family}", [tcp(segment(80)[:12] + b"\x40" + bytes(11), 0, True)], ["tcp_header"]
+        # A header with options that ends in the next fragment; one that ends with the first.
+        yield (f"tcp-options-cut-off-{family}", [tcp(segment(80)[:12] + b"\x80" + bytes(11), 0, True),
+                                                 tcp(bytes(24), 24, False)], ["fragment_tiny"] * 2)
+        yield (f"tcp-options-{family}", [tcp(segment(80)[:12] + b"\x80" + bytes(19), 0, True),
+                                         tcp(bytes(24), 32, False)], [None] * 2)
         yield (f"udp-length-7-{family}", [piece(family, there, UDP, datagram()[:4] + b"\0\7" + bytes(18), 0,
                                                 True)], ["udp_header"])
         yield f"ttl-0-{family}", [tcp(segment(), 0, True, ttl=0), tcp(bytes(16), 40, True, ttl=0)], [
@@ -355,6 +289,14 @@ def bad_table():
     yield "options-cut-off", [piece(6, vip(6), 60, bytes([6, 9]) + options[2:], 0, True, 1)], ["ipv6_extension"]
     yield "tcp-behind-options-cut-off", [piece(6, vip(6), 60, options + tail[:16], 0, True, 1)], [
         "fragment_tiny"]
+    # A header that is not walked, for which a VIP of every protocol would be right.
+    for kind in (135, 139, 140, 253, 254):
+        for name, frame in (("behind", piece(6, vip(6, 14), kind, options + tail, 0, True, 1)),
+                            ("behind-options", piece(6, vip(6, 14), 60, bytes([kind, 0, 1, 4]) + bytes(4) + tail,
+                                                     0, True, 1))):
+            yield f"{kind}-{name}", [piece(6, vip(6, 14), kind, bytes(24), 96, False, 1), frame], [
+                "ipv6_extension"] * 2
+    yield "59-behind", [piece(6, vip(6, 14), 59, options + tail, 0, True, 1)], [None]
     # Its own protocol counts in the first fragment alone.
     later = piece(6, vip(6), 99, bytes(24), 56, False, 1)
     yield "other-protocol-later", [later, piece(6, vip(6), 60, options + tail, 0, True, 1)], [None, None]
@@ -388,6 +330,19 @@ def test_timeout(family, seconds, reason):
     result = replay(services(), timed)
     assert result.drops == ({1: reason, 2: reason} if reason else {})
     assert len(result.sent) == (2 if reason else 4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_timeout_of_many(family):
+    """However many have run out at once: none of them decides on a datagram that uses its
+    identification again, or is sent along with it."""
+    there = vip(family, 12)
+    old = [(10.0, piece(family, there, UDP, datagram()[:24], 0, True, ident)) for ident in range(600)]
+    old += [(10.0, piece(family, there, UDP, bytes(24), 24, True, ident)) for ident in range(600, 850)]
+    new = [(13.0, frame) for ident in (599, 849) for frame in cut(family, there, UDP, datagram(), ident=ident)]
+    result = replay(services(), [*old, *new])
+    assert result.drops == dict.fromkeys(range(601, 851), "fragment_timeout")
+    assert [ip_of_sent(data) for _, data in result.sent] == [ip_of(frame) for _, frame in [*old[:600], *new]]
 
 
 def test_timeout_is_configured():
@@ -497,29 +452,6 @@ def test_address_bytes():
 
 # ---- clusters ----
 
-LBS = ("10.0.0.5", "10.0.0.6", "10.0.0.7")
-
-
-def cluster(self, family=4, listed=LBS):
-    """The configuration of one of three load balancers, which are fd00::5 to fd00::7 for IPv6."""
-    names = [name if family == 4 else f"fd00::{name[-1]}" for name in listed]
-    text = services(peers="peers = ( %s );" % ", ".join(f'"{name}"' for name in names))
-    return text.replace('ipv4 = "10.0.0.5"; ipv6 = "fd00::5"',
-                        f'ipv4 = "{self}"; ipv6 = "fd00::{self[-1]}"')
-
-
-def redirected(frame, outer, source, destination):
-    """What a load balancer sends to another one."""
-    packet = ip_of(frame)
-    ethertype = {4: b"\x08\0", 6: b"\x86\xdd"}[packet[0] >> 4]
-    data = b"\1\0" + ethertype + packet
-    if outer == 4:
-        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(data), 0, 0x4000, 64, 47, 0)
-        return frame[6:12] + frame[:6] + b"\x08\0" + fix(head + address(source) + address(destination)) + data
-    return (frame[6:12] + frame[:6] + b"\x86\xdd" + struct.pack("!IHBB", 6 << 28, len(data), 47, 64)
-            + address(source) + address(destination) + data)
-
-
 @pytest.mark.parametrize("outer", FAMILIES)
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("workers", [1, 4])
@@ -568,6 +500,26 @@ def test_only_peers_redirect():
     plain = [frame[:34] + b"\0" + frame[35:] for frame in
              (redirected(frame, 4, LBS[1], LBS[0]) for frame in frames)]
     assert [data for _, data in replay(cluster(LBS[0]), plain).slow_path] == plain
+
+
+@pytest.mark.parametrize("outer", FAMILIES)
+def test_peers_redirect_fragments_alone(outer):
+    """Whole packets are never sent on, so what claims to be one is the kernel's; but where tunnels from
+    there end here anyway, it is as any of them."""
+    names = LBS if outer == 4 else ("fd00::5", "fd00::6")
+    listed = cluster(LBS[0], outer).replace("pools =", f'decapsulation = {{ sources = ( "{names[1]}" ); }};\npools =')
+    atomic = (44, struct.pack("!BHI", 0, 0, 9))
+    for family, headers in ((4, []), (6, []), (6, [atomic]), (6, [(0, bytes([0, 1, 4, 0, 0, 0, 0]))])):
+        frame = frame_of(ip(family, CLIENTS[family], vip(family, 12), UDP, datagram(), headers=headers))
+        arriving = redirected(frame, outer, names[1], names[0])
+        result = replay(cluster(LBS[0], outer), [arriving])
+        assert [data for _, data in result.slow_path] == [arriving]
+        assert [ip_of_sent(data) for _, data in replay(listed, [arriving]).sent] == [ip_of(frame)]
+    # A fragment is not sent on again, though tunnels from there end here.
+    for client in range(8):
+        frames = cut(4, vip(4, 12), UDP, datagram(53, 88), source=f"198.51.100.{client + 1}")
+        result = replay(listed, [redirected(frame, outer, names[1], names[0]) for frame in frames])
+        assert [data[30:33] for _, data in result.sent] == [bytes([10, 1, 0])] * 4
 
 
 def test_whole_packets_stay():

@@ -170,12 +170,54 @@ static void test_mask(void **state)
 	}
 }
 
+/* First and last address of a prefix, and those beside it. Of IPv4 and IPv6 neither holds the
+ * other. */
+static void test_holds(void **state)
+{
+	static const struct {
+		const char *prefix;
+		const char *address;
+		bool holds;
+	} cases[] = {
+		{ "10.0.0.0/30", "10.0.0.0", true },
+		{ "10.0.0.0/30", "10.0.0.3", true },
+		{ "10.0.0.0/30", "10.0.0.4", false },
+		{ "10.0.0.0/30", "9.255.255.255", false },
+		{ "10.0.0.1", "10.0.0.1", true },
+		{ "10.0.0.1", "10.0.0.0", false },
+		{ "0.0.0.0/0", "255.255.255.255", true },
+		{ "0.0.0.0/0", "::", false },
+		{ "0.0.0.0/0", "2001:db8::1", false },
+		{ "::/0", "2001:db8::1", true },
+		{ "::/0", "10.0.0.1", false },
+		{ "::/80", "10.0.0.1", false },
+		{ "::/80", "::1", true },
+		{ "fd00::/127", "fd00::1", true },
+		{ "fd00::/127", "fd00::2", false },
+		{ "fd00::1", "fd00::1", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct address address;
+		struct prefix prefix;
+
+		assert_int_equal(prefix_parse(cases[i].prefix, &prefix), 0);
+		assert_int_equal(address_parse(cases[i].address, &address), 0);
+		assert_int_equal(prefix_holds(&prefix, &address), cases[i].holds);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse_and_format), cmocka_unit_test(test_parse_refuses),
-		cmocka_unit_test(test_mapped_form),	 cmocka_unit_test(test_prefix),
-		cmocka_unit_test(test_prefix_refuses),	 cmocka_unit_test(test_mask),
+		cmocka_unit_test(test_parse_and_format),
+		cmocka_unit_test(test_parse_refuses),
+		cmocka_unit_test(test_mapped_form),
+		cmocka_unit_test(test_prefix),
+		cmocka_unit_test(test_prefix_refuses),
+		cmocka_unit_test(test_mask),
+		cmocka_unit_test(test_holds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

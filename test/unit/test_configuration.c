@@ -155,7 +155,7 @@ static void check_full_vips(const struct configuration *configuration)
 
 static void test_full(void **state)
 {
-	struct configuration *configuration = read_good(GOOD "full.conf", 1);
+	struct configuration *configuration = read_good(GOOD "full.conf", 2);
 
 	(void)state;
 	assert_true(configuration->hash_seed == UINT64_C(0xfedcba9876543210));

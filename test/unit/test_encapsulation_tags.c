@@ -190,6 +190,20 @@ static void test_kept_is_kept(void **state)
 	assert_int_equal(destination.tag_count, 0);
 }
 
+/* Destinations are compared as bytes: what one was before must not tell them apart. */
+static void test_prepared_anew(void **state)
+{
+	static const uint8_t zeros[8];
+
+	(void)state;
+	for (uint8_t egress = 0; egress <= KEEP; egress++) {
+		struct destination destination = prepare(0, egress, 1500);
+		uint32_t used = egress == KEEP ? 0 : egress * VLAN_TAG_LENGTH;
+
+		assert_memory_equal(destination.tags + used, zeros, 8 - used);
+	}
+}
+
 /* Just the headroom that it takes, and every byte less; what came with tags brings room for some.
  */
 static void test_headroom(void **state)
@@ -253,6 +267,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_combination),
 		cmocka_unit_test(test_kept_is_kept),
+		cmocka_unit_test(test_prepared_anew),
 		cmocka_unit_test(test_headroom),
 		cmocka_unit_test(test_mtu),
 	};

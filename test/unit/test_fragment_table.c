@@ -200,6 +200,8 @@ static void test_hold(void **state)
 		}
 		assert_int_equal(table->held_count, FRAGMENT_MOST_HELD);
 		assert_false(fragment_table_hold(table, one, &packet, 0));
+		fragment_table_sort(table, one);
+		fragment_table_sort(table, two);
 		for (uint32_t i = 0; i < FRAGMENT_MOST_HELD; i++) {
 			if (i % 3 == 0)
 				continue;
@@ -212,6 +214,39 @@ static void test_hold(void **state)
 			assert_int_equal(packet.frame.address, i);
 		}
 		assert_int_equal(table->held_count, 0);
+	}
+}
+
+/* Any number of them, in any order. */
+static void test_sort(void **state)
+{
+	struct fragment_table *table = *state;
+	struct datagram *datagram = fragment_table_add(table, 1, 0);
+	struct packet packet = { .verdict = VERDICT_HELD };
+	uint64_t random = 5;
+
+	for (uint32_t count = 0; count <= FRAGMENT_MOST_HELD; count++) {
+		for (uint32_t order = 0; order < 3; order++) {
+			uint16_t offsets[FRAGMENT_MOST_HELD];
+
+			for (uint16_t i = 0; i < count; i++) {
+				uint32_t j = order == 2 ? test_random_below(&random, i + 1u) : i;
+
+				offsets[i] = offsets[j];
+				offsets[j] = (uint16_t)(order == 1 ? count - i : i + 1u);
+			}
+			for (uint32_t i = 0; i < count; i++) {
+				packet.frame.address = offsets[i];
+				assert_true(
+					fragment_table_hold(table, datagram, &packet, offsets[i]));
+			}
+			fragment_table_sort(table, datagram);
+			for (uint32_t i = 1; i <= count; i++) {
+				assert_true(fragment_table_take(table, datagram, &packet));
+				assert_int_equal(packet.frame.address, i);
+			}
+			assert_false(fragment_table_take(table, datagram, &packet));
+		}
 	}
 }
 
@@ -235,8 +270,8 @@ static void test_held_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_find),    TEST(test_queues), TEST(test_model),
-		TEST(test_offsets), TEST(test_hold),   TEST(test_held_limit),
+		TEST(test_find), TEST(test_queues),	TEST(test_model), TEST(test_offsets),
+		TEST(test_hold), TEST(test_held_limit), TEST(test_sort),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -234,6 +234,25 @@ static void test_ipv6_mtus(void **state)
 	}
 }
 
+/* What was sent on to a peer is a tunnel packet of ours, too. */
+static void test_redirected(void **state)
+{
+	const struct test_extension first = { .kind = IPPROTO_FRAGMENT, .fragment = 1 };
+	const struct test_packet packet = inside(1400);
+
+	(void)state;
+	for (int number = 0; number < 4; number++) {
+		struct icmp_inner inner;
+		struct report report;
+
+		make_report_of(&report, number, &packet, &first, 1);
+		test_store16(inner_of(&report) - 4, ENCAPSULATION_GRE_ONCE);
+		tell_mtu(&report, 1300 + report.overhead);
+		assert_true(find(&report, &inner));
+		assert_int_equal(inner.mtu, 1300);
+	}
+}
+
 static void test_what_is_not_ours(void **state)
 {
 	(void)state;
@@ -264,9 +283,13 @@ static void test_what_is_not_ours(void **state)
 				       at >= header + 10))
 				continue;
 			for (uint32_t bit = 0; bit < 8; bit++) {
+				/* The recursion bit of what was sent on to a peer. */
+				bool is_peers = encapsulation_of(number) == ENCAPSULATION_GRE &&
+						at == header && bit == 0;
+
 				make_report(&report, number);
 				quoted_of(&report)[at] ^= (uint8_t)(1 << bit);
-				assert_false(is_found(&report));
+				assert_int_equal(is_found(&report), is_peers);
 			}
 		}
 	}
@@ -372,6 +395,7 @@ int main(void)
 		cmocka_unit_test(test_ipv4_mtus),
 		cmocka_unit_test(test_ipv6_mtus),
 		cmocka_unit_test(test_what_is_not_ours),
+		cmocka_unit_test(test_redirected),
 		cmocka_unit_test(test_outer_headers_that_are_not_ours),
 		cmocka_unit_test(test_what_is_inside),
 		cmocka_unit_test(test_extensions_behind_the_quote),

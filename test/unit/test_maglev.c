@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Maglev tables: the paper's example, evenness, weights, order and disruption. */
+/* Maglev tables of equal weights: the paper's example and figures, order, disruption. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,72 +7,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-#include <fluxpin/maglev.h>
-
-#include "packets.h"
-
-#define SMALL_TABLE 65537
-#define LARGE_TABLE 655373
-#define MOST	    2000
-
-/* Backends with names that last as long as the test. */
-struct set {
-	char names[MOST][24];
-	struct maglev_backend backends[MOST];
-	uint32_t count;
-};
-
-static struct set *new_set(uint32_t count, uint16_t weight)
-{
-	struct set *set = calloc(1, sizeof(*set));
-
-	assert_non_null(set);
-	assert_in_range(count, 0, MOST);
-	set->count = count;
-	for (uint32_t i = 0; i < count; i++) {
-		snprintf(set->names[i], sizeof(set->names[i]), "backend-%u", i);
-		set->backends[i] = (struct maglev_backend){ .name = set->names[i],
-							    .weight = weight,
-							    .index = (uint16_t)i };
-	}
-	return set;
-}
-
-static uint16_t *build(const struct set *set, uint32_t size)
-{
-	/* Exactly sized, for AddressSanitizer to fence. */
-	uint16_t *slots = malloc(size * sizeof(*slots));
-
-	assert_non_null(slots);
-	memset(slots, 0xa5, size * sizeof(*slots));
-	assert_int_equal(maglev_build(set->backends, set->count, size, slots), 0);
-	return slots;
-}
-
-static void shuffle(struct set *set, uint64_t *random)
-{
-	for (uint32_t i = set->count; i > 1; i--) {
-		uint32_t other = test_random_below(random, i);
-		struct maglev_backend backend = set->backends[i - 1];
-
-		set->backends[i - 1] = set->backends[other];
-		set->backends[other] = backend;
-	}
-}
-
-/* Slots by backend index; fails on an index beyond count. */
-static uint32_t *count_slots(const uint16_t *slots, uint32_t size, uint32_t count)
-{
-	uint32_t *shares = calloc(count + 1, sizeof(*shares));
-
-	assert_non_null(shares);
-	for (uint32_t i = 0; i < size; i++) {
-		if (slots[i] >= count)
-			fail_msg("slot %u names backend %u", i, slots[i]);
-		shares[slots[i]]++;
-	}
-	return shares;
-}
+#include "maglev_sets.h"
 
 /* Maglev, section 3.4, table 1. */
 static void test_paper_example(void **state)
@@ -92,18 +27,6 @@ static void test_paper_example(void **state)
 	assert_memory_equal(slots, expected_after, sizeof(slots));
 }
 
-/* Half the weight is a turn in every other round, from the first one on. */
-static void test_weighted_turns(void **state)
-{
-	static const struct maglev_permutation walks[] = { { 0, 1, 2, 8 }, { 3, 1, 1, 9 } };
-	static const uint16_t expected[] = { 8, 8, 8, 9, 9, 8, 8 };
-	uint16_t slots[7];
-
-	(void)state;
-	assert_int_equal(maglev_populate(walks, 2, 7, slots), 0);
-	assert_memory_equal(slots, expected, sizeof(slots));
-}
-
 /* h1, h2 and the order can never change silently: clusters run two versions at a time. */
 static void test_known_answer(void **state)
 {
@@ -117,6 +40,41 @@ static void test_known_answer(void **state)
 	assert_memory_equal(slots, expected, sizeof(expected));
 	free(slots);
 	free(set);
+}
+
+/* The same for whole tables, on every kind of machine. The first four were computed by the paper's
+ * plain loop over 16-bit slots. */
+static void test_known_checksums(void **state)
+{
+	static const struct {
+		uint32_t count, size;
+		uint16_t weight; /* 0: each backend's index modulo 7 */
+		uint64_t checksum;
+	} cases[] = {
+		{ 1, SMALL_TABLE, 100, UINT64_C(0x2eb6d472ee536fed) },
+		{ 3, SMALL_TABLE, 100, UINT64_C(0x81242b8842709c5f) },
+		{ 1000, SMALL_TABLE, 100, UINT64_C(0x2476610f543d87a7) },
+		{ 1000, LARGE_TABLE, 100, UINT64_C(0xb0cb98c4f06f3b89) },
+		{ 1000, SMALL_TABLE, 0, UINT64_C(0xad77c0f05b8ca788) },
+		{ 1000, LARGE_TABLE, 0, UINT64_C(0x667b2dc71598ff54) },
+	};
+
+	(void)state;
+	for (uint32_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+		struct set *set = new_set(cases[c].count, cases[c].weight);
+		uint16_t *slots;
+		uint64_t sum;
+
+		for (uint32_t i = 0; i < set->count && cases[c].weight == 0; i++)
+			set->backends[i].weight = (uint16_t)(i % 7);
+		slots = build(set, cases[c].size);
+		sum = checksum(slots, cases[c].size);
+		if (sum != cases[c].checksum)
+			fail_msg("%u backends, M=%u, weight %u: 0x%016llx", cases[c].count,
+				 cases[c].size, cases[c].weight, (unsigned long long)sum);
+		free(slots);
+		free(set);
+	}
 }
 
 static void test_evenness(void **state)
@@ -177,173 +135,6 @@ static void test_paper_evenness(void **state)
 	}
 }
 
-/* Two load balancers: other input order, other indexes, weights in other units. */
-static void test_same_set_same_table(void **state)
-{
-	uint64_t random = 5;
-
-	(void)state;
-	for (uint32_t run = 0; run < 20; run++) {
-		uint32_t count = 1 + test_random_below(&random, 300);
-		struct set *set = new_set(count, 1);
-		const char *names[MOST];
-		uint16_t *first, *second;
-
-		for (uint32_t i = 0; i < count; i++)
-			set->backends[i].weight = (uint16_t)(test_random_below(&random, 50) * 7);
-		set->backends[0].weight = 7;
-		first = build(set, 4099);
-		shuffle(set, &random);
-		second = build(set, 4099);
-		assert_memory_equal(first, second, 4099 * sizeof(*first));
-		free(second);
-
-		for (uint32_t i = 0; i < count; i++) {
-			set->backends[i].index = (uint16_t)(60000 - i * 3);
-			names[i] = set->backends[i].name;
-			set->backends[i].weight = (uint16_t)(set->backends[i].weight / 7);
-		}
-		second = build(set, 4099);
-		for (uint32_t i = 0; i < 4099; i++)
-			assert_string_equal(set->names[first[i]], names[(60000 - second[i]) / 3]);
-		free(second);
-		free(first);
-		free(set);
-	}
-}
-
-/*
- * The bound that holds for every set: with w_max the largest weight, W the sum, N the number of
- * backends (weights above 0) and S = M * w / W the exact share,
- *
- *     S - N * w / W - 1  <  slots  <  S + w / w_max + 1   (at most S + 2)
- *
- * Above, since the number r of rounds begun has (r - 1) * W / w_max <= M, and a backend has had at
- * most ceil(r * w / w_max) turns. Below, since each of the N backends may be ahead by one turn.
- */
-static void check_shares(const struct set *set, const uint32_t *shares, uint32_t size)
-{
-	double sum = 0, largest = 0, used = 0;
-
-	for (uint32_t i = 0; i < set->count; i++) {
-		sum += set->backends[i].weight;
-		used += set->backends[i].weight > 0;
-		if (set->backends[i].weight > largest)
-			largest = set->backends[i].weight;
-	}
-	for (uint32_t i = 0; i < set->count; i++) {
-		double weight = set->backends[i].weight, exact = size * weight / sum;
-		double slots = shares[set->backends[i].index];
-
-		if (slots <= exact - used * weight / sum - 1 ||
-		    slots >= exact + weight / largest + 1)
-			fail_msg("weight %.0f of %.0f: %.0f slots for %.2f", weight, sum, slots,
-				 exact);
-		if (weight > 0 && used <= size && slots < 1)
-			fail_msg("weight %.0f of %.0f: no slot", weight, sum);
-	}
-}
-
-static void test_weights(void **state)
-{
-	static const struct {
-		uint16_t weights[8];
-		uint32_t count;
-	} cases[] = {
-		{ { 1, 2 }, 2 },
-		{ { 1, 2, 3, 4 }, 4 },
-		{ { 100, 100, 100, 50 }, 4 },
-		{ { 100, 100, 100, 99 }, 4 },
-		{ { 65535, 1 }, 2 },
-		{ { 65535, 1, 1, 1, 1, 1, 1, 1 }, 8 },
-		{ { 65535, 65534, 32768, 2, 3, 5, 7, 11 }, 8 },
-		{ { 0, 5, 0, 7 }, 4 },
-		{ { 9, 0 }, 2 },
-	};
-	static const uint32_t sizes[] = { 251, SMALL_TABLE };
-
-	(void)state;
-	for (uint32_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
-		for (uint32_t s = 0; s < 2; s++) {
-			struct set *set = new_set(cases[c].count, 0);
-			uint32_t *shares;
-			uint16_t *slots;
-
-			for (uint32_t i = 0; i < set->count; i++)
-				set->backends[i].weight = cases[c].weights[i];
-			slots = build(set, sizes[s]);
-			shares = count_slots(slots, sizes[s], set->count);
-			check_shares(set, shares, sizes[s]);
-			for (uint32_t i = 0; i < set->count; i++)
-				if (set->backends[i].weight == 0)
-					assert_int_equal(shares[i], 0);
-			free(shares);
-			free(slots);
-			free(set);
-		}
-	}
-}
-
-/* The figures of Envoy's test of weighted Maglev. */
-static void test_envoy_weights(void **state)
-{
-	struct set *set = new_set(2, 1);
-	uint32_t *shares;
-	uint16_t *slots;
-
-	(void)state;
-	set->backends[1].weight = 2;
-	slots = build(set, SMALL_TABLE);
-	shares = count_slots(slots, SMALL_TABLE, 2);
-	assert_int_equal(shares[0], 21846);
-	assert_int_equal(shares[1], 43691);
-	free(shares);
-	free(slots);
-	free(set);
-}
-
-static void test_random_weights(void **state)
-{
-	static const uint32_t sizes[] = { 1009, 4099, SMALL_TABLE };
-	uint64_t random = 6;
-
-	(void)state;
-	for (uint32_t run = 0; run < 60; run++) {
-		struct set *set = new_set(1 + test_random_below(&random, 200), 0);
-		uint32_t bits = 1 + test_random_below(&random, 16);
-		uint32_t size = sizes[run % 3], *shares;
-		uint16_t *slots;
-
-		for (uint32_t i = 0; i < set->count; i++)
-			set->backends[i].weight =
-				(uint16_t)(test_random(&random) & ((1u << bits) - 1));
-		set->backends[0].weight = 1;
-		slots = build(set, size);
-		shares = count_slots(slots, size, set->count);
-		check_shares(set, shares, size);
-		free(shares);
-		free(slots);
-		free(set);
-	}
-}
-
-/* One heavy backend beside many light ones: nearly every round belongs to one backend alone. */
-static void test_one_heavy_weight(void **state)
-{
-	struct set *set = new_set(1000, 1);
-	uint32_t *shares;
-	uint16_t *slots;
-
-	(void)state;
-	set->backends[500].weight = UINT16_MAX;
-	slots = build(set, SMALL_TABLE);
-	shares = count_slots(slots, SMALL_TABLE, set->count);
-	check_shares(set, shares, SMALL_TABLE);
-	free(shares);
-	free(slots);
-	free(set);
-}
-
 /* Share of slots that name another backend after k random ones of `set` were removed. */
 static double changed_share(const struct set *set, const uint16_t *before, uint32_t size,
 			    uint32_t k, uint64_t *random)
@@ -369,51 +160,43 @@ static double changed_share(const struct set *set, const uint16_t *before, uint3
 }
 
 /*
- * The paper's figure 12 at M = 65537. The means of 200 runs were computed as 0.68 % and 3.33 %;
- * fewer runs are made here, so a tenth of that is allowed either way.
+ * The paper's figure 12. The means of 200 runs were computed from its algorithm, with other names
+ * and hash functions. Single runs deviate from the mean by 3.5 % of it where k is 1, and by less
+ * the more are removed; 3 % is more than twice what the mean of ten may.
  */
 static void test_disruption(void **state)
 {
 	static const struct {
-		uint32_t removed;
+		uint32_t size, removed;
 		double expected;
-	} cases[] = { { 1, 0.0068 }, { 10, 0.0333 } };
-	struct set *set = new_set(1000, 100);
-	uint16_t *before = build(set, SMALL_TABLE);
+	} cases[] = {
+		{ SMALL_TABLE, 1, 0.0068 },  { SMALL_TABLE, 5, 0.0231 },
+		{ SMALL_TABLE, 10, 0.0333 }, { SMALL_TABLE, 20, 0.0465 },
+		{ SMALL_TABLE, 50, 0.0825 }, { SMALL_TABLE, 100, 0.1355 },
+		{ LARGE_TABLE, 10, 0.0158 }, { LARGE_TABLE, 100, 0.1105 },
+	};
+	const uint32_t runs = 10;
 	uint64_t random = 7;
 
 	(void)state;
-	for (uint32_t c = 0; c < 2; c++) {
-		const uint32_t runs = 40;
-		double sum = 0;
+	for (uint32_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+		struct set *set = new_set(1000, 100);
+		uint16_t *before = build(set, cases[c].size);
+		double sum = 0, mean;
 
 		for (uint32_t run = 0; run < runs; run++)
-			sum += changed_share(set, before, SMALL_TABLE, cases[c].removed, &random);
-		if (sum / runs < cases[c].expected * 0.9 || sum / runs > cases[c].expected * 1.1)
-			fail_msg("%u removed: %.3f %% changed", cases[c].removed, sum / runs * 100);
+			sum += changed_share(set, before, cases[c].size, cases[c].removed, &random);
+		mean = sum / runs;
+		if (mean < cases[c].expected * 0.97 || mean > cases[c].expected * 1.03)
+			fail_msg("M=%u, %u removed: %.3f %% changed", cases[c].size,
+				 cases[c].removed, mean * 100);
+		free(before);
+		free(set);
 	}
-	free(before);
-	free(set);
 }
 
-/* Weight 0 and absence are the same: what draining relies on. */
-static void test_no_weight_is_absence(void **state)
-{
-	struct set *set = new_set(50, 10);
-	uint16_t *drained, *removed;
-
-	(void)state;
-	set->backends[49].weight = 0;
-	drained = build(set, 4099);
-	set->count = 49;
-	removed = build(set, 4099);
-	assert_memory_equal(drained, removed, 4099 * sizeof(*drained));
-	free(removed);
-	free(drained);
-	free(set);
-}
-
-static void test_few_backends(void **state)
+/* More backends than slots, a single one, none, and none of a weight above 0. */
+static void test_few_slots(void **state)
 {
 	static const uint32_t sizes[] = { 2, 3, 5, 7, 251, LARGE_TABLE };
 
@@ -448,37 +231,6 @@ static void test_few_backends(void **state)
 	}
 }
 
-/* A lone walk takes every slot once: nothing is left free, and it needs exactly M steps. */
-static void test_permutations_are_complete(void **state)
-{
-	static const uint32_t sizes[] = { 2, 3, 5, 7, 251 };
-
-	(void)state;
-	for (uint32_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
-		uint32_t size = sizes[s];
-
-		for (uint32_t offset = 0; offset < size; offset += 1 + size / 16) {
-			for (uint32_t skip = 1; skip < size; skip++) {
-				const struct maglev_permutation walks[] = {
-					{ offset, skip, 1, 3 }, { offset, skip, 1, 4 }
-				};
-				uint16_t slots[251];
-				bool visited[251] = { false };
-
-				assert_int_equal(maglev_populate(walks, 2, size, slots), 0);
-				/* Two on the same walk take turns along it. */
-				for (uint32_t j = 0; j < size; j++) {
-					uint32_t slot = (offset + j * skip) % size;
-
-					assert_false(visited[slot]);
-					visited[slot] = true;
-					assert_int_equal(slots[slot], 3 + j % 2);
-				}
-			}
-		}
-	}
-}
-
 static void test_slot_of_hash(void **state)
 {
 	uint32_t counts[251] = { 0 };
@@ -500,21 +252,10 @@ static void test_slot_of_hash(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_paper_example),
-		cmocka_unit_test(test_weighted_turns),
-		cmocka_unit_test(test_known_answer),
-		cmocka_unit_test(test_evenness),
-		cmocka_unit_test(test_paper_evenness),
-		cmocka_unit_test(test_same_set_same_table),
-		cmocka_unit_test(test_weights),
-		cmocka_unit_test(test_envoy_weights),
-		cmocka_unit_test(test_random_weights),
-		cmocka_unit_test(test_one_heavy_weight),
-		cmocka_unit_test(test_disruption),
-		cmocka_unit_test(test_no_weight_is_absence),
-		cmocka_unit_test(test_few_backends),
-		cmocka_unit_test(test_permutations_are_complete),
-		cmocka_unit_test(test_slot_of_hash),
+		cmocka_unit_test(test_paper_example),	cmocka_unit_test(test_known_answer),
+		cmocka_unit_test(test_known_checksums), cmocka_unit_test(test_evenness),
+		cmocka_unit_test(test_paper_evenness),	cmocka_unit_test(test_disruption),
+		cmocka_unit_test(test_few_slots),	cmocka_unit_test(test_slot_of_hash),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -169,7 +169,7 @@ struct split {
 	struct forwarding forwarding;
 	struct destination destination;
 	struct batch batch;
-	uint8_t original[TEST_FRAME_SIZE];
+	uint8_t original[2 * TEST_FRAME_SIZE];
 	uint32_t length; /* of the IP packet */
 	uint32_t header;
 };
@@ -473,7 +473,7 @@ static void test_no_frames(void **state)
 static void test_room_of_a_batch(void **state)
 {
 	struct split *split = *state;
-	uint8_t frame[TEST_FRAME_SIZE];
+	uint8_t frame[2 * TEST_FRAME_SIZE];
 	uint32_t size = build_ipv4(20 + 8 * (BATCH_PARTS + 1), 0, 0, frame);
 
 	assert_int_equal(run_split(split, frame, size, 28), VERDICT_FORWARD);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files redirect*.c share. */
+#ifndef FLUXPIN_REDIRECT_INTERNAL_H
+#define FLUXPIN_REDIRECT_INTERNAL_H
+
+#include <linux/types.h>
+#include <xdp/libxdp.h>
+
+#include <fluxpin/redirect.h>
+
+#include "../../bpf/redirect.h"
+#include "redirect.skel.h"
+
+struct filter_entry {
+	struct redirect_prefix key;
+	__u8 value;
+};
+
+/* What one of the program's maps holds, sorted by key. */
+struct filter_list {
+	struct filter_entry *entries;
+	uint32_t count;
+};
+
+struct redirect {
+	struct interface nic;
+	struct redirect_bpf *skeleton;
+	struct xdp_program *program;
+	enum xdp_attach_mode mode;
+	int lock;
+	bool attached;
+	bool only_vips;
+	struct filter_list vips;
+	struct filter_list tunnel_sources;
+	struct filter_list own_addresses;
+};
+
+/* redirect_filter.c */
+void redirect_release_filters(struct redirect *redirect);
+
+#endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Fragments in a pipeline, and between two of them: what one NIC's workers do. */
+#include <fluxpin/fragment.h>
+
+#include "../../src/dataplane/pipeline_internal.h"
+#include "pipeline_setup.h"
+
+#define MF	    0x2000
+#define WORKERS	    2
+#define INBOX_SLOTS 256
+
+struct pair {
+	struct setup *setups[WORKERS];
+	struct inbox *inboxes[WORKERS];
+};
+
+static void publish(struct setup *setup)
+{
+	for (uint32_t i = 0; i < setup->vip_count; i++)
+		setup->vips[i].fragments = true;
+	setup_publish(setup);
+}
+
+static int open_pair(void **state)
+{
+	struct pair *pair = calloc(1, sizeof(*pair));
+
+	assert_non_null(pair);
+	for (uint32_t i = 0; i < WORKERS; i++) {
+		if (setup_open((void **)&pair->setups[i]) != 0)
+			return -1;
+		publish(pair->setups[i]);
+		pair->setups[i]->port.is_free_form = true;
+		pair->inboxes[i] = aligned_alloc(64, sizeof(struct inbox));
+		inbox_initialise(pair->inboxes[i],
+				 aligned_alloc(64, inbox_size(INBOX_SLOTS, TEST_FRAME_SIZE)),
+				 INBOX_SLOTS, TEST_FRAME_SIZE);
+		pair->setups[i]->pipeline.inboxes = pair->inboxes;
+		pair->setups[i]->pipeline.inbox_count = WORKERS;
+		pair->setups[i]->pipeline.inbox_own = i;
+	}
+	*state = pair;
+	return 0;
+}
+
+static int close_pair(void **state)
+{
+	struct pair *pair = *state;
+
+	for (uint32_t i = 0; i < WORKERS; i++) {
+		void *setup = pair->setups[i];
+
+		setup_close(&setup);
+		free(pair->inboxes[i]->slots);
+		free(pair->inboxes[i]);
+	}
+	free(pair);
+	return 0;
+}
+
+static struct test_packet datagram_of(uint32_t source)
+{
+	return (struct test_packet){ .source = source,
+				     .destination = TEST_VIP,
+				     .source_port = 4000,
+				     .destination_port = 53,
+				     .protocol = IPPROTO_UDP };
+}
+
+/* `units` of 8 bytes at `offset` of them; a first one begins with the UDP header. */
+static uint32_t queue_fragment(struct setup *setup, uint32_t source, uint32_t offset,
+			       uint32_t units, bool more)
+{
+	struct test_packet packet = datagram_of(source);
+
+	packet.fragment = (uint16_t)(offset | (more ? MF : 0));
+	packet.payload = (uint16_t)(units * 8 - 8);
+	return setup_queue(setup, &packet);
+}
+
+/* The n-th client whose fragments are that worker's. */
+static uint32_t client_of(uint32_t worker, uint32_t n)
+{
+	for (uint32_t source = TEST_CLIENT;; source++) {
+		uint64_t owner = flow_hash_ipv4(htonl(source), htonl(TEST_VIP), 0, 0, IPPROTO_UDP,
+						SETUP_SEED);
+
+		if ((owner & UINT32_MAX) * WORKERS >> 32 == worker && n-- == 0)
+			return source;
+	}
+}
+
+/* Every frame is somewhere, and every packet counted once, by the worker that decided on it. */
+static void check_pair(const struct pair *pair)
+{
+	for (uint32_t i = 0; i < WORKERS; i++) {
+		const struct setup *setup = pair->setups[i];
+		const struct counters *counters = &setup->counters;
+
+		memory_port_check(&setup->port, setup->fragments.held_count);
+		assert_int_equal(counters->received.packets,
+				 counters->forwarded.packets + counters->slow_path +
+					 counters->answered + setup_dropped(setup) +
+					 setup->fragments.held_count);
+	}
+}
+
+static uint32_t run(struct setup *setup)
+{
+	return pipeline_run(&setup->pipeline, &setup->forwarding, setup->now);
+}
+
+static void run_pair(struct pair *pair)
+{
+	uint32_t count;
+
+	do {
+		count = 0;
+		for (uint32_t i = 0; i < WORKERS; i++) {
+			count += run(pair->setups[i]);
+			check_pair(pair);
+		}
+	} while (count > 0);
+}
+
+/* ---- between workers ---- */
+
+static void test_handed_over(void **state)
+{
+	struct pair *pair = *state;
+	struct setup *one = pair->setups[0], *two = pair->setups[1];
+	uint32_t mine = client_of(0, 0), other = client_of(1, 0);
+
+	queue_fragment(one, mine, 0, 4, true);
+	queue_fragment(one, other, 4, 4, false);
+	queue_fragment(two, other, 0, 4, true);
+	run_pair(pair);
+	assert_int_equal(one->port.sent_count, 1);
+	assert_int_equal(two->port.sent_count, 2);
+	assert_int_equal(one->counters.handed_over, 1);
+	assert_int_equal(one->counters.received.packets, 1);
+	assert_int_equal(two->counters.received.packets, 2);
+	assert_int_equal(two->counters.received.bytes, 2 * (14 + 20 + 32));
+	assert_int_equal(setup_backend_of(&two->port.sent[0]),
+			 setup_backend_of(&two->port.sent[1]));
+}
+
+/* What the receiving port's frames do not hold is dropped there, not written behind their end. */
+static void test_copy_is_too_long(void **state)
+{
+	struct pair *pair = *state;
+	struct setup *two = pair->setups[1];
+
+	two->port.allocate_length = 100;
+	queue_fragment(pair->setups[0], client_of(1, 0), 0, 20, true);
+	run_pair(pair);
+	assert_int_equal(two->counters.dropped[DROP_NO_FRAME], 1);
+	assert_int_equal(two->counters.received.packets, 1);
+	assert_int_equal(two->port.discarded[DROP_NO_FRAME], 1);
+}
+
+/* A NIC that fills every batch leaves room for what others hand over, and the other way round. */
+static void test_inbox_is_served_under_load(void **state)
+{
+	struct pair *pair = *state;
+	struct setup *one = pair->setups[0], *two = pair->setups[1];
+	const struct test_packet whole = datagram_of(TEST_CLIENT);
+
+	for (uint32_t i = 0; i < 4 * PORT_BATCH; i++)
+		setup_queue(two, &whole);
+	for (uint32_t i = 0; i < 2 * PORT_BATCH; i++)
+		queue_fragment(one, client_of(1, i), 0, 4, true);
+	while (run(one) > 0)
+		;
+	assert_int_equal(one->counters.handed_over, 2 * PORT_BATCH);
+	for (uint64_t i = 1; i <= 3; i++) {
+		assert_int_equal(run(two), PORT_BATCH);
+		check_pair(pair);
+		assert_int_equal(two->fragments.count, i * PORT_BATCH / 4);
+		assert_int_equal(two->counters.forwarded.packets, i * PORT_BATCH);
+	}
+	run_pair(pair);
+	assert_int_equal(two->counters.forwarded.packets, 6 * PORT_BATCH);
+}
+
+/* One batch of copies at a time, also where all of them are dropped. */
+static void test_no_frames(void **state)
+{
+	struct pair *pair = *state;
+	struct setup *one = pair->setups[0], *two = pair->setups[1];
+
+	two->port.allocate_limit = 0;
+	for (uint32_t i = 0; i < 3 * PORT_BATCH; i++)
+		queue_fragment(one, client_of(1, i), 0, 4, true);
+	while (run(one) > 0)
+		;
+	assert_int_equal(run(two), PORT_BATCH);
+	check_pair(pair);
+	assert_int_equal(two->counters.dropped[DROP_NO_FRAME], PORT_BATCH);
+	run_pair(pair);
+	assert_int_equal(two->counters.dropped[DROP_NO_FRAME], 3 * PORT_BATCH);
+	assert_int_equal(two->counters.received.bytes, 3 * PORT_BATCH * (14 + 20 + 32));
+}
+
+/* ---- many at once ---- */
+
+/* Of two datagrams all but the first fragments, which are longer than the way to the backends. */
+#define LONG_UNITS 70
+#define SMALL_MTU  600
+#define PIECES	   64
+
+/* All that waited for one fragment are cut again in its batch, however many they are. */
+static void test_all_that_waited_are_cut(void **state)
+{
+	struct setup *setup = ((struct pair *)*state)->setups[0];
+	uint32_t sources[] = { client_of(0, 0), client_of(0, 1) };
+
+	for (uint16_t i = 1; i <= 4; i++)
+		setup->described[i].mtu = SMALL_MTU;
+	setup_publish(setup);
+	for (uint32_t i = 1; i < PIECES; i++)
+		for (int j = 0; j < 2; j++)
+			queue_fragment(setup, sources[j], LONG_UNITS * i, LONG_UNITS,
+				       i + 1 < PIECES);
+	while (run(setup) > 0)
+		;
+	assert_int_equal(setup->fragments.held_count, 2 * (PIECES - 1));
+	for (int j = 0; j < 2; j++)
+		queue_fragment(setup, sources[j], 0, LONG_UNITS, true);
+	run_pair(*state);
+	assert_int_equal(setup->counters.forwarded.packets, 2 * PIECES);
+	assert_int_equal(setup->counters.parts_sent, 2 * PIECES);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, open_pair, close_pair)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_handed_over),
+		TEST(test_copy_is_too_long),
+		TEST(test_inbox_is_served_under_load),
+		TEST(test_no_frames),
+		TEST(test_all_that_waited_are_cut),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
