@@ -274,8 +274,6 @@ void connection_refresh(struct connection_table *table, struct connection *entry
 
 	if (entry->state != state)
 		set_state(table, entry, (uint8_t)state);
-	if (entry->last_seen == (uint16_t)second)
-		return;
 	entry->last_seen = (uint16_t)second;
 	if ((size_t)(entry - first->entries) < CONNECTION_BUCKET_ENTRIES)
 		return;

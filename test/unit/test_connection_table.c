@@ -227,6 +227,33 @@ static void test_a_flow_has_one_entry(void **state)
 	close_table(&table);
 }
 
+/* An entry that is no longer in use hides none that is, whatever hash it still holds. */
+static void test_what_is_free_hides_nothing(void **state)
+{
+	struct connection_table table;
+
+	(void)state;
+	for (int bucket = 0; bucket < 2; bucket++) {
+		for (int i = 0; i < BUCKET_ENTRIES; i++) {
+			const uint64_t hash = UINT64_C(0x1234567812345678);
+			struct connection *entry;
+
+			open_table(&table, CONNECTION_MIN_CAPACITY);
+			entry = bucket == 0 ? &connection_first_bucket(&table, hash)->entries[i]
+					    : &connection_second_bucket(&table, hash)->entries[i];
+			for (int other = 0; other < BUCKET_ENTRIES; other++) {
+				connection_first_bucket(&table, hash)->entries[other].hash = hash;
+				connection_second_bucket(&table, hash)->entries[other].hash = hash;
+			}
+			assert_null(connection_find(&table, hash, 0));
+			*entry = (struct connection){ .hash = hash, .state = CONNECTION_UDP };
+			assert_ptr_equal(connection_find(&table, hash, 0), entry);
+			assert_ptr_equal(connection_look_up(&table, hash), entry);
+			close_table(&table);
+		}
+	}
+}
+
 /* Every bucket is visited within CONNECTION_SWEEP_SECONDS, at whatever pace the calls come. */
 static void test_sweep_pace(void **state)
 {
@@ -425,6 +452,7 @@ int main(void)
 		cmocka_unit_test(test_slow_clock),
 		cmocka_unit_test(test_dead_entries_are_replaced),
 		cmocka_unit_test(test_a_flow_has_one_entry),
+		cmocka_unit_test(test_what_is_free_hides_nothing),
 		cmocka_unit_test(test_sweep_pace),
 		cmocka_unit_test(test_who_gives_way),
 		cmocka_unit_test(test_oldest_over_the_wrap),

@@ -115,21 +115,52 @@ static void test_idle_times(void **state)
 	assert_int_equal(setup->connections.count, 0);
 }
 
-/* What means nothing keeps no flow alive. */
+/* What means nothing keeps no flow alive, in whichever bucket its entry is. */
 static void test_nonsense_refreshes_nothing(void **state)
 {
+	const uint16_t flows = 950;
 	struct setup *setup = *state;
 
-	send_flow(setup, 1, SYN);
-	send_flow(setup, 1, ACK);
+	for (uint16_t flow = 0; flow < flows; flow++) {
+		send_flow(setup, flow, SYN);
+		send_flow(setup, flow, ACK);
+	}
+	assert_int_equal(setup->connections.count, flows);
 	for (int i = 0; i < 3; i++) {
 		setup->now += (uint64_t)setup->settings.tcp_idle / 3 * SECOND;
-		send_flow(setup, 1, i == 1 ? 0 : SYN | FIN);
-		assert_int_equal(state_of_flow(setup, 1), CONNECTION_ESTABLISHED);
+		for (uint16_t flow = 0; flow < flows; flow++) {
+			assert_int_equal(send_flow(setup, flow, i == 1 ? 0 : SYN | FIN),
+					 choice_of_flow(setup, flow));
+			assert_int_equal(state_of_flow(setup, flow), CONNECTION_ESTABLISHED);
+		}
 	}
-	assert_int_equal(setup->counters.lookups_hit, 4);
+	assert_int_equal(setup->counters.lookups_hit, 4 * flows);
 	setup->now += SECOND;
-	assert_int_equal(state_of_flow(setup, 1), CONNECTION_EMPTY);
+	for (uint16_t flow = 0; flow < flows; flow++)
+		assert_int_equal(state_of_flow(setup, flow), CONNECTION_EMPTY);
+}
+
+/* Nor does it put the choice of another backend on record. */
+static void test_nonsense_records_nothing(void **state)
+{
+	struct setup *setup = *state;
+	uint16_t backends[FLOWS];
+	uint64_t gone = 0;
+
+	open_flows(setup, backends);
+	setup->described[1].is_present = false;
+	setup_publish(setup);
+	for (uint16_t flow = 0; flow < FLOWS; flow++) {
+		bool is_gone = backends[flow] == 1;
+
+		for (int i = 0; i < 2; i++)
+			assert_int_equal(send_flow(setup, flow, SYN | RST),
+					 is_gone ? choice_of_flow(setup, flow) : backends[flow]);
+		gone += is_gone;
+	}
+	assert_true(gone > FLOWS / 8);
+	assert_int_equal(setup->counters.lookups_stale, 2 * gone);
+	assert_int_equal(setup->counters.lookups_miss, 0);
 }
 
 /* A client that has closed its side, and acknowledges what it still gets for hours: the backend
@@ -212,6 +243,53 @@ static void test_new_rate(void **state)
 	assert_int_equal(setup->connections.untracked, 0);
 }
 
+/* Runs a batch of new flows' SYNs and then ACKs of flows on record: each goes to its own flow's
+ * choice, whatever the former did to the entries of the latter. */
+static void run_mixed_batch(struct setup *setup, uint16_t *next, uint32_t news, uint16_t limit,
+			    uint64_t *random)
+{
+	uint16_t flows[PORT_BATCH];
+
+	for (uint32_t i = 0; i < PORT_BATCH; i++) {
+		struct test_packet packet;
+
+		flows[i] = i < news ? (*next)++ : (uint16_t)test_random_below(random, limit);
+		packet = flow_packet(flows[i], i < news ? SYN : ACK);
+		setup_queue(setup, &packet);
+	}
+	setup_run(setup);
+	assert_int_equal(setup->port.sent_count, PORT_BATCH);
+	for (uint32_t i = 0; i < PORT_BATCH; i++)
+		assert_int_equal(setup_backend_of(&setup->port.sent[i]),
+				 choice_of_flow(setup, flows[i]));
+	memory_port_clear(&setup->port);
+}
+
+/* An entry that a batch has seen ahead may be moved, or be another flow's, once it is needed. */
+static void test_entries_change_within_a_batch(void **state)
+{
+	struct setup *setup = *state;
+	uint16_t next = 900;
+	uint64_t random = 21;
+
+	/* Moved: found all the same. */
+	for (uint16_t flow = 0; flow < next; flow++) {
+		send_flow(setup, flow, SYN);
+		send_flow(setup, flow, ACK);
+	}
+	for (int batch = 0; batch < 12; batch++)
+		run_mixed_batch(setup, &next, 8, 900, &random);
+	assert_true(setup->connections.moves > 50);
+	assert_int_equal(setup->counters.lookups_miss, 0);
+	/* Taken: gone, and not mistaken for the one that has its place. */
+	setup->now += 1000 * SECOND;
+	for (next = 0; next < 2000; next++)
+		send_flow(setup, next, SYN);
+	for (int batch = 0; batch < 300; batch++)
+		run_mixed_batch(setup, &next, 32, (uint16_t)(next - 1), &random);
+	assert_true(setup->counters.lookups_miss > 1000);
+}
+
 /* A full table: what finds no place goes by consistent hash, the same way each time. */
 static void test_full_table(void **state)
 {
@@ -279,9 +357,11 @@ int main(void)
 		TEST(test_datagrams),
 		TEST(test_idle_times),
 		TEST(test_nonsense_refreshes_nothing),
+		TEST(test_nonsense_records_nothing),
 		TEST(test_half_closed_download),
 		TEST(test_settings_change),
 		TEST(test_new_rate),
+		TEST(test_entries_change_within_a_batch),
 		TEST(test_full_table),
 		TEST(test_floods),
 	};

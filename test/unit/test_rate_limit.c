@@ -62,6 +62,9 @@ static void test_highest_rate(void **state)
 	assert_true(limit.missing == all);
 	assert_true(rate_limit_take(&limit, RATE_LIMIT_MAX, 2 * SECOND + 7));
 	assert_true(limit.missing == SECOND);
+	/* So much later that what it regained would have more than 64 bits. */
+	assert_true(rate_limit_take(&limit, RATE_LIMIT_MAX, 2 * SECOND + 7 + 18446744074));
+	assert_true(limit.missing == SECOND);
 	assert_true(rate_limit_take(&limit, RATE_LIMIT_MAX, UINT64_MAX));
 	assert_true(limit.missing == SECOND);
 }
