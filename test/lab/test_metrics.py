@@ -54,6 +54,12 @@ def test_metrics_are_as_the_contract_says_and_valid(lab):
                            input=fluxpin.metrics_file.read_text(), check=False)
         assert check.returncode == 0 and not check.stdout + check.stderr, check.stderr
         assert metrics.sum("fluxpin_connections") >= 1
+        by_state = metrics.by_label("fluxpin_connections_by_state", "state")
+        assert sum(by_state.values()) == metrics.sum("fluxpin_connections")
+        assert by_state["closing"] >= 1
+        assert metrics.sum("fluxpin_connection_capacity") >= 1048576
+        assert set(metrics.by_label("fluxpin_connection_untracked_by_reason_total", "reason")) == {
+            "full", "rate"}
         assert metrics.get_one("fluxpin_build_info", version="0.1.0") == 1
         states = metrics.by_label("fluxpin_worker_umem_frames", "state")
         assert set(states) == {"free", "fill", "rx", "hand", "tx", "completion"}

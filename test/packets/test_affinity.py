@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from frames import ICMP, IP, TCP, UDP, IPv6, Raw, ethernet, raw
 from replay import FLUXPIN, replay
+from scapy.layers.inet import fragment
 from scapy.layers.inet6 import ICMPv6TimeExceeded
 
 VIP = {4: "203.0.113.10", 6: "2001:db8::10"}
@@ -112,6 +113,21 @@ def test_errors_follow_the_flow_on_record_and_else_the_client(inner):
     used = backends(replay(configuration(3), frames, events="1 reload more.conf",
                            files={"more.conf": configuration(5)}))
     assert used[:100] == used[100:] != chosen
+
+
+@pytest.mark.parametrize("tracking", ["true", "false"])
+def test_fragments_go_where_the_client_goes(tracking):
+    """All parts of a datagram, in any order, to the backend of the client's other flows."""
+    numbers = range(1, 101)
+    chosen = backends(replay(configuration(5, tracking), [flow(4, number, 1024) for number in numbers]))
+    frames = []
+    for number in numbers:
+        parts = fragment(ip(4, number) / UDP(sport=7, dport=53) / Raw(b"x" * 3000), fragsize=1400)
+        assert len(parts) == 3
+        parts = parts if number % 2 else parts[::-1]
+        frames += [ethernet(part) for part in parts]
+    used = by_client(backends(replay(configuration(5, tracking), frames)), 3)
+    assert used == [{backend} for backend in chosen]
 
 
 def test_explain_says_the_same(tmp_path):
