@@ -232,6 +232,30 @@ static void test_all_that_waited_are_cut(void **state)
 	assert_int_equal(setup->counters.parts_sent, 2 * PIECES);
 }
 
+/* ---- what runs out ---- */
+
+/* Two batches' worth of each kind at a time, without a frame that comes. */
+static void test_expiry(void **state)
+{
+	struct setup *setup = ((struct pair *)*state)->setups[0];
+
+	for (uint32_t i = 0; i < 3 * PORT_BATCH; i++)
+		queue_fragment(setup, client_of(0, i), i % 3 == 0 ? 0 : 4, 4, true);
+	while (run(setup) > 0)
+		;
+	assert_int_equal(setup->fragments.count, 3 * PORT_BATCH);
+	assert_int_equal(setup->fragments.held_count, 2 * PORT_BATCH);
+	setup->now += SETUP_FRAGMENT_TIMEOUT;
+	assert_int_equal(run(setup), 0);
+	assert_int_equal(setup->fragments.count, 3 * PORT_BATCH);
+	setup->now++;
+	assert_int_equal(run(setup), 0);
+	check_pair(*state);
+	assert_int_equal(setup->fragments.count, 0);
+	assert_int_equal(setup->fragments.held_count, 0);
+	assert_int_equal(setup->counters.dropped[DROP_FRAGMENT_TIMEOUT], 2 * PORT_BATCH);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, open_pair, close_pair)
 
 int main(void)
@@ -242,6 +266,7 @@ int main(void)
 		TEST(test_inbox_is_served_under_load),
 		TEST(test_no_frames),
 		TEST(test_all_that_waited_are_cut),
+		TEST(test_expiry),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
