@@ -57,9 +57,10 @@ int interface_redirect_ingress(int from, int to);
  */
 int interface_source_ipv4(int index, uint32_t *ipv4_be);
 
-/* Names of offloads that are on and that merge packets ("rx-gro-hw", "rx-lro"), or hide VLAN tags
- * ("rx-vlan-hw-parse"), for warnings: writes a comma-separated list, "" when none are on.
- * Plain software GRO is harmless in front of XDP and not listed. Returns 0 or negative errno. */
+/* Offloads that are on and that merge packets ("rx-gro-hw", "rx-lro"), or hide VLAN tags
+ * ("rx-vlan-hw-parse"), as what turns them off: "rx-lro off rx-vlan-hw-parse off" behind
+ * `ethtool -K NAME`, "" when none are on. Plain software GRO is harmless in front of XDP and not
+ * listed. Returns 0 or negative errno. */
 int interface_harmful_offloads(const char *name, char *list, uint32_t size);
 
 #endif

@@ -88,6 +88,13 @@ void xsk_port_read_ledger(const struct xsk_port *port, struct xsk_ledger *ledger
 /* XDP_STATISTICS; fields that an older kernel does not give are 0. Thread: control. 0 or errno. */
 int xsk_port_read_statistics(const struct xsk_port *port, struct xsk_statistics *statistics);
 
+/*
+ * Frames sent that are the very ones in which their packets arrived, by their addresses; not those
+ * that were allocated for parts of a packet. Counted in builds with FLUXPIN_LEDGER, else 0. Thread:
+ * any.
+ */
+uint64_t xsk_port_sent_in_place(const struct xsk_port *port);
+
 /* Frames not yet sent or not yet completed. Thread: worker. */
 uint32_t xsk_port_unsent(const struct xsk_port *port);
 

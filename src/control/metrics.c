@@ -71,6 +71,14 @@ static uint64_t read_statistics(const struct worker *worker, size_t offset)
 	return value;
 }
 
+#ifdef FLUXPIN_LEDGER
+static uint64_t read_sent_in_place(const struct worker *worker, size_t which)
+{
+	(void)which;
+	return xsk_port_sent_in_place(worker_port(worker));
+}
+#endif
+
 #define COUNTER(field)	  read_counter, offsetof(struct counters, field)
 #define REPORT(field)	  read_report, offsetof(struct worker_report, field)
 #define STATISTICS(field) read_statistics, offsetof(struct xsk_statistics, field)
@@ -128,6 +136,10 @@ static const struct {
 	  STATISTICS(fill_ring_empty) },
 	{ "xsk_tx_invalid_total", "counter", "TX descriptors that the kernel refused.",
 	  STATISTICS(tx_invalid) },
+#ifdef FLUXPIN_LEDGER
+	{ "worker_sent_in_place_packets_total", "counter",
+	  "Frames sent that are the ones in which their packets arrived.", read_sent_in_place, 0 },
+#endif
 };
 
 static void print_worker_families(const struct metrics_source *source, FILE *stream)

@@ -113,7 +113,7 @@ static int list_harmful(const struct ethtool_gstrings *names,
 
 		if (!is_on || !is_harmful(feature))
 			continue;
-		length = snprintf(list + used, size - used, "%s%.*s", used > 0 ? ", " : "",
+		length = snprintf(list + used, size - used, "%s%.*s off", used > 0 ? " " : "",
 				  ETH_GSTRING_LEN, feature);
 		if (length < 0 || (uint32_t)length >= size - used)
 			return -ENOSPC;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <xdp/xsk.h>
 
+#include <fluxpin/counters.h>
 #include <fluxpin/memory.h>
 #include <fluxpin/tap.h>
 #include <fluxpin/xsk_port.h>
@@ -52,7 +53,10 @@ struct xsk_port {
 	struct xsk_umem *umem;
 	struct xsk_socket *socket;
 	struct memory memory;
-	uint8_t *places; /* enum place per frame; FLUXPIN_LEDGER only */
+	/* FLUXPIN_LEDGER only: */
+	uint8_t *places;   /* enum place per frame */
+	uint64_t *arrived; /* per frame in hand: address behind the packet that arrived in it */
+	uint64_t sent_in_place;
 };
 
 static struct xsk_port *from_port(struct port *port)
@@ -75,6 +79,33 @@ static void move(struct xsk_port *port, uint64_t address, enum place from, enum 
 	(void)address;
 	(void)from;
 	(void)to;
+#endif
+}
+
+/* Notes where the packet of a frame in hand ends; 0 for a frame that none arrived in. */
+static void note_arrival(struct xsk_port *port, uint64_t address, uint64_t end)
+{
+#ifdef FLUXPIN_LEDGER
+	port->arrived[address / port->frame_size] = end;
+#else
+	(void)port;
+	(void)address;
+	(void)end;
+#endif
+}
+
+/* Counts a frame that is sent if it is the one in which its packet arrived: the outer header grew
+ * in front, so that the packet ends where it did, or earlier, without padding. */
+static void count_in_place(struct xsk_port *port, const struct frame *frame)
+{
+#ifdef FLUXPIN_LEDGER
+	uint64_t arrived = port->arrived[frame->address / port->frame_size];
+
+	if (arrived != 0 && frame->address + frame->length <= arrived)
+		counter_add(&port->sent_in_place, 1);
+#else
+	(void)port;
+	(void)frame;
 #endif
 }
 
@@ -173,6 +204,7 @@ static uint32_t receive_frames(struct port *base, struct frame *frames, uint32_t
 		const struct xdp_desc *descriptor = xsk_ring_cons__rx_desc(&port->rx, first + i);
 
 		move(port, descriptor->addr, PLACE_FILL, PLACE_HAND);
+		note_arrival(port, descriptor->addr, descriptor->addr + descriptor->len);
 		frames[i] = (struct frame){
 			.data = port->frames + descriptor->addr,
 			.address = descriptor->addr,
@@ -205,6 +237,7 @@ static uint32_t send_frames(struct port *base, const struct frame *frames, uint3
 		struct xdp_desc *descriptor = xsk_ring_prod__tx_desc(&port->tx, first + i);
 
 		move(port, frames[i].address, PLACE_HAND, PLACE_TX);
+		count_in_place(port, &frames[i]);
 		descriptor->addr = frames[i].address;
 		descriptor->len = frames[i].length;
 		descriptor->options = 0;
@@ -239,6 +272,7 @@ static bool allocate_frame(struct port *base, uint64_t origin, struct frame *fra
 		return false;
 	address = port->free[--port->free_count];
 	move(port, address, PLACE_FREE, PLACE_HAND);
+	note_arrival(port, address, 0);
 	port->hand_count++;
 	*frame = (struct frame){
 		.data = port->frames + address + XSK_HEADROOM,
@@ -342,7 +376,8 @@ int xsk_port_open(const struct xsk_port_options *options, struct xsk_port **resu
 	port->descriptor = -1;
 	port->free = calloc(options->frames, sizeof(*port->free));
 	port->places = calloc(options->frames, sizeof(*port->places));
-	if (port->free == NULL || port->places == NULL)
+	port->arrived = calloc(options->frames, sizeof(*port->arrived));
+	if (port->free == NULL || port->places == NULL || port->arrived == NULL)
 		goto fail;
 	error = create_umem(port);
 	if (error != 0)
@@ -369,6 +404,7 @@ void xsk_port_close(struct xsk_port *port)
 	if (port->umem != NULL)
 		xsk_umem__delete(port->umem);
 	memory_unmap(&port->memory);
+	free(port->arrived);
 	free(port->places);
 	free(port->free);
 	free(port);
@@ -448,6 +484,11 @@ int xsk_port_read_statistics(const struct xsk_port *port, struct xsk_statistics 
 	statistics->fill_ring_empty = raw.rx_fill_ring_empty_descs;
 	statistics->tx_ring_empty = raw.tx_ring_empty_descs;
 	return 0;
+}
+
+uint64_t xsk_port_sent_in_place(const struct xsk_port *port)
+{
+	return counter_read(&port->sent_in_place);
 }
 
 uint32_t xsk_port_unsent(const struct xsk_port *port)

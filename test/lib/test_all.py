@@ -182,3 +182,33 @@ def test_sum_and_exit_status(root, monkeypatch, capsys):
     assert "why" in output and "KeyError" in output and "nothing ran nothing" in output
     assert runner.main(["skips"]) == 0
     assert runner.main(["unknown"]) == 2
+
+
+VM_REPORT = '<testsuites><testsuite><testcase name="a"/><testcase name="b"/></testsuite></testsuites>'
+
+
+@pytest.mark.parametrize("script, report, expected", [
+    ("exit 0", VM_REPORT, (2, 0, 0)),
+    ("exit 1", VM_REPORT, (2, 1, 0)),
+    ("exit 0", None, (0, 1, 0)),
+    ("exit 1", None, (0, 1, 0)),
+    ("exit 2", VM_REPORT, (2, 1, 0)),
+    ("echo 'no QEMU'; exit 77", None, (0, 0, 1)),
+    ("exit 77", None, (0, 0, 1)),
+])
+def test_virtual_machine(root, script, report, expected):
+    (root / "test/vm").mkdir()
+    (root / "test/vm/run").write_text(
+        f"import subprocess, sys\nsys.exit(subprocess.run(['sh', '-c', {script!r}]).returncode)\n")
+    if report:
+        (root / "build/vm/newest").mkdir(parents=True)
+        (root / "build/vm/newest/junit.xml").write_text(report)
+    assert counts(runner.step_vm) == expected
+
+
+def test_reason_of_a_skipped_virtual_machine(root):
+    (root / "test/vm").mkdir()
+    (root / "test/vm/run").write_text("import sys\nprint('x')\nprint('no QEMU')\nsys.exit(77)\n")
+    result = runner.Result()
+    runner.step_vm(result)
+    assert result.skips == ["no QEMU"]

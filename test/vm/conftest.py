@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-2-Clause
+import os
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
+
+from lab import fluxpin_path
+from vm_lab import DRIVERS, VmLab
+
+
+def pytest_collection_modifyitems(items):
+    if not os.environ.get("FLUXPIN_VM"):
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason="runs in a virtual machine: test/vm/run"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fluxpin_is_built():
+    assert fluxpin_path().exists(), f"{fluxpin_path()} is not built; FLUXPIN names another one"
+
+
+@pytest.fixture(scope="session", params=DRIVERS)
+def lab(request):
+    """A lab with a network card of each driver, shared by all tests."""
+    with VmLab(request.param, backends=2) as built:
+        yield built

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A virtual machine on the machine's own root, with network cards that fluxpin's tests use.
+
+Each of the two drivers under test has two cards, one for the load balancer and one for the router:
+
+    igb       both on a hub inside QEMU
+    virtio    on multi-queue TAPs, which a hub does not have, and a bridge between them
+
+QEMU runs in a network namespace of its own, in which TAPs and bridge are all there is, so nothing
+that the guest sends leaves it. They vanish with QEMU.
+"""
+
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import initramfs
+
+MEMORY_MB = 3072
+CPUS = 2
+QUEUES = 2  # of the virtio cards
+# What a card's last two bytes of the MAC address say: driver, side. test/vm/vm_lab.py reads them.
+MAC = "52:54:00:f1:{driver:02}:{side:02}"
+
+# As on a real link: complete checksums, no frame that is longer than the MTU.
+VIRTIO = ("csum=off,gso=off,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,"
+          "guest_ufo=off,host_tso4=off,host_tso6=off,host_ecn=off,host_ufo=off")
+
+# virtio_net as a module maps the header of zero-copy frames for DMA, a variable of the module (xsk_hdr
+# in virtnet_xsk_pool_enable, Linux 6.13 to 7.3 at least), as if it were in the kernel's linear map. So
+# the device reads other memory in its place, and drops the frames unless that is zero. Without address
+# randomisation that memory is in these 256 MB; nobody else gets them, and they stay zero.
+XSK_HDR = "nokaslr memmap=256M$1G"
+
+NETWORK = """
+set -e
+for each in all default; do
+    echo 1 >/proc/sys/net/ipv6/conf/$each/disable_ipv6
+done
+ip link set lo up
+ip link add bridge mtu {mtu} type bridge stp_state 0 mcast_snooping 0 forward_delay 0
+ip link set bridge up
+for tap in lb router; do
+    ip tuntap add dev $tap mode tap multi_queue vnet_hdr
+    ip link set $tap mtu {mtu} master bridge up
+done
+exec "$@"
+"""
+MTU = 9000
+
+
+def network_arguments():
+    arguments = ["-nic", "none"]
+    for side, name in enumerate(("lb", "router"), 1):
+        arguments += [
+            "-netdev", f"hubport,id=igb-{name},hubid=1",
+            "-device", f"igb,netdev=igb-{name},mac={MAC.format(driver=1, side=side)},romfile=",
+            "-netdev", f"tap,id=virtio-{name},ifname={name},queues={QUEUES},vhost=off,"
+                       "script=no,downscript=no",
+            # Without an IOMMU's address translation announced, virtio_net refuses zero-copy.
+            "-device", f"virtio-net-pci,netdev=virtio-{name},romfile=,"
+                       f"mac={MAC.format(driver=2, side=side)},mq=on,vectors={2 * QUEUES + 2},"
+                       f"iommu_platform=on,disable-legacy=on,{VIRTIO}",
+        ]
+    return arguments
+
+
+def command(qemu, kernel, image, results):
+    return [
+        *qemu.command,
+        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max",
+        "-smp", str(CPUS), "-m", str(MEMORY_MB),
+        "-kernel", str(kernel.image), "-initrd", str(image),
+        "-append", f"console=ttyS0 panic=-1 net.ifnames=0 mitigations=off quiet loglevel=4 {XSK_HDR}",
+        "-serial", f"file:{results}/console",
+        "-virtfs", "local,path=/,mount_tag=machine,security_model=none,readonly=on,"
+                   "multidevs=remap",
+        "-virtfs", f"local,path={results},mount_tag=results,security_model=none",
+        "-object", "rng-random,id=random,filename=/dev/urandom",
+        "-device", "virtio-rng-pci,rng=random",
+        *network_arguments(),
+    ]
+
+
+def show_new(path, offset):
+    """Prints what a file has beyond the offset; returns its end."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            file.seek(offset)
+            print(file.read(), end="", flush=True)
+            return file.tell()
+    except FileNotFoundError:
+        return offset
+
+
+def boot(qemu, kernel, tree, results, arguments, limit):
+    """Boots, runs pytest with `arguments` in the guest and waits until the machine is off; what it
+    prints is shown as it comes. Returns pytest's exit status, or a sentence about why there is
+    none. The folder `results` is empty before."""
+    fluxpin = os.environ.get("FLUXPIN", tree / "build/dev/src/cli/fluxpin")
+    (results / "fluxpin").write_text(f"{pathlib.Path(fluxpin).resolve()}\n")
+    (results / "arguments").write_text("".join(f"{each}\n" for each in arguments))
+    image = results / "initramfs"
+    image.write_bytes(initramfs.build(kernel, {"tree": tree, "modules": kernel.modules.parent}))
+    deadline = time.monotonic() + limit
+    with open(results / "qemu", "w", encoding="utf-8") as messages:
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sh", "-c", NETWORK.format(mtu=MTU), "sh",
+             *command(qemu, kernel, image, results)],
+            stdin=subprocess.DEVNULL, stdout=messages, stderr=messages, env=qemu.environment,
+            start_new_session=True)
+    shown, expired = 0, False
+    try:
+        while process.poll() is None and not expired:
+            time.sleep(0.2)
+            shown = show_new(results / "output", shown)
+            expired = time.monotonic() > deadline
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    show_new(results / "output", shown)
+    if expired:
+        return f"not done after {limit} s"
+    try:
+        return int((results / "status").read_text())
+    except (FileNotFoundError, ValueError):
+        return f"it ended without a result (QEMU's exit status {process.returncode})"

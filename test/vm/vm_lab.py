@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The lab of namespaces with network cards of the virtual machine in it.
+
+The load balancer's eth0 and its peer in the router are two cards of one driver (see
+test/vm/host/machine.py); everything else is as in test/lab/lab.py. Backends take tunnels apart with
+the kernel's own devices:
+
+    GRE over IPv4, IPv6         ip_gre, ip6_gre
+    IPv4, IPv6 in IPv4          ipip, sit
+    IPv4, IPv6 in IPv6          ip6_tunnel
+    GUE, to UDP port 6080       fou and fou6, then as without UDP
+
+The second backend has its addresses on a VLAN device.
+"""
+
+import collections
+import json
+import os
+import re
+import socket
+import subprocess
+
+import pytest
+from fluxpin import Fluxpin, configuration, pool
+from lab import OFFLOADS, Lab
+from namespaces import wait_until
+
+# The second to last byte of a card's MAC address, as test/vm/host/machine.py gives them.
+DRIVERS = {"igb": "01", "virtio_net": "02"}
+SIDES = {"lb": "01", "router": "02"}
+CARRIER_TIMEOUT = 60  # igb takes its link down for seconds, in emulated time
+MTU = 1600
+VLAN = 100
+
+TUNNELS = (
+    "link add gre4 type gre local {ipv4}",
+    "link add gre6 type ip6gre local {ipv6}",
+    "link add ipip4 type ipip local {ipv4}",
+    "link add sit4 type sit local {ipv4}",
+    "link add tunnel6 type ip6tnl mode any local {ipv6}",
+    "fou add port 6080 gue",
+    "-6 fou add port 6080 gue",
+)
+
+
+# The devices that take an encapsulation apart, over this outer family: IPv4 and IPv6 inside.
+TUNNEL_DEVICES = {
+    ("gre", "ipv4"): {"gre4"},
+    ("gre", "ipv6"): {"gre6"},
+    ("ipip", "ipv4"): {"ipip4", "sit4"},
+    ("ipip", "ipv6"): {"tunnel6"},
+    ("gue", "ipv4"): {"ipip4", "sit4"},
+    ("gue", "ipv6"): {"tunnel6"},
+}
+
+KERNEL = tuple(map(int, re.match(r"(\d+)\.(\d+)", os.uname().release).groups()))
+# The first kernels whose drivers have AF_XDP zero-copy.
+ZERO_COPY_SINCE = {"igb": (6, 14), "virtio_net": (6, 13)}
+needs_zero_copy = pytest.mark.skipif(
+    KERNEL < max(ZERO_COPY_SINCE.values()),
+    reason=f"Linux {os.uname().release} has no driver with zero-copy here",
+)
+
+
+def find_card(driver, side):
+    """The name of a card in the machine's own namespace, or None while it is not there."""
+    mac = f"52:54:00:f1:{DRIVERS[driver]}:{SIDES[side]}"
+    links = json.loads(subprocess.run(["ip", "-j", "link", "show"], check=True,
+                                      capture_output=True, text=True).stdout)
+    return next((link["ifname"] for link in links if link["address"] == mac), None)
+
+
+class VmLab(Lab):
+    """A Lab whose load balancer has a card of `driver`.
+
+    tunnels: whether the backends' kernels decapsulate; without, `endpoint` says what does.
+    """
+
+    def __init__(self, driver, tunnels=True, **more):
+        self.driver = driver
+        self._tunnels = tunnels
+        super().__init__(**{"ipv6": True, "endpoint": None, **more})
+
+    def _link(self, namespace, router_interface, mtu, **more):
+        if namespace.role != "lb":
+            super()._link(namespace, router_interface, mtu, **more)
+            return
+        self._take_card("lb", namespace, "eth0")
+        self._take_card("router", self.router, router_interface)
+
+    def _take_card(self, side, namespace, name):
+        """Moves a card into a namespace; the kernel gives it back when that is removed."""
+        card = wait_until(lambda: find_card(self.driver, side), 30, f"{self.driver} of {side}")
+        subprocess.run(["ip", "link", "set", card, "down"], check=True)
+        subprocess.run(["ip", "link", "set", card, "netns", namespace.name, "name", name],
+                       check=True)
+        namespace.ip(f"link set {name} mtu {MTU} up")
+        if side == "router":
+            # What it sends and counts is as on a wire.
+            namespace.run(["ethtool", "-K", name, *OFFLOADS])
+
+    def _build_backend(self, number):
+        super()._build_backend(number)
+        backend = self.backends[-1]
+        if number == 2:
+            self._move_to_vlan(backend)
+        if self._tunnels:
+            for line in TUNNELS:
+                line = line.format(ipv4=backend.address, ipv6=backend.ipv6_address)
+                backend.run(["ip", *line.split()])
+                if line.startswith("link add"):
+                    backend.ip(f"link set {line.split()[2]} up")
+
+    def _move_to_vlan(self, backend):
+        port, vlan = backend.router_port, f"{backend.router_port}.{VLAN}"
+        self.router.ip(
+            f"link set {port} nomaster",
+            f"link add link {port} name {vlan} type vlan id {VLAN}",
+            f"link set {vlan} addrgenmode none",
+            f"link set {vlan} master br0",
+            f"link set {vlan} up",
+        )
+        # The tag is in the frame, not beside it.
+        self.router.run(["ethtool", "-K", port, "txvlan", "off"])
+        backend.interface = f"eth0.{VLAN}"
+        backend.ip(
+            # Its routes go with it.
+            "link set eth0 down",
+            "addr flush dev eth0",
+            "link set eth0 up",
+            f"link add link eth0 name {backend.interface} type vlan id {VLAN}",
+            f"link set {backend.interface} up",
+            *self._addresses(backend.interface, f"{backend.address}/24",
+                             f"{backend.ipv6_address}/64"),
+            *self._gateway("10.1.0.1", "fd00:1::1", "mtu 1500"),
+        )
+
+    def wait_for_carrier(self):
+        """The cards' links come up seconds after fluxpin has taken their queues."""
+        for namespace, name in ((self.lb, "eth0"), (self.router, "lb")):
+            wait_until(lambda: "LOWER_UP" in namespace.ip_json(f"link show {name}")[0]["flags"],
+                       CARRIER_TIMEOUT, f"carrier of {name} in {namespace.role}", 0.2)
+
+
+    def tunnel_packets(self):
+        """{device: packets that the backends' devices of that name took apart}."""
+        found = collections.Counter()
+        for backend in self.backends:
+            statistics = backend.statistics()
+            for device in set().union(*TUNNEL_DEVICES.values()):
+                found[device] += statistics[device]["rx"]["packets"]
+        return found
+
+    def send_long_datagrams(self, count):
+        """UDP to the DNS VIP in IPv4 packets of 1400 bytes without DF."""
+        with self.client.socket(kind=socket.SOCK_DGRAM) as sender:
+            # IP_MTU_DISCOVER and IP_PMTUDISC_DONT of linux/in.h
+            sender.setsockopt(socket.IPPROTO_IP, 10, 0)
+            for _ in range(count):
+                sender.sendto(bytes(1372), (self.dns_vip, 53))
+
+
+class VmFluxpin(Fluxpin):
+    """fluxpin on a card; started when the link is up again."""
+
+    def start(self, timeout=60):
+        super().start(timeout)
+        self.lab.wait_for_carrier()
+        # Backends need a neighbour, which could not be asked for while there was no link.
+        self.lab.lb.run(["ping", "-c", "1", "-W", "5", self.lab.backends[0].address])
+        return self
+
+
+def text(lab, encapsulation, outer, **more):
+    """A configuration: both HTTP VIPs and the DNS VIP to a pool of backends of the outer family."""
+    backends = [
+        {"name": each.name_in_pool, "address": each.ipv6_address if outer == "ipv6" else each.address}
+        for each in lab.backends
+    ]
+    vips = [
+        {"name": "web4", "address": lab.http_vip, "protocol": "tcp", "port": 80, "pool": "web"},
+        {"name": "web6", "address": lab.http_vip_ipv6, "protocol": "tcp", "port": 80,
+         "pool": "web"},
+        {"name": "dns", "address": lab.dns_vip, "protocol": "udp", "port": 53, "pool": "web"},
+    ]
+    source = {"ipv4": lab.lb.address, "ipv6": lab.lb.ipv6_address}
+    web = pool(lab, backends=backends, encapsulation=encapsulation)
+    return configuration([web], vips, **{"source_address": source, **more})
+
+
+def received(namespace, interface):
+    return namespace.statistics()[interface]["rx"]["packets"]
+
+
+def url(address, path):
+    return f"http://[{address}]{path}" if ":" in address else f"http://{address}{path}"
+
+
+def get(lab, vip, count):
+    """Requests over new connections, until one fails; how many each backend answered, or "failed"."""
+    script = (f"for i in $(seq {count}); do curl -s -m 20 '{url(vip, '/id')}' || "
+              "{ echo failed; break; }; done")
+    return collections.Counter(lab.client.output(["sh", "-c", script], timeout=600).split())
+
+
+def upload(lab, vip, size):
+    """Whether a request with a body of full-size segments arrives whole."""
+    script = (f"head -c {size} /dev/zero | curl -s -m 60 --data-binary @- "
+              f"'{url(vip, '/upload')}'")
+    words = lab.client.output(["sh", "-c", script], check=False, timeout=90).split()
+    return words[1:] == [str(size)]
