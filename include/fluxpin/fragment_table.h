@@ -31,6 +31,7 @@
 enum datagram_state {
 	DATAGRAM_WAITING, /* for its first fragment */
 	DATAGRAM_CHOSEN,  /* goes to a backend */
+	DATAGRAM_ECHO,	  /* is an echo request that is answered, fragment by fragment */
 	DATAGRAM_KERNEL,  /* for no VIP: goes the slow path */
 	DATAGRAM_REFUSED, /* dropped, for `reason` */
 };

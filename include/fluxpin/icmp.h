@@ -71,6 +71,14 @@ bool icmp_read_quote(const struct packet *packet, struct icmp_quote *quote);
 void icmp_answer_echo(struct packet *packet);
 
 /*
+ * The same for one fragment of an echo request, whose l4_offset is that of the fragment header of
+ * IPv6, but of the first one that of the message, right behind that header. It becomes the same
+ * fragment of the reply: identification, flags, offset and data stay, options and other extension
+ * headers do not. The checksum of the message, in the first one, is as right as it was.
+ */
+void icmp_answer_echo_fragment(struct packet *packet, bool is_first);
+
+/*
  * Turns the packet into the error that says that it exceeds `mtu` (bytes of IP packet): IPv4
  * "fragmentation needed" (RFC 1191), IPv6 "packet too big", from the address that it was sent to.
  * Quotes as much as a packet of 576 (RFC 1812 section 4.3.2.3) or 1280 bytes (RFC 4443 section 3.2)

@@ -23,6 +23,7 @@
 #define VLAN_TAG_LENGTH	       4u
 #define IPV4_HEADER_LENGTH     20 /* without options */
 #define IPV6_HEADER_LENGTH     40
+#define FRAGMENT_HEADER_LENGTH 8 /* of IPv6 */
 
 enum packet_kind {
 	PACKET_MALFORMED, /* drop for packet->reason */

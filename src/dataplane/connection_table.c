@@ -302,7 +302,8 @@ static void sweep_all(struct connection_table *table, uint64_t elapsed)
 	uint64_t entries = (uint64_t)table->bucket_count * CONNECTION_BUCKET_ENTRIES;
 
 	for (uint64_t i = 0; i < entries && table->count > 0; i++) {
-		struct connection *entry = &table->buckets->entries[i];
+		struct connection_bucket *bucket = &table->buckets[i / CONNECTION_BUCKET_ENTRIES];
+		struct connection *entry = &bucket->entries[i % CONNECTION_BUCKET_ENTRIES];
 
 		if (connection_age(entry, table->sweep_second) + elapsed >
 		    (uint64_t)table->idle[entry->state])

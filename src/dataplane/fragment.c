@@ -7,13 +7,12 @@
 
 #include "bytes.h"
 
-#define FRAGMENT_HEADER_LENGTH 8
-#define IPV4_MORE	       0x2000
-#define IPV4_OFFSET	       0x1fff
-#define IPV6_MORE	       0x0001
-#define IPV6_OFFSET_SHIFT      3
-#define TCP_HEADER_LENGTH      20
-#define UDP_HEADER_LENGTH      8
+#define IPV4_MORE	  0x2000
+#define IPV4_OFFSET	  0x1fff
+#define IPV6_MORE	  0x0001
+#define IPV6_OFFSET_SHIFT 3
+#define TCP_HEADER_LENGTH 20
+#define UDP_HEADER_LENGTH 8
 
 /* So that no flow has the hash of a datagram. */
 #define KEY_SEED UINT64_C(0x66726167)

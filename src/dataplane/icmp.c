@@ -29,8 +29,10 @@ struct answer {
 	uint8_t link[MACS_LENGTH + PACKET_MAX_TAGS * VLAN_TAG_LENGTH];
 	uint32_t link_length;  /* without the EtherType */
 	uint8_t addresses[32]; /* source and destination of the answer, as in its header */
+	uint8_t fragment[4];   /* identification, flags and offset of IPv4 */
 	uint8_t traffic_class;
 	bool is_ipv6;
+	bool is_fragment; /* of IPv6: what is behind the IP header begins with its header */
 };
 
 static uint32_t message_length(const struct packet *packet)
@@ -188,7 +190,10 @@ static void begin_answer(const struct packet *packet, struct answer *answer)
 	memcpy(answer->link + 6, data, 6);
 	memcpy(answer->link + MACS_LENGTH, data + MACS_LENGTH, answer->link_length - MACS_LENGTH);
 	answer->is_ipv6 = packet->is_ipv6;
+	answer->is_fragment = false;
 	answer->traffic_class = 0;
+	store16_be(answer->fragment, 0);
+	store16_be(answer->fragment + 2, IPV4_DF);
 	if (packet->is_ipv6) {
 		memcpy(answer->addresses, ip + 24, 16);
 		memcpy(answer->addresses + 16, ip + 8, 16);
@@ -211,7 +216,7 @@ static void write_ipv4(const struct answer *answer, uint8_t *ip, uint32_t length
 	ip[0] = 4 << 4 | IPV4_HEADER_LENGTH / 4;
 	ip[1] = answer->traffic_class;
 	store16_be(ip + 2, (uint16_t)(IPV4_HEADER_LENGTH + length));
-	store16_be(ip + 6, IPV4_DF);
+	memcpy(ip + 4, answer->fragment, sizeof(answer->fragment));
 	ip[8] = ANSWER_TTL;
 	ip[9] = IPPROTO_ICMP;
 	memcpy(ip + 12, answer->addresses, 8);
@@ -224,24 +229,20 @@ static void write_ipv6(const struct answer *answer, uint8_t *ip, uint32_t length
 	memset(ip, 0, 8);
 	store16_be(ip, (uint16_t)(6 << 12 | answer->traffic_class << 4));
 	store16_be(ip + 4, (uint16_t)length);
-	ip[6] = IPPROTO_ICMPV6;
+	ip[6] = answer->is_fragment ? IPPROTO_FRAGMENT : IPPROTO_ICMPV6;
 	ip[7] = ANSWER_TTL;
 	memcpy(ip + 8, answer->addresses, 32);
 }
 
-/* Headers in front of the message, which has its type, code and contents; the packet becomes it. */
-static void finish_answer(struct packet *packet, const struct answer *answer, uint8_t *message,
+/* Headers in front of the payload; the packet becomes the answer. */
+static void write_headers(struct packet *packet, const struct answer *answer, uint8_t *payload,
 			  uint32_t length)
 {
-	uint8_t *ip = message - header_length_of(answer);
+	uint8_t *ip = payload - header_length_of(answer);
 	uint8_t *start = ip - 2 - answer->link_length;
 	struct frame *frame = &packet->frame;
-	uint16_t checksum;
 	int64_t moved = start - frame->data;
 
-	memset(message + 2, 0, 2);
-	checksum = checksum_of(answer->is_ipv6, answer->addresses, message, length);
-	memcpy(message + 2, &checksum, sizeof(checksum));
 	if (answer->is_ipv6)
 		write_ipv6(answer, ip, length);
 	else
@@ -260,6 +261,18 @@ static void finish_answer(struct packet *packet, const struct answer *answer, ui
 	packet->verdict = VERDICT_ANSWER;
 }
 
+/* For a message that has its type, code and contents. */
+static void finish_answer(struct packet *packet, const struct answer *answer, uint8_t *message,
+			  uint32_t length)
+{
+	uint16_t checksum;
+
+	memset(message + 2, 0, 2);
+	checksum = checksum_of(answer->is_ipv6, answer->addresses, message, length);
+	memcpy(message + 2, &checksum, sizeof(checksum));
+	write_headers(packet, answer, message, length);
+}
+
 void icmp_answer_echo(struct packet *packet)
 {
 	struct answer answer;
@@ -272,6 +285,48 @@ void icmp_answer_echo(struct packet *packet)
 	/* Whatever the request has there. */
 	message[1] = 0;
 	finish_answer(packet, &answer, message, length);
+}
+
+/*
+ * Makes the beginning of an echo request that of its reply, whose data is elsewhere: what the type
+ * and code add to the sum changes, and nothing else (RFC 1624 section 3, equation 3).
+ */
+static void turn_echo(uint8_t *message, bool is_ipv6)
+{
+	uint16_t reply = (uint16_t)((is_ipv6 ? ICMPV6_ECHO_ANSWERED : ICMP_ECHO_ANSWER) << 8);
+	uint32_t sum = (uint16_t)~load16_be(message + 2);
+	uint16_t checksum;
+
+	sum += (uint16_t)~load16_be(message);
+	sum += reply;
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	checksum = (uint16_t)~sum;
+	/* A message of zeros sums up to zero: then, and else as well, all ones are right. */
+	if (checksum == 0)
+		checksum = 0xffff;
+	store16_be(message, reply);
+	store16_be(message + 2, checksum);
+}
+
+void icmp_answer_echo_fragment(struct packet *packet, bool is_first)
+{
+	uint8_t *payload = message_of(packet), *end = payload + message_length(packet);
+	struct answer answer;
+
+	begin_answer(packet, &answer);
+	answer.traffic_class = packet->traffic_class;
+	if (is_first)
+		turn_echo(payload, packet->is_ipv6);
+	if (packet->is_ipv6) {
+		answer.is_fragment = true;
+		if (is_first)
+			payload -= FRAGMENT_HEADER_LENGTH;
+	} else {
+		memcpy(answer.fragment, packet->frame.data + packet->l3_offset + 4,
+		       sizeof(answer.fragment));
+	}
+	write_headers(packet, &answer, payload, (uint32_t)(end - payload));
 }
 
 /* Puts the header of a "too big" in front of what it quotes; answer and packet as they were. */

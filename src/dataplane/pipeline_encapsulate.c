@@ -105,7 +105,7 @@ void pipeline_encapsulate(struct pipeline *pipeline, const struct forwarding *fo
 
 		if (match->kind == MATCH_TRACKED && select_seen(pipeline, batch, match)) {
 			hits++;
-		} else {
+		} else if (match->kind != MATCH_DECIDED) {
 			pipeline_select(pipeline, forwarding, batch, match);
 			if (packet->verdict != VERDICT_FORWARD)
 				continue;

@@ -77,70 +77,78 @@ static void refuse_datagram(struct pipeline *pipeline, const struct batch *batch
 	datagram->reason = (uint8_t)reason;
 }
 
-/* The VIP of a first fragment; NULL with another verdict set. */
-static const struct vip *find_vip(const struct forwarding *forwarding, struct packet *packet)
-{
-	uint8_t icmp = packet->is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
-	struct address destination = packet_destination(packet);
-	const struct vip *vip = NULL;
-
-	if (packet->protocol == icmp) {
-		const struct vip *echo = vip_table_find_echo(forwarding->vips, &destination);
-		uint8_t type = packet->is_ipv6 ? ICMPV6_ECHO_REQUESTED : ICMP_ECHO_REQUEST;
-
-		/* No error that may be passed on is so long, and no answer is made of parts. */
-		if (icmp_type(packet) == type && echo != NULL &&
-		    echo->icmp_echo == ICMP_ECHO_FORWARD)
-			return echo;
-		packet_drop(packet, icmp_type(packet) == type && echo != NULL &&
-						    echo->icmp_echo == ICMP_ECHO_DROP
-					    ? DROP_ICMP_ECHO
-					    : DROP_FRAGMENT);
-		return NULL;
-	}
-	if (vip_table_find(forwarding->vips, &destination, packet->protocol,
-			   ntohs(packet->destination_port_be), &vip) == VIP_MATCH_SERVICE)
-		return vip;
-	packet_leave_to_kernel(packet);
-	return NULL;
-}
-
-/* Decides on a datagram by its first fragment, which is changed by that alone. */
-static void decide(struct pipeline *pipeline, const struct forwarding *forwarding,
-		   struct batch *batch, struct datagram *datagram, struct packet *packet)
+/* The backend of a first fragment, as of a whole packet. */
+static void choose(struct pipeline *pipeline, const struct forwarding *forwarding,
+		   struct batch *batch, struct datagram *datagram, struct match *match)
 {
 	const struct destination *destinations =
 		forwarding->interfaces[pipeline->interface].destinations;
-	struct match match = { .packet = packet, .kind = MATCH_FLOW };
-	const struct vip *vip;
+	struct packet *packet = match->packet;
 
-	if (!fragment_enter(packet)) {
-		refuse_datagram(pipeline, batch, datagram, packet->reason);
-		return;
-	}
-	vip = find_vip(forwarding, packet);
-	if (vip == NULL && packet->verdict == VERDICT_SLOW_PATH) {
-		fragment_table_decide(pipeline->fragments, datagram, DATAGRAM_KERNEL,
-				      batch->now_ns);
-		return;
-	}
-	if (vip == NULL || !vip->fragments) {
-		refuse_datagram(pipeline, batch, datagram,
-				vip == NULL ? packet->reason : DROP_FRAGMENT);
-		return;
-	}
-	match.vip = vip;
-	pipeline_hash(forwarding, &match);
-	packet->backend = pipeline_select_flow(pipeline, forwarding, batch, &match);
+	pipeline_hash(forwarding, match);
+	packet->backend = pipeline_select_flow(pipeline, forwarding, batch, match);
 	if (packet->backend == MAGLEV_NO_BACKEND) {
 		refuse_datagram(pipeline, batch, datagram, DROP_NO_BACKEND);
 		return;
 	}
 	fragment_table_decide(pipeline->fragments, datagram, DATAGRAM_CHOSEN, batch->now_ns);
 	datagram->hash = packet->hash;
-	datagram->vip = vip->index;
+	datagram->vip = match->vip->index;
 	datagram->backend = packet->backend;
 	datagram->generation = destinations[packet->backend].generation;
+}
+
+static bool is_icmp(const struct packet *packet)
+{
+	return packet->protocol == (packet->is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+}
+
+/* Of ICMP, echo requests alone: no error that may be passed on is so long. `is_bare`: no extension
+ * header stands between the message and the fragment header. */
+static void decide_icmp(struct pipeline *pipeline, const struct forwarding *forwarding,
+			struct batch *batch, struct datagram *datagram, struct match *match,
+			bool is_bare)
+{
+	struct packet *packet = match->packet;
+	uint8_t request = packet->is_ipv6 ? ICMPV6_ECHO_REQUESTED : ICMP_ECHO_REQUEST;
+	struct address destination = packet_destination(packet);
+	const struct vip *echo = vip_table_find_echo(forwarding->vips, &destination);
+
+	match->vip = echo;
+	if (echo == NULL || icmp_type(packet) != request)
+		refuse_datagram(pipeline, batch, datagram, DROP_FRAGMENT);
+	else if (echo->icmp_echo == ICMP_ECHO_DROP)
+		refuse_datagram(pipeline, batch, datagram, DROP_ICMP_ECHO);
+	else if (!echo->fragments || (echo->icmp_echo == ICMP_ECHO_REPLY && !is_bare))
+		refuse_datagram(pipeline, batch, datagram, DROP_FRAGMENT);
+	else if (echo->icmp_echo == ICMP_ECHO_FORWARD)
+		choose(pipeline, forwarding, batch, datagram, match);
+	else
+		fragment_table_decide(pipeline->fragments, datagram, DATAGRAM_ECHO, batch->now_ns);
+}
+
+/* Decides on a datagram by its first fragment, which is changed by that alone. */
+static void decide(struct pipeline *pipeline, const struct forwarding *forwarding,
+		   struct batch *batch, struct datagram *datagram, struct packet *packet)
+{
+	struct match match = { .packet = packet, .kind = MATCH_FLOW };
+	struct address destination = packet_destination(packet);
+	uint32_t behind = packet->l4_offset + (packet->is_ipv6 ? FRAGMENT_HEADER_LENGTH : 0u);
+
+	if (!fragment_enter(packet))
+		refuse_datagram(pipeline, batch, datagram, packet->reason);
+	else if (is_icmp(packet))
+		decide_icmp(pipeline, forwarding, batch, datagram, &match,
+			    packet->l4_offset == behind);
+	else if (vip_table_find(forwarding->vips, &destination, packet->protocol,
+				ntohs(packet->destination_port_be),
+				&match.vip) != VIP_MATCH_SERVICE)
+		fragment_table_decide(pipeline->fragments, datagram, DATAGRAM_KERNEL,
+				      batch->now_ns);
+	else if (!match.vip->fragments)
+		refuse_datagram(pipeline, batch, datagram, DROP_FRAGMENT);
+	else
+		choose(pipeline, forwarding, batch, datagram, &match);
 }
 
 /* ---- following it ---- */
@@ -161,13 +169,26 @@ static const struct destination *destination_of(const struct pipeline *pipeline,
 	return destination;
 }
 
+static void answer(struct pipeline *pipeline, const struct forwarding *forwarding,
+		   const struct batch *batch, struct packet *packet, bool is_first)
+{
+	if (rate_limit_take(&pipeline->echo_limit, forwarding->icmp_echo_rate, batch->now_ns))
+		icmp_answer_echo_fragment(packet, is_first);
+	else
+		packet_drop(packet, DROP_ICMP_RATE);
+}
+
 /* Does with one fragment what was decided on its datagram. */
 static void follow(struct pipeline *pipeline, const struct forwarding *forwarding,
-		   struct batch *batch, const struct datagram *datagram, struct packet *packet)
+		   struct batch *batch, const struct datagram *datagram, struct packet *packet,
+		   bool is_first)
 {
 	struct match *match;
 
 	switch (datagram->state) {
+	case DATAGRAM_ECHO:
+		answer(pipeline, forwarding, batch, packet, is_first);
+		return;
 	case DATAGRAM_KERNEL:
 		packet->verdict = VERDICT_SLOW_PATH;
 		return;
@@ -260,14 +281,24 @@ static void place(struct pipeline *pipeline, const struct forwarding *forwarding
 		decide(pipeline, forwarding, batch, datagram, packet);
 		fragment_table_sort(pipeline->fragments, datagram);
 	}
-	follow(pipeline, forwarding, batch, datagram, packet);
+	follow(pipeline, forwarding, batch, datagram, packet, fragment->offset == 0);
 	while (fragment_table_take(pipeline->fragments, datagram, &waited))
-		follow(pipeline, forwarding, batch, datagram, append(batch, &waited));
+		follow(pipeline, forwarding, batch, datagram, append(batch, &waited), false);
 	if (fragment_table_is_complete(datagram))
 		fragment_table_remove(pipeline->fragments, datagram);
 }
 
 /* ---- whose it is ---- */
+
+/* What is answered goes back to where its frame came from, which for a peer would be this load
+ * balancer. Having no ports, its fragments are not told apart on their way either. */
+static bool is_answered(const struct forwarding *forwarding, const struct packet *packet)
+{
+	struct address destination = packet_destination(packet);
+	const struct vip *echo = vip_table_find_echo(forwarding->vips, &destination);
+
+	return is_icmp(packet) && echo != NULL && echo->icmp_echo == ICMP_ECHO_REPLY;
+}
 
 /*
  * Sends the fragment to the load balancer of the cluster that has its datagram. False when that is
@@ -280,7 +311,8 @@ static bool redirect(const struct pipeline *pipeline, const struct forwarding *f
 	const struct destination *destination;
 	uint16_t peer;
 
-	if (peers == NULL || (packet->flags & (PACKET_REDIRECTED | PACKET_HANDED_OVER)) != 0)
+	if (peers == NULL || (packet->flags & (PACKET_REDIRECTED | PACKET_HANDED_OVER)) != 0 ||
+	    is_answered(forwarding, packet))
 		return false;
 	peer = peers->slots[maglev_slot(fragment->owner, peers->size)];
 	if (peer == MAGLEV_NO_BACKEND || peer == forwarding->peer_self)

@@ -20,7 +20,6 @@ static __attribute__((constructor)) void find_level(void)
 {
 	unsigned int a, b, c = 0, d, extended = 0;
 
-	__builtin_cpu_init();
 	if (!__get_cpuid(1, &a, &b, &c, &d) || !__get_cpuid(0x80000001, &a, &b, &extended, &d))
 		return;
 	has_v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&

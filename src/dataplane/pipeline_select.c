@@ -16,12 +16,14 @@ static bool is_current(const struct forwarding *forwarding, const struct destina
 	       destination->generation == connection->generation && destination->pool == vip->pool;
 }
 
-static uint16_t select_by_hash(const struct forwarding *forwarding, const struct match *match)
+/* The slot of the Maglev table that chooses for the flow. */
+static inline const uint16_t *slot_of(const struct forwarding *forwarding,
+				      const struct match *match)
 {
 	const struct forwarding_pool *pool = &forwarding->pools[match->vip->pool];
 	uint64_t hash = match->vip->by_source ? match->source_hash : match->packet->hash;
 
-	return pool->slots[maglev_slot(hash, pool->size)];
+	return &pool->slots[maglev_slot(hash, pool->size)];
 }
 
 /* Whether the flow keeps the backend of its entry, or NULL; counts what the lookup gave. A packet
@@ -69,7 +71,7 @@ static uint16_t select_tracked(struct pipeline *pipeline, const struct forwardin
 			connection_touch(table, connection, state, batch->second);
 		return backend;
 	}
-	backend = select_by_hash(forwarding, match);
+	backend = *slot_of(forwarding, match);
 	if (backend == MAGLEV_NO_BACKEND || event == CONNECTION_EVENT_NONE)
 		return backend;
 	generation = forwarding->interfaces[pipeline->interface].destinations[backend].generation;
@@ -99,7 +101,7 @@ static uint16_t select_for_error(const struct pipeline *pipeline,
 
 	if (connection != NULL && is_current(forwarding, destinations, connection, vip))
 		return connection->backend;
-	return select_by_hash(forwarding, match);
+	return *slot_of(forwarding, match);
 }
 
 uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
@@ -107,14 +109,47 @@ uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding
 {
 	if (match->vip->tracking)
 		return select_tracked(pipeline, forwarding, batch, match);
-	return select_by_hash(forwarding, match);
+	return *slot_of(forwarding, match);
 }
 
-/*
- * The first buckets are on their way since the match stage. The entry that is seen there at first
- * sight, and the destination that it leads to; a flow that is not in its first bucket is in the
- * second, if anywhere.
- */
+/* An entry that is seen in the first bucket at first sight, and the destination that it leads to. A
+ * flow that is not there is in the second bucket, if anywhere. */
+static inline void look_for_entry(const struct pipeline *pipeline,
+				  const struct forwarding *forwarding,
+				  const struct destination *destinations, struct match *match)
+{
+	uint64_t hash = match->packet->hash;
+	uint32_t mask = connection_match(match->bucket, hash);
+	struct connection *connection;
+
+	if (__builtin_expect(mask == 0, false)) {
+		__builtin_prefetch(connection_second_bucket(pipeline->connections, hash));
+		__builtin_prefetch(slot_of(forwarding, match));
+		return;
+	}
+	connection = &match->bucket->entries[__builtin_ctz(mask)];
+	if (connection->backend >= forwarding->destination_count)
+		return;
+	match->connection = connection;
+	match->route = connection_route(connection);
+	match->destination = &destinations[connection->backend];
+	__builtin_prefetch(match->destination);
+}
+
+/* Without tracking, the slot decides. */
+static inline void decide_by_slot(const struct forwarding *forwarding,
+				  const struct destination *destinations, struct match *match)
+{
+	uint16_t backend = *slot_of(forwarding, match);
+
+	if (backend == MAGLEV_NO_BACKEND)
+		return;
+	match->packet->backend = backend;
+	match->destination = &destinations[backend];
+	match->kind = MATCH_DECIDED;
+	__builtin_prefetch(match->destination);
+}
+
 void pipeline_look_ahead(const struct pipeline *pipeline, const struct forwarding *forwarding,
 			 struct batch *batch)
 {
@@ -123,25 +158,18 @@ void pipeline_look_ahead(const struct pipeline *pipeline, const struct forwardin
 
 	for (uint32_t i = 0; i < batch->match_count; i++) {
 		struct match *match = &batch->matches[i];
-		uint64_t hash = match->packet->hash;
-		struct connection *connection;
-		uint32_t mask;
 
+		if (match->kind == MATCH_FLOW)
+			decide_by_slot(forwarding, destinations, match);
 		if (match->kind != MATCH_TRACKED)
 			continue;
-		mask = connection_match(match->bucket, hash);
 		match->connection = NULL;
-		if (__builtin_expect(mask == 0, false)) {
-			__builtin_prefetch(connection_second_bucket(pipeline->connections, hash));
-			continue;
-		}
-		connection = &match->bucket->entries[__builtin_ctz(mask)];
-		if (connection->backend >= forwarding->destination_count)
-			continue;
-		match->connection = connection;
-		match->route = connection_route(connection);
-		match->destination = &destinations[connection->backend];
-		__builtin_prefetch(match->destination);
+		/* What is on record does not count for those that open a connection, and both
+		 * buckets are on their way. */
+		if (match->event == CONNECTION_EVENT_SYN)
+			__builtin_prefetch(slot_of(forwarding, match));
+		else
+			look_for_entry(pipeline, forwarding, destinations, match);
 	}
 }
 

@@ -263,6 +263,39 @@ static bool is_answer(const struct view *answer, const struct view *packet)
 	       is_error_of(answer, packet, icmp, length);
 }
 
+/* Ones' complement sums are the same when they are a multiple of 0xffff apart. */
+static bool has_same_sum(const uint8_t *a, const uint8_t *b, uint32_t length)
+{
+	return sum_of(a, length) % 0xffff == sum_of(b, length) % 0xffff;
+}
+
+/* One fragment of an echo request, turned into that of the reply. */
+static bool is_answered_fragment(const struct view *answer, const struct view *packet)
+{
+	uint32_t head = header_of(answer) + (answer->is_ipv6 ? 8 : 0),
+		 size = address_length(answer);
+	uint32_t length = answer->length - head, fields_at = answer->is_ipv6 ? 42 : 6;
+	const uint8_t *sent = answer->ip + head, *received;
+
+	if (answer->is_ipv6 != packet->is_ipv6 || answer->length < head + 1 ||
+	    packet->length < answer->length ||
+	    protocol_of(answer) != (answer->is_ipv6 ? IPPROTO_FRAGMENT : IPPROTO_ICMP) ||
+	    answer->ip[answer->is_ipv6 ? 7 : 8] != 64 || !may_be_answered(packet) ||
+	    memcmp(destination_of(answer), source_of(packet), size) != 0 ||
+	    memcmp(source_of(answer), destination_of(packet), size) != 0)
+		return false;
+	received = packet->ip + packet->length - length;
+	if (answer->is_ipv6
+		    ? memcmp(answer->ip + 40, received - 8, 8) != 0
+		    : header_of(answer) != 20 || memcmp(answer->ip + 4, packet->ip + 4, 4) != 0)
+		return false;
+	if ((test_load16(answer->ip + fields_at) & (answer->is_ipv6 ? 0xfff8 : 0x1fff)) != 0)
+		return memcmp(sent, received, length) == 0;
+	return length >= 8 && received[0] == (answer->is_ipv6 ? 128 : 8) &&
+	       sent[0] == (answer->is_ipv6 ? 129 : 0) && sent[1] == 0 &&
+	       has_same_sum(sent, received, 4) && memcmp(sent + 4, received + 4, length - 4) == 0;
+}
+
 /* The report for the sender of the packet inside a tunnel packet of ours that was too big. */
 static bool is_relay(const struct view *answer, const struct view *packet)
 {
@@ -343,7 +376,9 @@ bool fuzz_check_sent(const uint8_t *received, uint32_t received_length, const ui
 	    (is_forwarded(&leaving, &packet) || (is_tunnel && is_forwarded(&leaving, &inner))))
 		return true;
 	if (!has_own_tags ||
-	    (!is_answer(&leaving, &packet) && !(is_tunnel && is_answer(&leaving, &inner))))
+	    (!is_answer(&leaving, &packet) && !(is_tunnel && is_answer(&leaving, &inner)) &&
+	     !is_answered_fragment(&leaving, &packet) &&
+	     !(is_tunnel && is_answered_fragment(&leaving, &inner))))
 		refuse("it is neither the packet nor an answer to it", received, received_length,
 		       sent, sent_length);
 	return false;

@@ -4,9 +4,13 @@
  * length:
  *
  *     0  bit 0: IPv6; bit 1: more fragments; bit 2: TCP, else UDP; bit 3: behind a hop-by-hop
- * header or with IPv4 options; bit 4: ports of the VIP's service in front of a first fragment 1 the
- * kind of the VIP    2  identification    3  offset, times 8 4  length, times 8        5  bytes on
- * top of that; bit 7: the offset's upper bits are set, too
+ *        header or with IPv4 options; bit 4: a whole header of the VIP's service in a first
+ *        fragment; bit 5: an echo request instead of either protocol
+ *     1  the kind of the VIP
+ *     2  identification
+ *     3  offset, times 8
+ *     4  length, times 8
+ *     5  bytes on top of that; bit 7: the offset's upper bits are set, too
  */
 #include <netinet/in.h>
 #include <string.h>
@@ -22,11 +26,24 @@ static void fill(uint8_t *payload, uint32_t length, const uint8_t *data, uint32_
 		payload[i] = size > 0 ? data[i % size] : (uint8_t)i;
 }
 
-/* A service of the VIP, and the rest of a whole header. */
-static void write_ports(uint8_t *l4, uint32_t length, bool is_tcp)
+static uint8_t protocol_of(const uint8_t *data)
 {
+	if (data[0] & 0x20)
+		return data[0] & 1 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+	return data[0] & 4 ? IPPROTO_TCP : IPPROTO_UDP;
+}
+
+/* A service of the VIP, and the rest of a whole header. */
+static void write_header(uint8_t *l4, uint32_t length, uint8_t protocol)
+{
+	bool is_tcp = protocol == IPPROTO_TCP;
+
 	if (length < 20)
 		return;
+	if (!is_tcp && protocol != IPPROTO_UDP) {
+		l4[0] = protocol == IPPROTO_ICMP ? 8 : 128;
+		return;
+	}
 	test_store16(l4, 40000);
 	test_store16(l4 + 2, is_tcp ? 80 : 53);
 	if (is_tcp)
@@ -38,7 +55,7 @@ static void write_ports(uint8_t *l4, uint32_t length, bool is_tcp)
 static uint32_t write_ipv6(uint8_t *frame, const uint8_t *data, uint32_t field, uint32_t length)
 {
 	uint8_t *behind = frame + fuzz_header(true), source[16], vip[16];
-	uint8_t protocol = data[0] & 4 ? IPPROTO_TCP : IPPROTO_UDP;
+	uint8_t protocol = protocol_of(data);
 	uint32_t extensions = data[0] & 8 ? 2 * BEHIND : BEHIND;
 
 	fuzz_client(true, 7, source);
@@ -58,7 +75,7 @@ static uint32_t write_ipv6(uint8_t *frame, const uint8_t *data, uint32_t field, 
 
 static uint32_t write_ipv4(uint8_t *frame, const uint8_t *data, uint32_t field, uint32_t length)
 {
-	uint8_t protocol = data[0] & 4 ? IPPROTO_TCP : IPPROTO_UDP, source[4], vip[4];
+	uint8_t protocol = protocol_of(data), source[4], vip[4];
 	uint32_t options = data[0] & 8 ? BEHIND : 0, written;
 	uint8_t *ip = frame + FUZZ_ETHERNET;
 
@@ -87,7 +104,7 @@ static uint32_t build(const uint8_t *data, uint32_t size, uint8_t *frame)
 	at = fuzz_header(is_ipv6) + (data[0] & 8 ? BEHIND : 0) + (is_ipv6 ? BEHIND : 0);
 	fill(frame + at, length, data + 6, size - 6);
 	if (data[0] & 0x10 && (field & 0x1fff) == 0)
-		write_ports(frame + at, length, data[0] & 4);
+		write_header(frame + at, length, protocol_of(data));
 	return (is_ipv6 ? write_ipv6 : write_ipv4)(frame, data, field, length);
 }
 

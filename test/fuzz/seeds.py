@@ -102,12 +102,12 @@ def icmp_messages():
 
 def fragment_lists():
     """Records of fuzz_fragments: flags, VIP, identification, offset, length, more length."""
-    for ipv6, kind, tcp_flag in itertools.product((0, 1), (1, 3, 5, 9), (0, 4)):
-        pieces = [(ipv6 | tcp_flag | 16 | 2, kind - 1, 1, 0, 60, 0), (ipv6 | tcp_flag | 2, kind - 1, 1, 60, 60, 0),
-                  (ipv6 | tcp_flag, kind - 1, 1, 120, 30, 3)]
+    for ipv6, kind, flag in itertools.product((0, 1), (1, 3, 5, 6, 9), (0, 4, 0x20)):
+        pieces = [(ipv6 | flag | 16 | 2, kind - 1, 1, 0, 60, 0), (ipv6 | flag | 2, kind - 1, 1, 60, 60, 0),
+                  (ipv6 | flag, kind - 1, 1, 120, 30, 3)]
         for number, order in enumerate(itertools.permutations(pieces)):
             control = (END, END | 4, NOTHING, END | OTHER_PIPELINE, END | 8, END | state(1))[number]
-            yield (f"{ipv6}-{kind}-{tcp_flag}-{number}",
+            yield (f"{ipv6}-{kind}-{flag}-{number}",
                    b"".join(record(bytes(each), control) for each in order)
                    + record(bytes(pieces[0]), IDLE))
     many = b"".join(record(bytes([2, 0, ident, 10, 20, 0]), NOTHING) for ident in range(200))

@@ -180,6 +180,24 @@ def test_waking(lab):
         assert metrics.sum("fluxpin_worker_handed_over_packets_total") == 10
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_ping(lab, family):
+    """8000 bytes: each fragment is answered by one, whichever of the two workers it reaches, and the
+    client's stack finds the whole right."""
+    _, vip = addresses(lab, family)
+    count, each = 4, -(-8008 // (1480 if family == 4 else 1448))
+    with Fluxpin(lab, text(lab)) as fluxpin:
+        for queue in (0, 1):
+            lab.steer(queue=queue)
+            lab.client.run(["ping", "-c", count, "-i", "0.1", "-W", "5", "-s", "8000", vip])
+        lab.steer()
+        metrics = fluxpin.assert_balanced()
+        assert metrics.sum("fluxpin_worker_answered_packets_total") == 2 * count * each
+        assert metrics.sum("fluxpin_worker_handed_over_packets_total") == count * each
+        assert metrics.sum("fluxpin_worker_dropped_packets_total") == 0
+        assert metrics.sum("fluxpin_fragment_datagrams") == 0
+
+
 def test_waiting_fragments_time_out(lab):
     """Without their first one, they are given up: the frames come back, and all is counted."""
     sender = Sender(lab)

@@ -7,10 +7,12 @@ Every step prints one line when it is done, and the output of what failed. The l
 
 import base64
 import concurrent.futures
+import json
 import os
 import pathlib
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,8 @@ FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))  # of each target
 FUZZ_INPUTS_A_SECOND = 20  # below this, a target did not really run: they do thousands
 # Targets some inputs of which must be forwarded.
 FUZZ_FORWARDS = ("fuzz_packet", "fuzz_icmp", "fuzz_fragments", "fuzz_decapsulation")
+AARCH64_TOOLS = ("aarch64-linux-gnu-gcc", "qemu-aarch64")
+ARM64_PACKAGES = ("libcmocka-dev", "libcmocka0", "libxxhash-dev", "libxxhash0")
 HANGS = 3600  # seconds after which a command counts as hanging: far more than any of them takes
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
@@ -206,6 +210,32 @@ def step_unit_sanitizers(result):
     unit(result, "asan")
 
 
+def step_aarch64(result):
+    """The data plane for aarch64: it builds, and its unit tests pass under QEMU."""
+    missing = [tool for tool in AARCH64_TOOLS if not shutil.which(tool)]
+    if missing:
+        result.skips.append(f"aarch64: no {', '.join(missing)}")
+        return
+    status, output = run(["test/lib/arm64_packages", "build/aarch64-packages", *ARM64_PACKAGES])
+    if status != 0:
+        reason = (output.split("\n")[:-1] or [f"status {status}"])[-1]
+        result.skips.append(f"aarch64: the libraries for arm64 cannot be had: {reason}")
+        return
+    build(result, "aarch64", "build/aarch64")
+    if result.failed:
+        return
+    # What the build has registered, with the emulator in front.
+    status, output = run(["ctest", "--test-dir", "build/aarch64", "--show-only=json-v1"])
+    tests = json.loads(output)["tests"] if status == 0 else []
+    result.check(any(test["name"] == "test_maglev" for test in tests), output)
+    for test in tests:
+        status, output = run(test["command"], CMOCKA_MESSAGE_OUTPUT="TAP")
+        if test["name"].startswith("test_"):
+            count_tap(result, f"aarch64/{test['name']}", status, output)
+        else:
+            result.check(status == 0, output)
+
+
 def pytest(result, preset, *arguments):
     """Runs pytest with the fluxpin of a build and adds up its JUnit report."""
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
@@ -286,6 +316,7 @@ STEPS = {
     "build-fuzz": step_build_fuzz,
     "unit": step_unit,
     "unit-sanitizers": step_unit_sanitizers,
+    "aarch64": step_aarch64,
     "configuration": step_configuration,
     "packets": step_packets,
     "manual": step_manual,

@@ -94,6 +94,30 @@ def test_builds(root):
     assert counts(runner.build, "dev", "build/dev") == (0, 1, 0), "no CMakeLists.txt"
 
 
+def test_aarch64_without_its_tools(root, monkeypatch):
+    monkeypatch.setattr(runner, "AARCH64_TOOLS", ("sh", "no-such-compiler"))
+    result = runner.Result()
+    runner.step_aarch64(result)
+    assert (result.passed, result.failed) == (0, 0)
+    assert result.skips == ["aarch64: no no-such-compiler"]
+
+
+@pytest.mark.parametrize("script, reason", [
+    ("echo E: no network; exit 1", "E: no network"), ("exit 100", "status 100")])
+def test_aarch64_without_its_libraries(root, monkeypatch, script, reason):
+    monkeypatch.setattr(runner, "AARCH64_TOOLS", ())
+    (root / "test/lib").mkdir()
+    fetch = root / "test/lib/arm64_packages"
+    fetch.write_text(f"#!/bin/sh\n{script}\n")
+    fetch.chmod(0o755)
+    result = runner.Result()
+    runner.step_aarch64(result)
+    assert (result.passed, result.failed) == (0, 0)
+    assert result.skips == [f"aarch64: the libraries for arm64 cannot be had: {reason}"]
+    fetch.write_text("#!/bin/sh\n")
+    assert counts(runner.step_aarch64) == (0, 1, 0), "no CMakeLists.txt"
+
+
 EXECUTED = "echo stat::number_of_executed_units: 60"
 FUZZED = {
     f"{EXECUTED}; echo 'verdicts: forwarded 3 dropped 1'": (1, ""),

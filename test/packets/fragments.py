@@ -25,10 +25,13 @@ vips = (
   {{ address = "203.0.113.11"; protocol = "udp"; port = 53; pool = "web"; fragments = false; }},
   {{ address = "203.0.113.12"; protocol = "udp"; port = 53; pool = "web"; icmp_echo = "forward"; }},
   {{ address = "203.0.113.13"; protocol = "udp"; port = 53; pool = "web"; icmp_echo = "drop"; }},
+  {{ address = "203.0.113.14"; protocol = "any"; pool = "web"; }},
   {{ address = "2001:db8::10"; protocol = "tcp"; port = 80; pool = "web"; }},
   {{ address = "2001:db8::10"; protocol = "udp"; port = 99; pool = "empty"; }},
   {{ address = "2001:db8::12"; protocol = "udp"; port = 53; pool = "web"; icmp_echo = "forward"; }},
-  {{ address = "2001:db8::14"; protocol = "any"; pool = "web"; }} );
+  {{ address = "203.0.113.15"; protocol = "udp"; port = 53; pool = "web"; fragments = false; }},
+  {{ address = "2001:db8::14"; protocol = "any"; pool = "web"; }},
+  {{ address = "2001:db8::15"; protocol = "udp"; port = 53; pool = "web"; fragments = false; }} );
 OTHERS
 """
 

@@ -72,9 +72,12 @@ def unwrap(frame, addresses):
 
 
 def is_answer(frame, addresses):
-    """From one of our addresses, as no client's packet is, and a kind of message that we send."""
+    """From one of our addresses, as no client's packet is, and a kind of message that we send. A
+    fragment alone is none: what it is of is looked at by the tests that put it together."""
     packet = frame[link_length(frame) :]
     if not addresses.is_ours(addresses_of(packet)[0]):
+        return False
+    if packet[0] >> 4 == 4 and struct.unpack_from("!H", packet, 6)[0] & 0x3FFF:
         return False
     if packet[0] >> 4 == 4:
         return packet[9] == 1 and packet[4 * (packet[0] & 15)] in ANSWERS["icmp"]

@@ -119,14 +119,25 @@ def test_workers_do_not_change_the_choice():
         assert several.raw["out.pcap"] == one.raw["out.pcap"]
 
 
-def test_identification_tells_apart():
+@pytest.mark.parametrize("family, idents", [(4, (1, 2)), (4, (1, 0x101)), (6, (1, 2)), (6, (1, 0x10001)),
+                                            (6, (0x1000001, 1))])
+@pytest.mark.parametrize("workers", [1, 4])
+def test_identification_tells_apart(family, idents, workers):
     """Two datagrams of two flows with the same addresses: only the identification differs."""
-    first, second = (cut(4, vip(4, 12), UDP, datagram(53, 88, port), ident=ident)
-                     for port, ident in ((20001, 1), (20002, 2)))
+    first, second = (cut(family, vip(family, 12), UDP, datagram(53, 88, port), ident=ident)
+                     for port, ident in zip((20001, 20002), idents, strict=True))
     frames = [first[1], second[1], second[0], first[0], second[2], first[2], first[3], second[3]]
-    result = replay(services(), frames)
+    result = replay(services(), frames, "--workers", workers)
     assert [ip_of_sent(data) for _, data in result.sent] == [ip_of(frame) for frame in (
         second[0], second[1], first[0], first[1], second[2], first[2], first[3], second[3])]
+
+
+def test_protocol_tells_apart():
+    """Of IPv4 the protocol counts, too (RFC 791); IPv6 has no such thing in later fragments."""
+    first = cut(4, vip(4, 14), TCP, segment(80, 76), ident=5)
+    second = cut(4, vip(4, 14), UDP, datagram(53, 88), ident=5)
+    result = replay(services(), [second[1], *first, *second[:1], *second[2:]])
+    assert [ip_of_sent(data) for _, data in result.sent] == [ip_of(frame) for frame in (*first, *second)]
 
 
 def test_identification_is_used_again():
@@ -190,7 +201,7 @@ def test_elsewhere(family):
 
 
 @pytest.mark.parametrize("family, last, verdict", [
-    (4, 10, "fragment"), (4, 12, "forward"), (4, 13, "icmp_echo"), (6, 10, "fragment"), (6, 12, "forward")])
+    (4, 11, "fragment"), (4, 12, "forward"), (4, 13, "icmp_echo"), (6, 15, "fragment"), (6, 12, "forward")])
 def test_echo_requests(family, last, verdict):
     data = struct.pack("!BBHHH", 8 if family == 4 else 128, 0, 0, 1, 1) + bytes(88)
     frames = cut(family, vip(family, last), ICMP[family], data)
@@ -245,6 +256,9 @@ def bad_table():
                                                  tcp(bytes(24), 24, False)], ["fragment_tiny"] * 2)
         yield (f"tcp-options-{family}", [tcp(segment(80)[:12] + b"\x80" + bytes(19), 0, True),
                                          tcp(bytes(24), 32, False)], [None] * 2)
+        yield f"udp-length-8-{family}", [piece(family, there, UDP, datagram(99)[:4] + b"\0\x08" + bytes(18), 0,
+                                              True)], ["no_backend"]
+        yield f"udp-header-alone-{family}", [piece(family, there, UDP, datagram(99)[:8], 0, True)], ["no_backend"]
         yield (f"udp-length-7-{family}", [piece(family, there, UDP, datagram()[:4] + b"\0\7" + bytes(18), 0,
                                                 True)], ["udp_header"])
         yield f"ttl-0-{family}", [tcp(segment(), 0, True, ttl=0), tcp(bytes(16), 40, True, ttl=0)], [

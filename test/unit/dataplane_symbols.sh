@@ -16,13 +16,15 @@ inet_pton inet_ntop snprintf
 htons htonl ntohs ntohl __errno_location'
 
 # What compilers add by themselves: checked variants of the above, the stack protector, sanitizers,
-# coverage, position-independent code, arithmetic helpers and what the CPU can do (cpuid).
+# coverage, position-independent code, arithmetic and (on aarch64) atomic helpers, and what the CPU
+# can do (cpuid).
 allowed_patterns='^__(memcpy|memset|memmove|snprintf)_chk$
 ^__stack_chk_fail$
 ^__(asan|ubsan|tsan|sanitizer)_
 ^__gcov_
 ^_GLOBAL_OFFSET_TABLE_$
 ^__cpu_model$
+^__aarch64_(cas|swp)[48]_
 ^__(mul|div|udiv|umod)ti3$'
 
 [ -r "$archive" ] || {

@@ -54,6 +54,8 @@ static void test_find(void **state)
 	struct fragment_table *table = *state;
 
 	assert_null(fragment_table_oldest(table, true));
+	/* No more than one in each bucket, on average. */
+	assert_in_range(table->mask + 1, CAPACITY, 2 * CAPACITY);
 	for (uint64_t key = 0; key < CAPACITY; key++) {
 		assert_false(fragment_table_is_full(table));
 		/* Every fourth bucket: chains. */

@@ -102,6 +102,8 @@ static void test_sleep(void **state)
 	assert_false(inbox_must_wake(inbox));
 	assert_true(put(inbox, 1));
 	assert_false(inbox_may_sleep(inbox));
+	/* Awake, as it was before. */
+	assert_false(inbox_must_wake(inbox));
 	assert_int_equal(take(inbox), 1);
 	assert_true(inbox_may_sleep(inbox));
 	assert_true(put(inbox, 2));
@@ -166,15 +168,62 @@ static void test_threads(void **state)
 	assert_true(take(inbox) == UINT64_MAX);
 }
 
+struct partner {
+	pthread_t thread;
+	struct inbox *inbox;
+	uint64_t taken;	 /* frames that the taker has got */
+	uint64_t looked; /* frames after which the putter has looked whether to wake */
+};
+
+static void *run_partner(void *argument)
+{
+	struct partner *partner = argument;
+
+	for (uint64_t i = 1; i <= ROUNDS; i++) {
+		while (__atomic_load_n(&partner->taken, __ATOMIC_ACQUIRE) < i - 1)
+			;
+		if (!put(partner->inbox, i))
+			abort();
+		inbox_must_wake(partner->inbox);
+		__atomic_store_n(&partner->looked, i, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+/* One frame at a time, so that no later one makes up for a wake-up that is lost: whoever still
+ * sleeps when the putter has looked was not seen by it. */
+static void test_no_wake_is_lost(void **state)
+{
+	struct partner partner = { .inbox = *state };
+	uint64_t lost = 0;
+
+	assert_int_equal(pthread_create(&partner.thread, NULL, run_partner, &partner), 0);
+	for (uint64_t i = 1; i <= ROUNDS;) {
+		if (take(*state) == UINT64_MAX) {
+			if (!inbox_may_sleep(*state))
+				continue;
+			while (__atomic_load_n(&partner.inbox->sleeps, __ATOMIC_SEQ_CST) != 0) {
+				if (__atomic_load_n(&partner.looked, __ATOMIC_ACQUIRE) < i)
+					continue;
+				lost += __atomic_load_n(&partner.inbox->sleeps, __ATOMIC_SEQ_CST) !=
+					0;
+				inbox_awake(*state);
+			}
+			continue;
+		}
+		__atomic_store_n(&partner.taken, i++, __ATOMIC_RELEASE);
+	}
+	pthread_join(partner.thread, NULL);
+	assert_int_equal(lost, 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, open_inbox, close_inbox)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_order),
-		TEST(test_too_long),
-		TEST(test_sleep),
-		TEST(test_threads),
+		TEST(test_order),   TEST(test_too_long),	TEST(test_sleep),
+		TEST(test_threads), TEST(test_no_wake_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -156,7 +156,7 @@ static void test_middle_tables(void **state)
 	static const uint32_t sizes[] = { 1009, 4099, 8209, 16411 };
 
 	(void)state;
-	compare_random(120, sizes, sizeof(sizes) / sizeof(sizes[0]), 700, 2);
+	compare_random(60, sizes, sizeof(sizes) / sizeof(sizes[0]), 700, 2);
 }
 
 static void test_default_table(void **state)
@@ -230,7 +230,7 @@ static void test_permutations(void **state)
 
 	(void)state;
 	for (uint32_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
-		for (uint32_t run = 0; run < (sizes[s] < LARGE_TABLE ? 10 : 1); run++) {
+		for (uint32_t run = 0; run < (sizes[s] < LARGE_TABLE ? 4 : 1); run++) {
 			char name[16];
 			struct maglev_backend backend = { .name = name, .weight = 1 };
 

@@ -143,6 +143,64 @@ static void test_handed_over(void **state)
 	assert_int_equal(two->counters.received.bytes, 2 * (14 + 20 + 32));
 	assert_int_equal(setup_backend_of(&two->port.sent[0]),
 			 setup_backend_of(&two->port.sent[1]));
+	assert_int_equal(two->pipeline.wake_count, 0);
+}
+
+/* Who sleeps is woken, once, by the one of the others that was first. */
+static void test_wakes(void **state)
+{
+	struct pair *pair = *state;
+	struct setup *one = pair->setups[0];
+
+	assert_true(inbox_may_sleep(pair->inboxes[1]));
+	for (uint32_t i = 0; i < 5; i++)
+		queue_fragment(one, client_of(1, i), 0, 4, true);
+	run(one);
+	assert_int_equal(one->pipeline.wake_count, 1);
+	assert_int_equal(one->pipeline.wakes[0], 1);
+	run_pair(pair);
+}
+
+/* What the owner of an inbox that is full does not get is dropped where it arrived. */
+static void test_full_inbox(void **state)
+{
+	struct pair *pair = *state;
+	struct setup *one = pair->setups[0], *two = pair->setups[1];
+
+	for (uint32_t i = 0; i < INBOX_SLOTS + 3; i++)
+		queue_fragment(one, client_of(1, i), 0, 4, true);
+	while (run(one) > 0)
+		check_pair(pair);
+	assert_int_equal(one->counters.dropped[DROP_FRAGMENT_INBOX], 3);
+	assert_int_equal(one->counters.received.packets, 3);
+	assert_int_equal(one->counters.received.bytes, 3 * (14 + 20 + 32));
+	assert_int_equal(one->counters.handed_over, INBOX_SLOTS);
+	run_pair(pair);
+	assert_int_equal(two->counters.forwarded.packets, INBOX_SLOTS);
+}
+
+/* The end: what waits and what is in the inbox is dropped, counted and given back. */
+static void test_finish(void **state)
+{
+	struct pair *pair = *state;
+	struct setup *one = pair->setups[0], *two = pair->setups[1];
+
+	for (uint32_t i = 0; i < 100; i++)
+		queue_fragment(two, client_of(1, i), 4, 4, true);
+	while (run(two) > 0)
+		;
+	for (uint32_t i = 0; i < 2 * PORT_BATCH + 1; i++)
+		queue_fragment(one, client_of(1, i), 0, 4, true);
+	while (run(one) > 0)
+		;
+	pipeline_finish(&two->pipeline);
+	check_pair(pair);
+	assert_int_equal(two->fragments.held_count, 0);
+	assert_int_equal(two->counters.dropped[DROP_FRAGMENT_TIMEOUT], 100);
+	assert_int_equal(two->counters.dropped[DROP_FRAGMENT_INBOX], 2 * PORT_BATCH + 1);
+	assert_int_equal(two->counters.received.packets, 100 + 2 * PORT_BATCH + 1);
+	assert_int_equal(two->counters.received.bytes, (100 + 2 * PORT_BATCH + 1) * (14 + 20 + 32));
+	assert_int_equal(two->port.sent_count, 0);
 }
 
 /* What the receiving port's frames do not hold is dropped there, not written behind their end. */
@@ -202,6 +260,96 @@ static void test_no_frames(void **state)
 	assert_int_equal(two->counters.received.bytes, 3 * PORT_BATCH * (14 + 20 + 32));
 }
 
+/* ---- after a reload ---- */
+
+/* A VIP and a backend count every fragment, with what its frame is long. */
+static void test_counters(void **state)
+{
+	struct setup *setup = ((struct pair *)*state)->setups[0];
+	uint32_t source = client_of(0, 0);
+	uint16_t backend;
+
+	queue_fragment(setup, source, 8, 4, false);
+	queue_fragment(setup, source, 4, 4, true);
+	queue_fragment(setup, source, 0, 4, true);
+	run_pair(*state);
+	backend = setup_backend_of(&setup->port.sent[0]);
+	assert_int_equal(setup->vip_counters[setup->vips[1].index].packets, 3);
+	assert_int_equal(setup->vip_counters[setup->vips[1].index].bytes, 3 * (14 + 20 + 32));
+	assert_int_equal(setup->backend_counters[backend].packets, 3);
+	assert_int_equal(setup->backend_counters[backend].bytes, 3 * (14 + 24 + 20 + 32));
+	assert_int_equal(setup->counters.received.bytes, 3 * (14 + 20 + 32));
+	assert_int_equal(setup->counters.lookups_miss, 1);
+}
+
+/* Sends a first fragment; returns its backend. */
+static uint16_t begin_datagram(struct setup *setup, uint32_t source)
+{
+	queue_fragment(setup, source, 0, 4, true);
+	run(setup);
+	assert_int_equal(setup->port.sent_count, 1);
+	return setup_backend_of(&setup->port.sent[0]);
+}
+
+/* The rest of it; returns why it was dropped, or DROP_REASON_COUNT. */
+static int end_datagram(struct setup *setup, uint32_t source)
+{
+	uint64_t before[DROP_REASON_COUNT];
+
+	memcpy(before, setup->counters.dropped, sizeof(before));
+	queue_fragment(setup, source, 4, 4, false);
+	run(setup);
+	memory_port_clear(&setup->port);
+	for (int reason = 0; reason < DROP_REASON_COUNT; reason++)
+		if (setup->counters.dropped[reason] != before[reason])
+			return reason;
+	return DROP_REASON_COUNT;
+}
+
+/* What is still to come of a datagram follows the backend, not its index. */
+static void test_backend_goes(void **state)
+{
+	struct setup *setup = ((struct pair *)*state)->setups[0];
+	uint32_t source = client_of(0, 0);
+	uint16_t backend = begin_datagram(setup, source);
+
+	setup->described[backend].weight = 0;
+	publish(setup);
+	assert_int_equal(end_datagram(setup, source), DROP_REASON_COUNT);
+	backend = begin_datagram(setup, source);
+	setup->described[backend].is_resolved = false;
+	publish(setup);
+	assert_int_equal(end_datagram(setup, source), DROP_NO_NEXT_HOP);
+	setup->described[backend].is_resolved = true;
+	publish(setup);
+	backend = begin_datagram(setup, source);
+	setup->described[backend].is_present = false;
+	publish(setup);
+	assert_int_equal(end_datagram(setup, source), DROP_NO_BACKEND);
+	setup_add_backend(setup, backend, 0);
+	publish(setup);
+	backend = begin_datagram(setup, source);
+	/* Another one under the same index. */
+	setup_add_backend(setup, backend, 0);
+	publish(setup);
+	assert_int_equal(end_datagram(setup, source), DROP_NO_BACKEND);
+}
+
+/* What lies beyond the last index is left over from earlier. */
+static void test_indexes_end(void **state)
+{
+	struct setup *setup = ((struct pair *)*state)->setups[0];
+	uint32_t source = client_of(0, 0);
+
+	setup->vips[1].pool = 1;
+	publish(setup);
+	assert_in_range(begin_datagram(setup, source), 11, 12);
+	setup->described[11].is_present = setup->described[12].is_present = false;
+	setup->backend_limit = 5;
+	publish(setup);
+	assert_int_equal(end_datagram(setup, source), DROP_NO_BACKEND);
+}
+
 /* ---- many at once ---- */
 
 /* Of two datagrams all but the first fragments, which are longer than the way to the backends. */
@@ -232,16 +380,47 @@ static void test_all_that_waited_are_cut(void **state)
 	assert_int_equal(setup->counters.parts_sent, 2 * PIECES);
 }
 
+/* ---- what runs out ---- */
+
+/* Two batches' worth of each kind at a time, without a frame that comes. */
+static void test_expiry(void **state)
+{
+	struct setup *setup = ((struct pair *)*state)->setups[0];
+
+	for (uint32_t i = 0; i < 3 * PORT_BATCH; i++)
+		queue_fragment(setup, client_of(0, i), i % 3 == 0 ? 0 : 4, 4, true);
+	while (run(setup) > 0)
+		;
+	assert_int_equal(setup->fragments.count, 3 * PORT_BATCH);
+	assert_int_equal(setup->fragments.held_count, 2 * PORT_BATCH);
+	setup->now += SETUP_FRAGMENT_TIMEOUT;
+	assert_int_equal(run(setup), 0);
+	assert_int_equal(setup->fragments.count, 3 * PORT_BATCH);
+	setup->now++;
+	assert_int_equal(run(setup), 0);
+	check_pair(*state);
+	assert_int_equal(setup->fragments.count, 0);
+	assert_int_equal(setup->fragments.held_count, 0);
+	assert_int_equal(setup->counters.dropped[DROP_FRAGMENT_TIMEOUT], 2 * PORT_BATCH);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, open_pair, close_pair)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_handed_over),
+		TEST(test_wakes),
+		TEST(test_full_inbox),
+		TEST(test_finish),
+		TEST(test_counters),
+		TEST(test_backend_goes),
+		TEST(test_indexes_end),
 		TEST(test_copy_is_too_long),
 		TEST(test_inbox_is_served_under_load),
 		TEST(test_no_frames),
 		TEST(test_all_that_waited_are_cut),
+		TEST(test_expiry),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
