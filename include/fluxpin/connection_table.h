@@ -95,7 +95,7 @@ struct connection_table {
 	uint32_t new_rate;
 	int32_t idle[CONNECTION_STATE_COUNT]; /* seconds an entry of that state lives; EMPTY: -1 */
 	uint32_t search_skip;		      /* searches still to leave out */
-	uint32_t search_pause;		      /* how many were to be left out after the last one */
+	uint32_t search_pause; /* twice as many as were to be left out after the last one */
 	struct rate_limit new_limit;
 	uint32_t sweep_position; /* the next bucket to visit */
 	uint32_t sweep_due;	 /* buckets to visit by now, at most all */

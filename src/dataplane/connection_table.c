@@ -147,7 +147,7 @@ static struct connection *make_room(struct connection_table *table, uint64_t has
 /*
  * The same while it is worth it. Pauses get twice as long with each search that fails and half as
  * long with each that succeeds: so they vanish when more than half succeed, and grow to the longest
- * when fewer do.
+ * when fewer do. One failure alone makes none.
  */
 static struct connection *search(struct connection_table *table, uint64_t hash, uint64_t second)
 {
@@ -160,9 +160,9 @@ static struct connection *search(struct connection_table *table, uint64_t hash, 
 	room = make_room(table, hash, second);
 	if (room != NULL)
 		table->search_pause /= 2;
-	else if (table->search_pause < SEARCH_PAUSE_MOST)
+	else if (table->search_pause < 2 * SEARCH_PAUSE_MOST)
 		table->search_pause = 2 * table->search_pause + 1;
-	table->search_skip = table->search_pause;
+	table->search_skip = table->search_pause / 2;
 	return room;
 }
 
