@@ -228,11 +228,8 @@ enum decapsulation_result decapsulation_apply(const struct decapsulation *decaps
 		packet->reason = inner.reason;
 		return DECAPSULATION_FAILED;
 	}
-	if (redirected && !is_fragment(&inner)) {
-		redirected = false;
-		if (!is_ours(decapsulation, packet))
-			return DECAPSULATION_NONE;
-	}
+	if (redirected && !is_fragment(&inner) && !is_ours(decapsulation, packet))
+		return DECAPSULATION_NONE;
 	if (!combine_ecn(outer_traffic_class, &inner))
 		return fail(packet);
 	inner.frame.length = packet->frame.length;

@@ -146,6 +146,35 @@ def test_limits(tmp_path):
     assert errors == [cases.Finding(5, 8, "too many VIPs: 65536, at most 65535")]
 
 
+def test_limits_with_peers(tmp_path):
+    """Peers count among backends and have a pool of their own, this load balancer included."""
+    path = tmp_path / "peers.conf"
+
+    def errors(backends, peers, pools=1):
+        with path.open("w") as file:
+            file.write('hash_seed = "1"; source_address = { ipv4 = "10.255.0.5"; };\npeers = (')
+            file.write(", ".join(f'"10.255.{i // 200}.{i % 200 + 6}"' for i in range(peers)))
+            file.write(');\npools = ( { name = "p"; backends = (\n')
+            file.write(",\n".join(f'{{ address = "10.{i >> 16}.{i >> 8 & 255}.{i & 255}"; }}'
+                                  for i in range(1, backends + 1)))
+            file.write("\n); }")
+            file.write("".join(f',\n{{ name = "p{i}"; backends = (); }}' for i in range(1, pools)))
+            file.write(');\nvips = ( { address = "198.18.0.1"; protocol = "tcp"; port = 1; pool = "p"; } );\n')
+        result = check(path)
+        found = [finding for finding in errors_of(result, path) if not finding.is_warning]
+        assert result.returncode == (1 if found else 0)
+        return [finding.message for finding in found]
+
+    assert errors(1, 256) == []
+    assert errors(1, 257) == ['"peers" must have 1 to 256 entries, found 257']
+    many = "too many pools or backends: peers count among them"
+    assert errors(65535 - 2, 1) == []
+    assert errors(65535 - 1, 1) == [many]
+    assert errors(1, 1, 65534) == []
+    # Behind more warnings, of pools without backends, than are listed.
+    assert errors(1, 1, 65535) == ["1 more errors"]
+
+
 def test_findings_are_capped(tmp_path):
     path = tmp_path / "many.conf"
     path.write_text('hash_seed = "1";\nvips = (' + ",\n".join(["1"] * 3000) + ");\n")

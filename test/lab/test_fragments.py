@@ -213,6 +213,18 @@ def test_waiting_fragments_time_out(lab):
         fluxpin.wait_for(lambda now: now.sum("fluxpin_fragments_held") > 0)
 
 
+def test_an_eighth_of_the_frames_may_wait(lab):
+    sender = Sender(lab)
+    with Fluxpin(lab, text(lab, umem={"frames": 1024}, fragments={"timeout": "60s"}), frames=1024) as fluxpin:
+        for ident in range(140):
+            sender.send(cut(lab, 4, 4000, payload_of(ident, 2000), 100 + ident)[1:])
+        # The ledger is published apart from the counters.
+        metrics = fluxpin.wait_for(lambda now: (
+            now.sum("fluxpin_worker_dropped_packets_total", reason="fragment_limit"),
+            now.sum("fluxpin_worker_umem_frames", state="hand")) == (140 - 128, 128))
+        assert metrics.sum("fluxpin_fragments_held") == 128
+
+
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("is_first_apart", [True, False])
 def test_cluster(lab, family, is_first_apart):
@@ -246,6 +258,9 @@ def test_cluster(lab, family, is_first_apart):
         served = sum(each.sum("fluxpin_backend_packets_total", pool="web") for each in metrics)
         dropped = sum(each.sum("fluxpin_worker_dropped_packets_total") for each in metrics)
         assert (served, dropped) == (sent, 0)
+        # Nobody looks for a way to itself.
+        for each, balancer in zip((one, two), balancers, strict=True):
+            assert f"peers/{balancer.address}" not in each.log()
         # One client has one of them decide on all of its datagrams.
         by_balancer = [each.sum("fluxpin_backend_packets_total", pool="web") for each in metrics]
         assert sorted(by_balancer) == [0, sent]

@@ -38,7 +38,7 @@ def pools_and_vips(lab):
         {**prefix, "name": "empty", "address": EMPTY_VIP, "pool": "empty"},
         {**prefix, "name": "silent", "address": SILENT_VIP, "pool": "silent"},
     ]
-    return pools, vips(lab) + more
+    return pools, vips(lab, fragments=False) + more
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,9 @@ def lab():
         built.router.ip(f"neigh replace 10.0.0.5 lladdr {mac} dev lb nud permanent")
         mac = built.router.mac("lb").hex(":")
         built.lb.ip(f"neigh replace 10.0.0.1 lladdr {mac} dev eth0 nud permanent")
+        # Nor does the router report, seconds later, that there is no backend.
+        built.router.ip(*(f"neigh replace {each} lladdr 02:99:99:99:99:98 dev br0 nud permanent"
+                          for each in (WEB, HOST, WIDE)))
         yield built
 
 

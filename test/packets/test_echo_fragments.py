@@ -127,7 +127,7 @@ def test_checksums(family):
     cases += [(chance.randrange(256) if chance.randrange(2) else 0, chance.randrange(0x10000), number,
                chance.randbytes(24)) for number in range(40)]
     # With every checksum that is near a border of 16 bits: the sequence number makes it so.
-    for checksum in (0, 1, 0x7FF, 0x800, 0x801, 0x80FF, 0xF7FE, 0xF7FF, 0xF800, 0xFFFE, 0xFFFF):
+    for checksum in (0, 1, 0xFE, 0xFF, 0x100, 0x7FF, 0x800, 0x801, 0x80FF, 0xF7FE, 0xF7FF, 0xF800, 0xFFFE, 0xFFFF):
         base = struct.unpack_from("!H", request(family, vip(family), bytes(24), 0, 0, 0), 2)[0]
         cases.append((0, (base - checksum) % 0xFFFF, 0, bytes(24)))
     frames, requests = [], []
@@ -246,6 +246,15 @@ def test_what_is_not_answered(family):
     for kind in (TYPES[family][1], 3, 5, 13, 17, 42, 127, 133):
         assert reasons(there, request(family, there, payload(40), kind=kind)) == {"fragment"}
     assert reasons(vip(family, 15), request(family, vip(family, 15), payload(40))) == {"fragment"}
+
+
+def test_vips_that_differ():
+    """The VIP that takes the pings of an address, its first one, says whether it takes fragments of them."""
+    frames = cut(4, vip(4), 1, request(4, vip(4), payload(40)))
+    first = 'address = "203.0.113.10"; protocol = "tcp"; port = 80; pool = "web";'
+    assert replay(services(), frames).summary["answered"] == 2
+    result = replay(services().replace(first, first + " fragments = false;"), frames)
+    assert result.drops == {1: "fragment", 2: "fragment"}
 
 
 def test_other_family():

@@ -274,6 +274,8 @@ def bad_table():
             None, None, "fragment_overlap", None, None]
         yield f"repeated-before-first-{family}", [whole[2], whole[2], whole[0], whole[1], whole[3]], [
             None, "fragment_overlap", None, None, None]
+        yield f"repeated-refused-{family}", [piece(family, there, UDP, datagram(99)[:24], 0, True)] * 2, [
+            "no_backend"] * 2
         # One that overlaps takes its datagram along (RFC 5722).
         yield f"overlap-{family}", [whole[0], tcp(bytes(24), 16 + 8, True), tcp(bytes(24), 32, True), whole[3]], [
             None, None, "fragment_overlap", "fragment_overlap"]

@@ -183,7 +183,7 @@ static void test_harmful_offloads(void **state)
 	assert_string_equal(list, "rx-vlan-hw-parse off rx-vlan-stag-hw-parse off");
 	/* The command is the one that helps. */
 	assert_true(snprintf(command, sizeof(command), "ethtool -K e0 %s", list) > 0);
-	run(command);
+	run("%s", command);
 	assert_int_equal(interface_harmful_offloads("e0", list, sizeof(list)), 0);
 	assert_string_equal(list, "");
 	run("ethtool -K e0 rxvlan on >/dev/null");

@@ -78,16 +78,20 @@ static uint32_t queue_fragment(struct setup *setup, uint32_t source, uint32_t of
 	return setup_queue(setup, &packet);
 }
 
+/* Which worker has the client's fragments. */
+static uint32_t owner_of(uint32_t source, uint64_t seed)
+{
+	uint64_t owner = flow_hash_ipv4(htonl(source), htonl(TEST_VIP), 0, 0, IPPROTO_UDP, seed);
+
+	return (uint32_t)((owner & UINT32_MAX) * WORKERS >> 32);
+}
+
 /* The n-th client whose fragments are that worker's. */
 static uint32_t client_of(uint32_t worker, uint32_t n)
 {
-	for (uint32_t source = TEST_CLIENT;; source++) {
-		uint64_t owner = flow_hash_ipv4(htonl(source), htonl(TEST_VIP), 0, 0, IPPROTO_UDP,
-						SETUP_SEED);
-
-		if ((owner & UINT32_MAX) * WORKERS >> 32 == worker && n-- == 0)
+	for (uint32_t source = TEST_CLIENT;; source++)
+		if (owner_of(source, SETUP_SEED) == worker && n-- == 0)
 			return source;
-	}
 }
 
 /* Every frame is somewhere, and every packet counted once, by the worker that decided on it. */
@@ -179,6 +183,27 @@ static void test_full_inbox(void **state)
 	assert_int_equal(two->counters.forwarded.packets, INBOX_SLOTS);
 }
 
+/* Between two states of the configuration, workers may not agree on whose it is: it is handed over
+ * once. */
+static void test_handed_over_once(void **state)
+{
+	struct pair *pair = *state;
+	struct setup *one = pair->setups[0], *two = pair->setups[1];
+	uint32_t source;
+
+	two->forwarding.hash_seed = SETUP_SEED + 1;
+	for (uint32_t n = 0;; n++) {
+		source = client_of(1, n);
+		if (owner_of(source, SETUP_SEED + 1) == 0)
+			break;
+	}
+	queue_fragment(one, source, 0, 4, true);
+	run_pair(pair);
+	assert_int_equal(two->port.sent_count, 1);
+	assert_int_equal(two->counters.handed_over, 0);
+	assert_int_equal(one->counters.received.packets, 0);
+}
+
 /* The end: what waits and what is in the inbox is dropped, counted and given back. */
 static void test_finish(void **state)
 {
@@ -258,6 +283,40 @@ static void test_no_frames(void **state)
 	run_pair(pair);
 	assert_int_equal(two->counters.dropped[DROP_NO_FRAME], 3 * PORT_BATCH);
 	assert_int_equal(two->counters.received.bytes, 3 * PORT_BATCH * (14 + 20 + 32));
+}
+
+/* ---- between load balancers ---- */
+
+#define PEER 12
+#define SELF 11
+
+/* Every fragment is the peer's, if it can be reached; else it is decided on here. */
+static void test_peers(void **state)
+{
+	struct setup *setup = ((struct pair *)*state)->setups[0];
+	const struct forwarding_pool peers = { .slots = setup->slots[2], .size = SETUP_TABLE_SIZE };
+
+	for (int round = 0; round < 4; round++) {
+		uint16_t slot[] = { PEER, PEER, SELF, MAGLEV_NO_BACKEND };
+
+		setup->described[PEER].is_resolved = round != 1;
+		publish(setup);
+		for (int i = 0; i < SETUP_TABLE_SIZE; i++)
+			setup->slots[2][i] = slot[round];
+		setup->forwarding.peers = &peers;
+		setup->forwarding.peer_self = SELF;
+		queue_fragment(setup, client_of(0, (uint32_t)round), 0, 4, true);
+		run(setup);
+		assert_int_equal(setup->port.sent_count, 1);
+		if (round == 0)
+			assert_int_equal(setup_backend_of(&setup->port.sent[0]), PEER);
+		else
+			assert_in_range(setup_backend_of(&setup->port.sent[0]), 1, 4);
+		memory_port_clear(&setup->port);
+	}
+	assert_int_equal(setup->backend_counters[PEER].packets, 1);
+	assert_int_equal(setup->backend_counters[PEER].bytes, 14 + 24 + 20 + 32);
+	assert_int_equal(setup->vip_counters[setup->vips[1].index].packets, 3);
 }
 
 /* ---- after a reload ---- */
@@ -380,6 +439,42 @@ static void test_all_that_waited_are_cut(void **state)
 	assert_int_equal(setup->counters.parts_sent, 2 * PIECES);
 }
 
+/* More frames for the kernel than one call takes. */
+static void test_many_to_the_kernel(void **state)
+{
+	struct setup *setup = ((struct pair *)*state)->setups[0];
+	struct test_packet first = datagram_of(client_of(0, 0));
+
+	first.destination_port = 54;
+	first.fragment = MF;
+	first.payload = 24;
+	for (uint32_t i = 1; i < 3 * PORT_BATCH; i++)
+		queue_fragment(setup, client_of(0, 0), 4 * i, 4, true);
+	while (run(setup) > 0)
+		;
+	setup_queue(setup, &first);
+	run_pair(*state);
+	assert_int_equal(setup->counters.slow_path, 3 * PORT_BATCH);
+	assert_int_equal(setup->port.delivered_count, 3 * PORT_BATCH);
+}
+
+/* Those that are decided make room before those that wait, whatever their age. */
+static void test_who_makes_room(void **state)
+{
+	struct setup *setup = ((struct pair *)*state)->setups[0];
+
+	queue_fragment(setup, client_of(0, 0), 4, 4, true);
+	for (uint32_t i = 1; i <= FRAGMENT_MIN_CAPACITY; i++)
+		queue_fragment(setup, client_of(0, i), 0, 4, true);
+	while (run(setup) > 0)
+		;
+	assert_int_equal(setup->fragments.count, FRAGMENT_MIN_CAPACITY);
+	assert_int_equal(setup->fragments.held_count, 1);
+	queue_fragment(setup, client_of(0, 0), 0, 4, true);
+	run_pair(*state);
+	assert_int_equal(setup->counters.forwarded.packets, FRAGMENT_MIN_CAPACITY + 2);
+}
+
 /* ---- what runs out ---- */
 
 /* Two batches' worth of each kind at a time, without a frame that comes. */
@@ -412,7 +507,9 @@ int main(void)
 		TEST(test_handed_over),
 		TEST(test_wakes),
 		TEST(test_full_inbox),
+		TEST(test_handed_over_once),
 		TEST(test_finish),
+		TEST(test_peers),
 		TEST(test_counters),
 		TEST(test_backend_goes),
 		TEST(test_indexes_end),
@@ -420,6 +517,8 @@ int main(void)
 		TEST(test_inbox_is_served_under_load),
 		TEST(test_no_frames),
 		TEST(test_all_that_waited_are_cut),
+		TEST(test_many_to_the_kernel),
+		TEST(test_who_makes_room),
 		TEST(test_expiry),
 	};
 
