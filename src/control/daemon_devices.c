@@ -4,14 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include <fluxpin/driver.h>
 #include <fluxpin/log.h>
 
 #include "daemon_internal.h"
 
 #define NANOSECONDS_PER_SECOND UINT64_C(1000000000)
-#define LARGEST_FRAME	       4096 /* bytes of the UMEM; AF_XDP's limit is a page */
 
 /* The queues with a worker: those of the configuration, or all. */
 static int choose_queues(struct device *device, const struct interface *nic)
@@ -141,33 +140,6 @@ static void log_worker(const struct device *device, const struct interface *nic,
 			 nic->name, options->port.queue);
 }
 
-/*
- * igb and igc give their NICs the size of receive buffers in whole kilobytes, rounded down
- * (BSIZEPKT in igb_setup_srrctl and igc_configure_rx_ring, Linux 6.14). Of 2048 bytes less XDP's
- * headroom that leaves 1024, and the rest of a longer frame would arrive as a frame of its own.
- */
-static uint32_t choose_frame_size(const struct interface *nic, uint32_t configured, bool zero_copy)
-{
-	if (zero_copy && (strcmp(nic->driver, "igb") == 0 || strcmp(nic->driver, "igc") == 0))
-		return LARGEST_FRAME;
-	return configured;
-}
-
-/*
- * virtio_net maps the header of zero-copy frames, a static variable, for DMA (xsk_hdr in
- * virtnet_xsk_pool_enable, Linux 6.13 to 7.3 at least). A module's variables have no such address:
- * the device reads other memory in its place, and drops the frames unless that is zero.
- */
-static void warn_virtio(const struct interface *nic)
-{
-	/* Only a module that was loaded has this file. */
-	if (strcmp(nic->driver, "virtio_net") == 0 &&
-	    access("/sys/module/virtio_net/initstate", F_OK) == 0)
-		log_warning("%s: virtio_net, as a module, may send zero-copy frames with a broken "
-			    "header, so that all are lost; mode = \"copy\" is safe",
-			    nic->name);
-}
-
 static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
 {
 	const struct configuration *configuration = daemon->configuration;
@@ -177,6 +149,7 @@ static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
 		.port = {
 			.queue = device->queues[i],
 			.frames = configuration->umem.frames,
+			.frame_size = configuration->umem.frame_size,
 			.zero_copy = !device->generic && device->mode != XDP_MODE_COPY,
 			.tap = device->tap != NULL ? tap_queue(device->tap, i) : -1,
 		},
@@ -192,8 +165,8 @@ static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
 	int error;
 
 	snprintf(options.port.interface, sizeof(options.port.interface), "%s", nic->name);
-	options.port.frame_size =
-		choose_frame_size(nic, configuration->umem.frame_size, options.port.zero_copy);
+	if (options.port.zero_copy)
+		options.port.frame_size = driver_frame_size(nic->driver, options.port.frame_size);
 	error = worker_open(&options, &worker);
 	if (error != 0 && error != -EBUSY && options.port.zero_copy &&
 	    device->mode == XDP_MODE_AUTO) {
@@ -210,8 +183,9 @@ static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
 	}
 	daemon->workers[daemon->worker_count++] = worker;
 	log_worker(device, nic, worker, &options);
-	if (i == 0 && xsk_port_is_zero_copy(worker_port(worker)))
-		warn_virtio(nic);
+	if (i == 0 && xsk_port_is_zero_copy(worker_port(worker)) &&
+	    driver_warning(nic->driver) != NULL)
+		log_warning("%s: %s", nic->name, driver_warning(nic->driver));
 	return 0;
 }
 

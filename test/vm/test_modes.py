@@ -2,11 +2,7 @@
 """The ladder of modes: what each kernel grants, and that fluxpin says which."""
 
 import pytest
-from vm_lab import KERNEL, ZERO_COPY_SINCE, VmFluxpin, get, text, upload
-
-
-def has_zero_copy(lab):
-    return KERNEL >= ZERO_COPY_SINCE[lab.driver]
+from vm_lab import VmFluxpin, get, has_zero_copy, text, upload
 
 
 def assert_forwards(lab, fluxpin):
@@ -51,7 +47,7 @@ def test_best_mode_also_after_a_kill(lab):
 
 
 def test_zero_copy_or_nothing(lab):
-    """--mode zerocopy ends with a reason where it is not granted: on a veth, or on an old kernel."""
+    """--mode zerocopy ends with a reason where it is not granted: a veth, an old kernel."""
     namespace = lab.backends[0] if has_zero_copy(lab) else lab.lb
     driver = "veth" if has_zero_copy(lab) else lab.driver
     file = namespace.directory / "refused.conf"

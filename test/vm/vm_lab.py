@@ -20,7 +20,6 @@ import re
 import socket
 import subprocess
 
-import pytest
 from fluxpin import Fluxpin, configuration, pool
 from lab import OFFLOADS, Lab
 from namespaces import wait_until
@@ -42,7 +41,6 @@ TUNNELS = (
     "-6 fou add port 6080 gue",
 )
 
-
 # The devices that take an encapsulation apart, over this outer family: IPv4 and IPv6 inside.
 TUNNEL_DEVICES = {
     ("gre", "ipv4"): {"gre4"},
@@ -56,10 +54,10 @@ TUNNEL_DEVICES = {
 KERNEL = tuple(map(int, re.match(r"(\d+)\.(\d+)", os.uname().release).groups()))
 # The first kernels whose drivers have AF_XDP zero-copy.
 ZERO_COPY_SINCE = {"igb": (6, 14), "virtio_net": (6, 13)}
-needs_zero_copy = pytest.mark.skipif(
-    KERNEL < max(ZERO_COPY_SINCE.values()),
-    reason=f"Linux {os.uname().release} has no driver with zero-copy here",
-)
+
+
+def has_zero_copy(lab):
+    return KERNEL >= ZERO_COPY_SINCE[lab.driver]
 
 
 def find_card(driver, side):
@@ -174,7 +172,8 @@ class VmFluxpin(Fluxpin):
 def text(lab, encapsulation, outer, **more):
     """A configuration: both HTTP VIPs and the DNS VIP to a pool of backends of the outer family."""
     backends = [
-        {"name": each.name_in_pool, "address": each.ipv6_address if outer == "ipv6" else each.address}
+        {"name": each.name_in_pool,
+         "address": each.ipv6_address if outer == "ipv6" else each.address}
         for each in lab.backends
     ]
     vips = [
@@ -197,7 +196,8 @@ def url(address, path):
 
 
 def get(lab, vip, count):
-    """Requests over new connections, until one fails; how many each backend answered, or "failed"."""
+    """Requests over new connections, until one fails; how many each backend answered, or
+    "failed"."""
     script = (f"for i in $(seq {count}); do curl -s -m 20 '{url(vip, '/id')}' || "
               "{ echo failed; break; }; done")
     return collections.Counter(lab.client.output(["sh", "-c", script], timeout=600).split())

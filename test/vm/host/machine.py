@@ -28,10 +28,11 @@ MAC = "52:54:00:f1:{driver:02}:{side:02}"
 VIRTIO = ("csum=off,gso=off,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,"
           "guest_ufo=off,host_tso4=off,host_tso6=off,host_ecn=off,host_ufo=off")
 
-# virtio_net as a module maps the header of zero-copy frames for DMA, a variable of the module (xsk_hdr
-# in virtnet_xsk_pool_enable, Linux 6.13 to 7.3 at least), as if it were in the kernel's linear map. So
-# the device reads other memory in its place, and drops the frames unless that is zero. Without address
-# randomisation that memory is in these 256 MB; nobody else gets them, and they stay zero.
+# virtio_net as a module maps the header of zero-copy frames for DMA, a variable of the module
+# (xsk_hdr in virtnet_xsk_pool_enable, Linux 6.13 to 7.3 at least), as if it were in the kernel's
+# linear map. So the device reads other memory in its place, and drops the frames unless that is
+# zero. Without address randomisation that memory is in these 256 MB; nobody else gets them, and
+# they stay zero.
 XSK_HDR = "nokaslr memmap=256M$1G"
 
 NETWORK = """
@@ -74,7 +75,8 @@ def command(qemu, kernel, image, results):
         "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max",
         "-smp", str(CPUS), "-m", str(MEMORY_MB),
         "-kernel", str(kernel.image), "-initrd", str(image),
-        "-append", f"console=ttyS0 panic=-1 net.ifnames=0 mitigations=off quiet loglevel=4 {XSK_HDR}",
+        "-append", "console=ttyS0 panic=-1 net.ifnames=0 mitigations=off quiet loglevel=4 "
+                   f"{XSK_HDR}",
         "-serial", f"file:{results}/console",
         "-virtfs", "local,path=/,mount_tag=machine,security_model=none,readonly=on,"
                    "multidevs=remap",
