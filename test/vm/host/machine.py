@@ -51,6 +51,10 @@ exec "$@"
 """
 MTU = 9000
 
+BOOTS = 3
+BOOT_LIMIT = 300  # seconds until the first test: twenty times what it takes
+STALL = "detected stalls on CPUs/tasks"
+
 
 def network_arguments():
     arguments = ["-nic", "none"]
@@ -98,6 +102,45 @@ def show_new(path, offset):
         return offset
 
 
+def start(qemu, kernel, results):
+    with open(results / "qemu", "w", encoding="utf-8") as messages:
+        return subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "--net",
+             "sh", "-c", NETWORK.format(mtu=MTU), "sh",
+             *command(qemu, kernel, results / "initramfs", results)],
+            stdin=subprocess.DEVNULL, stdout=messages, stderr=messages, env=qemu.environment,
+            start_new_session=True)
+
+
+def hangs_in_boot(results, since):
+    """Whether the kernel came to a stop before any test: seen now and then, with the timer of an
+    emulated CPU that never fires."""
+    if (results / "output").exists():
+        return False
+    console = results / "console"
+    return (time.monotonic() - since > BOOT_LIMIT
+            or console.exists() and STALL in console.read_text(errors="replace"))
+
+
+def run_once(qemu, kernel, results, deadline):
+    """Runs a machine to its end. Returns "off", "late", or "stalled": it hung before any test."""
+    process, since, shown = start(qemu, kernel, results), time.monotonic(), 0
+    try:
+        while process.poll() is None:
+            time.sleep(0.2)
+            shown = show_new(results / "output", shown)
+            if time.monotonic() > deadline:
+                return "late"
+            if hangs_in_boot(results, since):
+                return "stalled"
+        return "off"
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        show_new(results / "output", shown)
+
+
 def boot(qemu, kernel, tree, results, arguments, limit):
     """Boots, runs pytest with `arguments` in the guest and waits until the machine is off; what it
     prints is shown as it comes. Returns pytest's exit status, or a sentence about why there is
@@ -105,29 +148,17 @@ def boot(qemu, kernel, tree, results, arguments, limit):
     fluxpin = os.environ.get("FLUXPIN", tree / "build/dev/src/cli/fluxpin")
     (results / "fluxpin").write_text(f"{pathlib.Path(fluxpin).resolve()}\n")
     (results / "arguments").write_text("".join(f"{each}\n" for each in arguments))
-    image = results / "initramfs"
-    image.write_bytes(initramfs.build(kernel, {"tree": tree, "modules": kernel.modules.parent}))
+    (results / "initramfs").write_bytes(
+        initramfs.build(kernel, {"tree": tree, "modules": kernel.modules.parent}))
     deadline = time.monotonic() + limit
-    with open(results / "qemu", "w", encoding="utf-8") as messages:
-        process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sh", "-c", NETWORK.format(mtu=MTU), "sh",
-             *command(qemu, kernel, image, results)],
-            stdin=subprocess.DEVNULL, stdout=messages, stderr=messages, env=qemu.environment,
-            start_new_session=True)
-    shown, expired = 0, False
-    try:
-        while process.poll() is None and not expired:
-            time.sleep(0.2)
-            shown = show_new(results / "output", shown)
-            expired = time.monotonic() > deadline
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    show_new(results / "output", shown)
-    if expired:
+    for number in range(1, BOOTS + 1):
+        end = run_once(qemu, kernel, results, deadline)
+        if end != "stalled":
+            break
+        print(f"{kernel.name}: hung in boot {number} of at most {BOOTS}", flush=True)
+    if end == "late":
         return f"not done after {limit} s"
     try:
         return int((results / "status").read_text())
     except (FileNotFoundError, ValueError):
-        return f"it ended without a result (QEMU's exit status {process.returncode})"
+        return "it ended without a result"
