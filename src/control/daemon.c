@@ -172,6 +172,7 @@ static int open_handles(struct daemon *daemon)
 	uv_timer_init(&daemon->loop, &daemon->metrics_timer);
 	uv_timer_init(&daemon->loop, &daemon->settle_timer);
 	uv_timer_init(&daemon->loop, &daemon->warn_timer);
+	daemon_open_states(daemon);
 	daemon->reload_timer.data = daemon;
 	daemon->metrics_timer.data = daemon;
 	daemon->settle_timer.data = daemon;
@@ -293,6 +294,8 @@ static int start(struct daemon *daemon)
 						   .last_reload_successful = true,
 						   .last_success_seconds = time(NULL) };
 	error = registry_open(&daemon->backend_indexes);
+	if (error == 0)
+		error = backend_overrides_open(&daemon->drains);
 	if (error == 0)
 		error = registry_open(&daemon->vip_indexes);
 	if (error == 0)
