@@ -292,7 +292,9 @@ static int start(struct daemon *daemon)
 	daemon->metrics = (struct metrics_source){ .configuration = daemon->configuration,
 						   .generation = 1,
 						   .last_reload_successful = true,
-						   .last_success_seconds = time(NULL) };
+						   .last_success_seconds = time(NULL),
+						   .context = daemon,
+						   .backend = daemon_describe_backend };
 	error = registry_open(&daemon->backend_indexes);
 	if (error == 0)
 		error = backend_overrides_open(&daemon->drains);

@@ -123,6 +123,10 @@ void daemon_schedule_growth(struct daemon *daemon, uint64_t next_ns);
  */
 int daemon_drain(struct daemon *daemon, const char *pool, const char *backend, bool drained);
 
+/* For the metrics: what is known of a backend of the active configuration. */
+void daemon_describe_backend(const void *daemon, uint32_t pool, uint32_t backend,
+			     struct metrics_backend *described);
+
 /* Logs which pools have no backend that serves, or fall back on those that are down; once. */
 void daemon_tell_pools(struct daemon *daemon);
 

@@ -93,6 +93,19 @@ int daemon_drain(struct daemon *daemon, const char *pool, const char *backend, b
 	return error;
 }
 
+void daemon_describe_backend(const void *context, uint32_t pool, uint32_t backend,
+			     struct metrics_backend *described)
+{
+	const struct daemon *daemon = context;
+	const struct backend_state *state = backend_states_get(daemon->states, pool, backend);
+
+	*described = (struct metrics_backend){ .is_checked = state->is_checked,
+					       .is_healthy = state->is_healthy,
+					       .is_drained = state->is_drained,
+					       .is_last_resort = state->is_last_resort,
+					       .weight = state->service.weight };
+}
+
 static void tell(const char *pool, const struct pool_state *state, enum pool_condition condition)
 {
 	if (condition == POOL_SERVES)
