@@ -133,6 +133,7 @@ static void on_reload_timer(uv_timer_t *timer)
 		if (old_path != NULL && (path == NULL || strcmp(path, old_path) != 0))
 			metrics_remove(old_path);
 		start_metrics_timer(daemon);
+		daemon_follow_control(daemon);
 		uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
 	}
 	free(old_path);
@@ -310,6 +311,8 @@ static int start(struct daemon *daemon)
 		error = listen_to_netlink(daemon);
 	if (error == 0)
 		error = daemon_start_workers(daemon);
+	if (error == 0)
+		error = daemon_open_control(daemon);
 	if (error != 0)
 		return error;
 	daemon->metrics.workers = daemon->workers;
@@ -326,6 +329,7 @@ static int start(struct daemon *daemon)
 static void stop(struct daemon *daemon)
 {
 	daemon_stop_workers(daemon);
+	daemon_close_control(daemon);
 	if (daemon->metrics.worker_count > 0)
 		log_totals(daemon);
 	if (daemon->configuration != NULL && daemon->metrics.worker_count > 0 &&

@@ -36,6 +36,8 @@ struct device {
 	bool is_mtu_tight;  /* told that the MTU has no room for two tags */
 };
 
+struct control_answers;
+
 struct daemon {
 	const struct daemon_options *options;
 	struct configuration *configuration; /* the active one */
@@ -70,6 +72,7 @@ struct daemon {
 	uv_timer_t warn_timer;
 	uv_timer_t states_timer; /* lets changes of backends gather */
 	uv_timer_t growth_timer; /* the next step of slow start */
+	struct control_answers *answers; /* NULL before there may be requests */
 };
 
 /* daemon.c: has NICs and next hops read again soon, once for all changes until then. */
@@ -137,6 +140,14 @@ void daemon_open_states(struct daemon *daemon);
 void daemon_warn_vlans(struct daemon *daemon);
 
 void daemon_release_forwarding(struct daemon *daemon);
+
+/* control_answers.c: the control socket, if there is to be one, and what it needs. Log what fails.
+ */
+int daemon_open_control(struct daemon *daemon);
+void daemon_close_control(struct daemon *daemon); /* workers have stopped */
+
+/* After a reload: the path may be another one. What cannot be opened leaves the old one. */
+void daemon_follow_control(struct daemon *daemon);
 
 /* The path of the metrics file, or NULL. */
 const char *daemon_metrics_path(const struct daemon *daemon);
