@@ -173,6 +173,7 @@ static int open_handles(struct daemon *daemon)
 	uv_timer_init(&daemon->loop, &daemon->metrics_timer);
 	uv_timer_init(&daemon->loop, &daemon->settle_timer);
 	uv_timer_init(&daemon->loop, &daemon->warn_timer);
+	daemon_open_states(daemon);
 	daemon->reload_timer.data = daemon;
 	daemon->metrics_timer.data = daemon;
 	daemon->settle_timer.data = daemon;
@@ -292,8 +293,12 @@ static int start(struct daemon *daemon)
 	daemon->metrics = (struct metrics_source){ .configuration = daemon->configuration,
 						   .generation = 1,
 						   .last_reload_successful = true,
-						   .last_success_seconds = time(NULL) };
+						   .last_success_seconds = time(NULL),
+						   .context = daemon,
+						   .backend = daemon_describe_backend };
 	error = registry_open(&daemon->backend_indexes);
+	if (error == 0)
+		error = backend_overrides_open(&daemon->drains);
 	if (error == 0)
 		error = registry_open(&daemon->vip_indexes);
 	if (error == 0)
