@@ -13,6 +13,7 @@ static const struct {
 	control_answer *answer;
 } commands[] = {
 	{ "status", control_status },
+	{ "connections", control_connections },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -69,6 +70,7 @@ int daemon_open_control(struct daemon *daemon)
 		free(answers);
 		return error;
 	}
+	control_surveys_open(answers);
 	daemon->answers = answers;
 	return 0;
 }
@@ -85,6 +87,7 @@ void daemon_close_control(struct daemon *daemon)
 {
 	if (daemon->answers == NULL)
 		return;
+	control_surveys_close(daemon->answers);
 	control_close(daemon->answers->control);
 	free(daemon->answers);
 	daemon->answers = NULL;

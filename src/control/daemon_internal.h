@@ -70,8 +70,9 @@ struct daemon {
 	uv_timer_t metrics_timer;
 	uv_timer_t settle_timer; /* lets changes of the kernel's tables gather */
 	uv_timer_t warn_timer;
-	uv_timer_t states_timer; /* lets changes of backends gather */
-	uv_timer_t growth_timer; /* the next step of slow start */
+	uv_timer_t survey_timer;	 /* control_survey.c: while the workers are asked */
+	uv_timer_t states_timer;	 /* lets changes of backends gather */
+	uv_timer_t growth_timer;	 /* the next step of slow start */
 	struct control_answers *answers; /* NULL before there may be requests */
 };
 
