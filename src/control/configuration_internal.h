@@ -272,6 +272,7 @@ extern const char *const slow_path_names[2];
 extern const char *const health_check_names[5];
 extern const char *const health_check_via_names[2];
 extern const char *const icmp_echo_names[3];
+extern const char *const all_down_names[2];
 extern const char *const affinity_names[2];
 
 /* Names that must be unique, sorted so that they can be found and doubles seen. */
