@@ -328,6 +328,7 @@ static int start(struct daemon *daemon)
 
 static void stop(struct daemon *daemon)
 {
+	daemon_close_health(daemon);
 	daemon_stop_workers(daemon);
 	daemon_close_control(daemon);
 	if (daemon->metrics.worker_count > 0)

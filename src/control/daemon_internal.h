@@ -14,6 +14,7 @@
 #include <fluxpin/backend_states.h>
 #include <fluxpin/daemon.h>
 #include <fluxpin/forwarding_builder.h>
+#include <fluxpin/health.h>
 #include <fluxpin/metrics.h>
 #include <fluxpin/neighbours.h>
 #include <fluxpin/redirect.h>
@@ -42,8 +43,10 @@ struct daemon {
 	const struct daemon_options *options;
 	struct configuration *configuration; /* the active one */
 	struct configuration *start;	     /* the one of the start, for what is not reloaded */
-	struct backend_overrides *drains;    /* by command: they survive reloads */
-	struct backend_states *states;	     /* of the active configuration's backends */
+	struct health *health;
+	int probe_socket;		  /* sends checks through the tunnel; 0: none */
+	struct backend_overrides *drains; /* by command: they survive reloads */
+	struct backend_states *states;	  /* of the active configuration's backends */
 	struct forwarding_tables *tables;
 	struct forwarding_state *state;
 	struct forwarding *published; /* &state->forwarding, through RCU */
@@ -109,6 +112,15 @@ int daemon_reload(struct daemon *daemon);
 
 /* Warns about each backend that has no next hop, once until it has one again. */
 void daemon_warn_next_hops(struct daemon *daemon);
+
+/* daemon_health.c: health checks. */
+
+/* Takes the checks of a configuration in place of those before. Logs what fails: nothing is changed
+ * then. */
+int daemon_configure_health(struct daemon *daemon, const struct configuration *configuration);
+void daemon_close_health(struct daemon *daemon);
+void daemon_read_health(const void *daemon, uint32_t pool, uint32_t backend,
+			struct backend_health *health);
 
 /* daemon_states.c: what backends may do. */
 
