@@ -15,6 +15,7 @@
 #include <libconfig.h>
 
 #include <fluxpin/configuration.h>
+#include <fluxpin/duration.h>
 #include <fluxpin/maglev.h>
 
 #define FILE_SIZE_MAX  (16u << 20)
@@ -257,11 +258,6 @@ const char *address_objection(const struct address *address);
 
 #define NANOSECONDS_PER_MILLISECOND UINT64_C(1000000)
 #define NANOSECONDS_PER_SECOND	    UINT64_C(1000000000)
-
-/* Reads "10s" and the like: digits and one of us, ms, s, m, h. Returns 0, -EINVAL, or -ERANGE when
- * the result does not fit. */
-int duration_parse(const char *text, uint64_t *nanoseconds);
-const char *duration_format(uint64_t nanoseconds, char buffer[static 32]);
 
 /* ---- configuration_names.c ---- */
 

@@ -74,6 +74,7 @@ struct daemon {
 	uv_timer_t settle_timer; /* lets changes of the kernel's tables gather */
 	uv_timer_t warn_timer;
 	uv_timer_t survey_timer;	 /* control_survey.c: while the workers are asked */
+	uv_timer_t drops_timer;		 /* control_drops.c: what was dropped lately */
 	uv_timer_t states_timer;	 /* lets changes of backends gather */
 	uv_timer_t growth_timer;	 /* the next step of slow start */
 	struct control_answers *answers; /* NULL before there may be requests */
@@ -81,6 +82,9 @@ struct daemon {
 
 /* daemon.c: has NICs and next hops read again soon, once for all changes until then. */
 void daemon_settle(struct daemon *daemon);
+
+/* daemon.c: reloads, and has everything follow that depends on it. As daemon_reload. */
+int daemon_reload_all(struct daemon *daemon, struct findings *findings);
 
 /* daemon_devices.c: NICs, their programs and TAPs, and the workers. Log what fails. */
 int daemon_open_devices(struct daemon *daemon);
@@ -107,8 +111,9 @@ int daemon_follow_next_hops(struct daemon *daemon);
 /* Publishes tables of the same configuration with what its backends may do now. */
 int daemon_follow_states(struct daemon *daemon);
 
-/* Reads the file again and makes it active, or says why not. Returns 0 or negative errno. */
-int daemon_reload(struct daemon *daemon);
+/* Reads the file again and makes it active, or says why not. `findings`, zeroed, is filled in
+ * (release it). Returns 0 or negative errno. */
+int daemon_reload(struct daemon *daemon, struct findings *findings);
 
 /* Warns about each backend that has no next hop, once until it has one again. */
 void daemon_warn_next_hops(struct daemon *daemon);
