@@ -27,6 +27,7 @@ int command_undrain(int argc, char **argv);
 int command_reload(int argc, char **argv);
 int command_diff(int argc, char **argv);
 int command_warnings(int argc, char **argv);
+int command_top(int argc, char **argv);
 int command_version(int argc, char **argv);
 
 #endif

@@ -27,6 +27,7 @@ static const struct command {
 	{ "reload", command_reload, "have the configuration read again, and show the outcome" },
 	{ "diff", command_diff, "show what a reload of a file would change" },
 	{ "warnings", command_warnings, "say what is wrong now" },
+	{ "top", command_top, "watch the daemon: rates, health, drops" },
 	{ "version", command_version, "print the version" },
 };
 
