@@ -129,11 +129,13 @@ static int print_entries(const json_t *entries)
 	table_start(&table, headings, sizeof(headings) / sizeof(headings[0]));
 	json_array_foreach(entries, i, entry)
 	{
-		char name[160] = "(gone)";
+		char name[160] = "(gone)", age[24];
 
 		if (json_is_string(json_object_get(entry, "pool")))
 			snprintf(name, sizeof(name), "%.70s/%.70s", client_text(entry, "pool"),
 				 client_text(entry, "backend"));
+		snprintf(age, sizeof(age), "%s s",
+			 client_format(client_number(entry, "age_seconds")));
 
 		const char *const cells[] = {
 			client_text(entry, "interface"),
@@ -142,7 +144,7 @@ static int print_entries(const json_t *entries)
 			client_text(entry, "vip"),
 			name,
 			client_text(entry, "state"),
-			client_duration(client_number(entry, "age_seconds") * 1000),
+			age,
 		};
 
 		table_add(&table, cells);

@@ -96,6 +96,14 @@ static json_t *read_file(const char *file)
 	return document;
 }
 
+static void print_json(json_t *changes)
+{
+	json_t *document = json_pack("{s:O}", "changes", changes);
+
+	client_print_json(document);
+	json_decref(document);
+}
+
 int command_diff(int argc, char **argv)
 {
 	static const struct client_long_option own[] = { { "config", 'c', true } };
@@ -122,7 +130,7 @@ int command_diff(int argc, char **argv)
 	if (!client_flag(reply, "ok"))
 		client_print_errors(&options, reply);
 	else if (options.is_json)
-		status = client_print_json(changes);
+		print_json(changes);
 	else
 		configuration_print_changes(changes, stdout);
 	if (!client_flag(reply, "ok") || json_array_size(changes) > 0)

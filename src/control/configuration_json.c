@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 
 #include <fluxpin/configuration_json.h>
 
@@ -77,15 +78,55 @@ static json_t *interfaces(const struct configuration *configuration)
 	return array;
 }
 
+/* As hexadecimal digits: any bytes. */
+static json_t *bytes(const struct byte_string *string)
+{
+	char *digits = string->bytes != NULL ? malloc(2 * (size_t)string->length + 1) : NULL;
+	json_t *value;
+
+	if (digits == NULL)
+		return json_null();
+	digits[0] = '\0';
+	for (uint32_t i = 0; i < string->length; i++)
+		sprintf(digits + (size_t)2 * i, "%02x", string->bytes[i]);
+	value = json_string(digits);
+	free(digits);
+	return value;
+}
+
+static json_t *statuses(const struct health_check_configuration *check)
+{
+	json_t *array = json_array();
+
+	for (uint32_t i = 0; i < check->status_count; i++)
+		json_array_append_new(array, json_sprintf("%u-%u", check->statuses[i].low,
+							  check->statuses[i].high));
+	return array;
+}
+
 static json_t *health_check(const struct health_check_configuration *check)
 {
+	json_t *object = json_pack("{s:s}", "type", health_check_names[check->type]);
+
 	if (check->type == HEALTH_CHECK_NONE)
-		return json_pack("{s:s}", "type", "none");
-	return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:I, s:I}", "type",
-			 health_check_names[check->type], "port", (json_int_t)check->port, "path",
-			 text(check->path), "host", text(check->host), "interval",
-			 duration(check->interval_ns), "timeout", duration(check->timeout_ns),
-			 "rise", (json_int_t)check->rise, "fall", (json_int_t)check->fall);
+		return object;
+	json_object_update_new(
+		object,
+		json_pack("{s:s, s:I, s:s, s:o, s:o, s:I, s:I, s:o}", "via",
+			  health_check_via_names[check->via], "port", (json_int_t)check->port,
+			  "initial", check->starts_down ? "down" : "up", "interval",
+			  duration(check->interval_ns), "timeout", duration(check->timeout_ns),
+			  "rise", (json_int_t)check->rise, "fall", (json_int_t)check->fall,
+			  "source", address(&check->source)));
+	json_object_update_new(
+		object,
+		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o}", "path",
+			  text(check->path), "host", text(check->host), "sni", text(check->sni),
+			  "ca_file", text(check->ca_file), "body", text(check->body), "status",
+			  statuses(check), "insecure", check->insecure, "send", bytes(&check->send),
+			  "expect", bytes(&check->expect), "vip", text(check->vip_name),
+			  "vip_address", address(&check->vip)));
+	return object;
 }
 
 static json_t *backends(const struct configuration *configuration,
