@@ -133,6 +133,7 @@ static void on_reload_timer(uv_timer_t *timer)
 		if (old_path != NULL && (path == NULL || strcmp(path, old_path) != 0))
 			metrics_remove(old_path);
 		start_metrics_timer(daemon);
+		daemon_follow_listener(daemon);
 		uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
 	}
 	free(old_path);
@@ -292,7 +293,9 @@ static int start(struct daemon *daemon)
 						   .generation = 1,
 						   .last_reload_successful = true,
 						   .last_success_seconds = time(NULL) };
-	error = registry_open(&daemon->backend_indexes);
+	error = daemon_open_listener(daemon);
+	if (error == 0)
+		error = registry_open(&daemon->backend_indexes);
 	if (error == 0)
 		error = registry_open(&daemon->vip_indexes);
 	if (error == 0)
@@ -320,6 +323,7 @@ static int start(struct daemon *daemon)
 
 static void stop(struct daemon *daemon)
 {
+	listener_close(daemon->listener);
 	daemon_stop_workers(daemon);
 	if (daemon->metrics.worker_count > 0)
 		log_totals(daemon);

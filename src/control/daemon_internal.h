@@ -12,6 +12,7 @@
 
 #include <fluxpin/daemon.h>
 #include <fluxpin/forwarding_builder.h>
+#include <fluxpin/listener.h>
 #include <fluxpin/metrics.h>
 #include <fluxpin/neighbours.h>
 #include <fluxpin/redirect.h>
@@ -50,6 +51,7 @@ struct daemon {
 	struct worker **workers;
 	uint32_t worker_count;
 	struct metrics_source metrics;
+	struct listener *listener;
 	bool metrics_failed; /* the last write: told once */
 	bool follow_failed;  /* the last reading of the kernel's tables: told once */
 	int exit_error;
@@ -99,6 +101,11 @@ void daemon_warn_next_hops(struct daemon *daemon);
 void daemon_warn_vlans(struct daemon *daemon);
 
 void daemon_release_forwarding(struct daemon *daemon);
+
+/* daemon_listener.c: the HTTP listener, with the configuration of the start, and with another one.
+ * Log what fails; with another one, it then goes on where it was. Return 0 or negative errno. */
+int daemon_open_listener(struct daemon *daemon);
+int daemon_follow_listener(struct daemon *daemon);
 
 /* The path of the metrics file, or NULL. */
 const char *daemon_metrics_path(const struct daemon *daemon);
