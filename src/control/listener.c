@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Sockets, clients and the loop. libmicrohttpd polls its own sockets with an epoll descriptor, and
+ * Sockets and the loop. libmicrohttpd polls its own sockets with an epoll descriptor, and
  * that one the loop polls: whenever it is readable, or the library asks for it by its timeout,
  * MHD_run does what can be done without waiting.
- *
- * The library's time limit is one of silence, which a client that sends a byte now and then never
- * reaches. Deadlines are therefore kept here, from the accept on, and end a connection by shutdown:
- * the library sees its end and closes it.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -25,16 +21,7 @@
 /* For what a client sends, its headers above all; more is refused. */
 #define CONNECTION_MEMORY 8192
 
-/* Above this, a new client makes the oldest leave; what is between this and the limit has been
- * told to, but is not gone yet. */
-#define CROWDED (LISTENER_CONNECTIONS / 2)
-
 #define BACKLOG 128
-
-struct client {
-	int descriptor; /* -1: a free slot */
-	uint64_t since; /* uv_now */
-};
 
 /* One address that is listened on. */
 struct server {
@@ -44,8 +31,7 @@ struct server {
 	uv_poll_t poll;
 	uv_timer_t timer;
 	int open_handles; /* of these two */
-	uint32_t client_count;
-	struct client clients[LISTENER_CONNECTIONS];
+	struct listener_clients clients;
 };
 
 struct listener {
@@ -79,45 +65,6 @@ static void on_library_log(void *unused, const char *format, va_list arguments)
 	log_debug("metrics listener: %s", message);
 }
 
-static void cut_off(struct client *client)
-{
-	shutdown(client->descriptor, SHUT_RDWR);
-	/* Not again: the slot stays taken until the library says that the client is gone. */
-	client->since = UINT64_MAX;
-}
-
-static void make_room(struct server *server)
-{
-	struct client *oldest = NULL;
-
-	for (int i = 0; i < LISTENER_CONNECTIONS; i++) {
-		struct client *client = &server->clients[i];
-
-		if (client->descriptor >= 0 && client->since != UINT64_MAX &&
-		    (oldest == NULL || client->since < oldest->since))
-			oldest = client;
-	}
-	if (oldest != NULL)
-		cut_off(oldest);
-}
-
-static void add_client(struct server *server, int descriptor, void **slot)
-{
-	if (server->client_count >= CROWDED)
-		make_room(server);
-	for (int i = 0; i < LISTENER_CONNECTIONS; i++) {
-		struct client *client = &server->clients[i];
-
-		if (client->descriptor >= 0)
-			continue;
-		*client = (struct client){ .descriptor = descriptor,
-					   .since = uv_now(server->poll.loop) };
-		server->client_count++;
-		*slot = client;
-		return;
-	}
-}
-
 static void on_connection(void *context, struct MHD_Connection *connection, void **slot,
 			  enum MHD_ConnectionNotificationCode code)
 {
@@ -126,11 +73,10 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-		*slot = NULL;
-		add_client(server, info->connect_fd, slot);
+		*slot = listener_clients_add(&server->clients, info->connect_fd,
+					     uv_now(server->poll.loop));
 	} else if (*slot != NULL) {
-		*(struct client *)*slot = (struct client){ .descriptor = -1 };
-		server->client_count--;
+		listener_clients_remove(&server->clients, *slot);
 	}
 }
 
@@ -147,7 +93,7 @@ static void serve(struct server *server)
 		log_debug("metrics listener: MHD_run failed");
 	if (MHD_get_timeout(server->daemon, &timeout) == MHD_YES)
 		wait = timeout < wait ? timeout : wait;
-	else if (server->client_count == 0) {
+	else if (server->clients.count == 0) {
 		uv_timer_stop(&server->timer);
 		return;
 	}
@@ -160,15 +106,9 @@ static void serve(struct server *server)
 static void on_timer(uv_timer_t *timer)
 {
 	struct server *server = timer->data;
-	uint64_t now = uv_now(timer->loop);
+	uint64_t deadline = server->listener->pages.options.deadline_ms;
 
-	for (int i = 0; i < LISTENER_CONNECTIONS; i++) {
-		struct client *client = &server->clients[i];
-
-		if (client->descriptor >= 0 && client->since != UINT64_MAX &&
-		    now - client->since >= server->listener->pages.options.deadline_ms)
-			cut_off(client);
-	}
+	listener_clients_end(&server->clients, uv_now(timer->loop), deadline);
 	serve(server);
 }
 
@@ -250,8 +190,7 @@ static int open_server(struct listener *listener, const struct listen_address *w
 		return -ENOMEM;
 	server->listener = listener;
 	server->where = *where;
-	for (int i = 0; i < LISTENER_CONNECTIONS; i++)
-		server->clients[i].descriptor = -1;
+	listener_clients_start(&server->clients);
 	error = listen_on(where, &descriptor);
 	if (error != 0)
 		goto free_server;
