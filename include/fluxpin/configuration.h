@@ -55,6 +55,12 @@ enum health_check_type {
 	HEALTH_CHECK_HTTPS,
 };
 
+/* What a pool does whose backends are all down. */
+enum all_down {
+	ALL_DOWN_DROP, /* its packets */
+	ALL_DOWN_ALL,  /* serves all of them, as a last resort */
+};
+
 enum affinity {
 	AFFINITY_5TUPLE,
 	AFFINITY_SOURCE,
@@ -100,6 +106,7 @@ struct backend_configuration {
 	char *name; /* unique in its pool; the address as text when the file gives none */
 	struct address address;
 	uint16_t weight; /* 0: draining */
+	uint32_t origin; /* index of the pool that names it: this one, or one that it contains */
 	struct position position;
 };
 
@@ -110,7 +117,10 @@ struct pool_configuration {
 	bool is_peers;	     /* the last one, made of `peers`: no VIP has it */
 	uint32_t table_size; /* M, a prime above the number of backends, at most 2^24 */
 	struct health_check_configuration health_check;
-	struct backend_configuration *backends; /* in the order of the file */
+	enum all_down on_all_down;
+	uint64_t slow_start_ns; /* 0: a backend has its whole weight at once */
+	/* In the order of the file, then those of the pools that it contains. */
+	struct backend_configuration *backends;
 	uint32_t backend_count;
 	struct position position;
 };
@@ -233,6 +243,9 @@ struct configuration_size {
 	uint32_t backends;
 };
 struct configuration_size configuration_size(const struct configuration *configuration);
+
+/* Backends of all pools, those that several pools contain once for each. Thread: any. */
+uint32_t configuration_backend_count(const struct configuration *configuration);
 
 /* Whether a Maglev table may have that many slots: a prime, at most 2^24. Thread: any. */
 bool configuration_is_table_size(uint32_t size);

@@ -79,6 +79,7 @@ void worker_close(struct worker *worker);
 
 const char *worker_interface(const struct worker *worker);
 uint32_t worker_queue(const struct worker *worker);
+int worker_cpu(const struct worker *worker); /* -1: not pinned */
 struct xsk_port *worker_port(const struct worker *worker);
 enum memory_pages worker_connection_pages(const struct worker *worker);
 const struct counters *worker_counters(const struct worker *worker);

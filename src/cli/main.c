@@ -18,6 +18,7 @@ static const struct command {
 	{ "explain", command_explain, "say what happens to a flow, and why" },
 	{ "replay", command_replay, "run the pipeline over a capture file" },
 	{ "endpoint", command_endpoint, "decapsulate on a backend" },
+	{ "status", command_status, "show how the daemon and its workers are" },
 	{ "version", command_version, "print the version" },
 };
 

@@ -274,6 +274,7 @@ extern const char *const encapsulation_names[4];
 extern const char *const slow_path_names[2];
 extern const char *const health_check_names[4];
 extern const char *const icmp_echo_names[3];
+extern const char *const all_down_names[2];
 extern const char *const affinity_names[2];
 
 /* Names that must be unique, sorted so that they can be found and doubles seen. */

@@ -37,6 +37,11 @@ const char *const icmp_echo_names[3] = {
 	[ICMP_ECHO_DROP] = "drop",
 };
 
+const char *const all_down_names[2] = {
+	[ALL_DOWN_DROP] = "drop",
+	[ALL_DOWN_ALL] = "all",
+};
+
 const char *const affinity_names[2] = {
 	[AFFINITY_5TUPLE] = "5tuple",
 	[AFFINITY_SOURCE] = "source",

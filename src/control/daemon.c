@@ -134,6 +134,7 @@ static void on_reload_timer(uv_timer_t *timer)
 			metrics_remove(old_path);
 		start_metrics_timer(daemon);
 		daemon_follow_listener(daemon);
+		daemon_follow_control(daemon);
 		uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
 	}
 	free(old_path);
@@ -173,6 +174,7 @@ static int open_handles(struct daemon *daemon)
 	uv_timer_init(&daemon->loop, &daemon->metrics_timer);
 	uv_timer_init(&daemon->loop, &daemon->settle_timer);
 	uv_timer_init(&daemon->loop, &daemon->warn_timer);
+	daemon_open_states(daemon);
 	daemon->reload_timer.data = daemon;
 	daemon->metrics_timer.data = daemon;
 	daemon->settle_timer.data = daemon;
@@ -292,10 +294,14 @@ static int start(struct daemon *daemon)
 	daemon->metrics = (struct metrics_source){ .configuration = daemon->configuration,
 						   .generation = 1,
 						   .last_reload_successful = true,
-						   .last_success_seconds = time(NULL) };
+						   .last_success_seconds = time(NULL),
+						   .context = daemon,
+						   .backend = daemon_describe_backend };
 	error = daemon_open_listener(daemon);
 	if (error == 0)
 		error = registry_open(&daemon->backend_indexes);
+	if (error == 0)
+		error = backend_overrides_open(&daemon->drains);
 	if (error == 0)
 		error = registry_open(&daemon->vip_indexes);
 	if (error == 0)
@@ -308,6 +314,8 @@ static int start(struct daemon *daemon)
 		error = listen_to_netlink(daemon);
 	if (error == 0)
 		error = daemon_start_workers(daemon);
+	if (error == 0)
+		error = daemon_open_control(daemon);
 	if (error != 0)
 		return error;
 	daemon->metrics.workers = daemon->workers;
@@ -325,6 +333,7 @@ static void stop(struct daemon *daemon)
 {
 	listener_close(daemon->listener);
 	daemon_stop_workers(daemon);
+	daemon_close_control(daemon);
 	if (daemon->metrics.worker_count > 0)
 		log_totals(daemon);
 	if (daemon->configuration != NULL && daemon->metrics.worker_count > 0 &&

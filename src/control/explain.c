@@ -56,7 +56,7 @@ static int open_trial(const struct configuration *configuration, struct trial *t
 	if (error == 0)
 		error = registry_open(&trial->vip_indexes);
 	if (error == 0)
-		error = forwarding_tables_build(configuration, NULL, trial->backend_indexes,
+		error = forwarding_tables_build(configuration, NULL, NULL, trial->backend_indexes,
 						trial->vip_indexes, &trial->tables);
 	if (error == 0)
 		error = forwarding_state_build(configuration, trial->tables, NULL, &nic, 1, 1,

@@ -371,6 +371,11 @@ uint32_t worker_queue(const struct worker *worker)
 	return worker->options.port.queue;
 }
 
+int worker_cpu(const struct worker *worker)
+{
+	return worker->options.cpu;
+}
+
 struct xsk_port *worker_port(const struct worker *worker)
 {
 	return worker->port;
