@@ -245,6 +245,9 @@ bool value_choice(struct reader *reader, const struct value *value, const char *
 bool value_name(struct reader *reader, const struct value *value, const char **name);
 bool value_path(struct reader *reader, const struct value *value, size_t size, char **path);
 
+/* configuration_listen.c: an address of the loopback interface, and a port. */
+bool value_listen(struct reader *reader, const struct value *value, struct listen_address *where);
+
 /* An address that a host can have: not unspecified, loopback, multicast or broadcast. */
 bool value_address(struct reader *reader, const struct value *value, struct address *address);
 

@@ -15,6 +15,7 @@
 #include <fluxpin/daemon.h>
 #include <fluxpin/forwarding_builder.h>
 #include <fluxpin/health.h>
+#include <fluxpin/listener.h>
 #include <fluxpin/metrics.h>
 #include <fluxpin/neighbours.h>
 #include <fluxpin/redirect.h>
@@ -59,6 +60,7 @@ struct daemon {
 	struct worker **workers;
 	uint32_t worker_count;
 	struct metrics_source metrics;
+	struct listener *listener;
 	bool has_new_states;		/* that no published tables have yet */
 	uint8_t *pool_conditions;	/* by pool of the active configuration, as told last */
 	uint64_t conditions_generation; /* of that configuration */
@@ -158,6 +160,11 @@ void daemon_open_states(struct daemon *daemon);
 void daemon_warn_vlans(struct daemon *daemon);
 
 void daemon_release_forwarding(struct daemon *daemon);
+
+/* daemon_listener.c: the HTTP listener, with the configuration of the start, and with another one.
+ * Log what fails; with another one, it then goes on where it was. Return 0 or negative errno. */
+int daemon_open_listener(struct daemon *daemon);
+int daemon_follow_listener(struct daemon *daemon);
 
 /* control_answers.c: the control socket, if there is to be one, and what it needs. Log what fails.
  */
