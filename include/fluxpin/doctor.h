@@ -84,6 +84,9 @@ struct doctor_probe_options {
 int doctor_probe(const struct doctor_probe_options *options, enum doctor_probe_outcome *outcome,
 		 struct doctor_report *report);
 
+/* "impossible", "no next hop", "no answer", "icmp error", "refused", "answered". */
+const char *doctor_probe_outcome_name(enum doctor_probe_outcome outcome);
+
 /* "ok", "note", "warning", "error". */
 const char *doctor_severity_name(enum doctor_severity severity);
 

@@ -19,6 +19,7 @@ int command_replay(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_endpoint(int argc, char **argv);
+int command_endpoint_doctor(int argc, char **argv);
 int command_version(int argc, char **argv);
 
 #endif

@@ -116,14 +116,23 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments, bo
 	return EXIT_DONE;
 }
 
-static int run(const struct arguments *arguments)
+static int examine(const struct arguments *arguments)
+{
+	struct doctor_report report;
+	int error = doctor_examine(&arguments->options.host, &report);
+	int status = doctor_print_report(&report, error, "doctor", NULL, arguments->is_json);
+
+	doctor_report_release(&report);
+	return status;
+}
+
+static int probe(const struct arguments *arguments)
 {
 	enum doctor_probe_outcome outcome;
 	struct doctor_report report;
-	int error = arguments->options.target != NULL
-			    ? doctor_probe(&arguments->options, &outcome, &report)
-			    : doctor_examine(&arguments->options.host, &report);
-	int status = doctor_print_report(&report, error, "doctor", arguments->is_json);
+	int error = doctor_probe(&arguments->options, &outcome, &report);
+	int status = doctor_print_report(&report, error, "doctor",
+					 doctor_probe_outcome_name(outcome), arguments->is_json);
 
 	doctor_report_release(&report);
 	return status;
@@ -137,7 +146,7 @@ int command_doctor(int argc, char **argv)
 	int status = read_arguments(argc, argv, &arguments, &is_help);
 
 	if (status == EXIT_DONE && !is_help)
-		status = run(&arguments);
+		status = arguments.options.target != NULL ? probe(&arguments) : examine(&arguments);
 	for (uint32_t i = 0; i < host->interface_count; i++)
 		interface_configuration_release(&host->interfaces[i]);
 	free(host->interfaces);

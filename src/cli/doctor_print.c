@@ -43,14 +43,18 @@ static json_t *findings_to_json(const struct doctor_report *report)
 	return array;
 }
 
-static bool print_json(const struct doctor_report *report, bool is_healthy)
+static bool print_json(const struct doctor_report *report, const char *outcome, bool is_healthy)
 {
 	json_t *document = json_pack(
 		"{s:b, s:i, s:i, s:i, s:i, s:o}", "healthy", is_healthy, "ok",
 		(int)report->by_severity[DOCTOR_OK], "notes", (int)report->by_severity[DOCTOR_NOTE],
 		"warnings", (int)report->by_severity[DOCTOR_WARNING], "errors",
 		(int)report->by_severity[DOCTOR_ERROR], "findings", findings_to_json(report));
-	bool is_printed = document != NULL && json_dumpf(document, stdout, JSON_INDENT(2)) == 0;
+	bool is_printed;
+
+	if (document != NULL && outcome != NULL)
+		json_object_set_new(document, "outcome", json_string(outcome));
+	is_printed = document != NULL && json_dumpf(document, stdout, JSON_INDENT(2)) == 0;
 
 	json_decref(document);
 	putchar('\n');
@@ -58,7 +62,7 @@ static bool print_json(const struct doctor_report *report, bool is_healthy)
 }
 
 int doctor_print_report(const struct doctor_report *report, int error, const char *command,
-			bool is_json)
+			const char *outcome, bool is_json)
 {
 	bool is_healthy =
 		report->by_severity[DOCTOR_WARNING] == 0 && report->by_severity[DOCTOR_ERROR] == 0;
@@ -69,7 +73,7 @@ int doctor_print_report(const struct doctor_report *report, int error, const cha
 	}
 	if (!is_json)
 		print_text(report);
-	else if (!print_json(report, is_healthy))
+	else if (!print_json(report, outcome, is_healthy))
 		return EXIT_FAILED;
 	return is_healthy ? EXIT_DONE : EXIT_FAILED;
 }

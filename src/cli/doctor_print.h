@@ -9,9 +9,10 @@
 
 /*
  * Prints the report; `error` is what the examination returned, `command` the name for a message
- * about that. Returns the exit status: EXIT_DONE without warnings and errors.
+ * about that, `outcome` that of a probe for JSON, or NULL. Returns the exit status: EXIT_DONE
+ * without warnings and errors.
  */
 int doctor_print_report(const struct doctor_report *report, int error, const char *command,
-			bool is_json);
+			const char *outcome, bool is_json);
 
 #endif

@@ -22,6 +22,17 @@ const char *doctor_severity_name(enum doctor_severity severity)
 	return names[severity];
 }
 
+const char *doctor_probe_outcome_name(enum doctor_probe_outcome outcome)
+{
+	static const char *const names[] = {
+		[PROBE_IMPOSSIBLE] = "impossible", [PROBE_NO_NEXT_HOP] = "no next hop",
+		[PROBE_NO_ANSWER] = "no answer",   [PROBE_ICMP_ERROR] = "icmp error",
+		[PROBE_REFUSED] = "refused",	   [PROBE_ANSWERED] = "answered",
+	};
+
+	return names[outcome];
+}
+
 void doctor_add(struct doctor_report *report, enum doctor_severity severity, const char *check,
 		const char *subject, const char *command, const char *format, ...)
 {
