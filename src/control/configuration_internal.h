@@ -356,4 +356,8 @@ int configuration_check_own(const struct configuration *configuration, struct fi
 int configuration_check_nic_address(const struct configuration *configuration,
 				    const struct interface *nic, struct findings *findings);
 
+/* The part of configuration_check_host that is about the CPUs of workers. Adds to findings. Returns
+ * 0 or -ENOMEM. */
+int configuration_check_cpus(const struct configuration *configuration, struct findings *findings);
+
 #endif
