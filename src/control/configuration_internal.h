@@ -15,6 +15,7 @@
 #include <libconfig.h>
 
 #include <fluxpin/configuration.h>
+#include <fluxpin/duration.h>
 #include <fluxpin/maglev.h>
 
 #define FILE_SIZE_MAX  (16u << 20)
@@ -244,6 +245,9 @@ bool value_choice(struct reader *reader, const struct value *value, const char *
 bool value_name(struct reader *reader, const struct value *value, const char **name);
 bool value_path(struct reader *reader, const struct value *value, size_t size, char **path);
 
+/* configuration_listen.c: an address of the loopback interface, and a port. */
+bool value_listen(struct reader *reader, const struct value *value, struct listen_address *where);
+
 /* An address that a host can have: not unspecified, loopback, multicast or broadcast. */
 bool value_address(struct reader *reader, const struct value *value, struct address *address);
 
@@ -257,11 +261,6 @@ const char *address_objection(const struct address *address);
 
 #define NANOSECONDS_PER_MILLISECOND UINT64_C(1000000)
 #define NANOSECONDS_PER_SECOND	    UINT64_C(1000000000)
-
-/* Reads "10s" and the like: digits and one of us, ms, s, m, h. Returns 0, -EINVAL, or -ERANGE when
- * the result does not fit. */
-int duration_parse(const char *text, uint64_t *nanoseconds);
-const char *duration_format(uint64_t nanoseconds, char buffer[static 32]);
 
 /* ---- configuration_names.c ---- */
 
@@ -356,5 +355,9 @@ struct interface;
 int configuration_check_own(const struct configuration *configuration, struct findings *findings);
 int configuration_check_nic_address(const struct configuration *configuration,
 				    const struct interface *nic, struct findings *findings);
+
+/* The part of configuration_check_host that is about the CPUs of workers. Adds to findings. Returns
+ * 0 or -ENOMEM. */
+int configuration_check_cpus(const struct configuration *configuration, struct findings *findings);
 
 #endif
