@@ -53,11 +53,30 @@ enum health_check_type {
 	HEALTH_CHECK_TCP,
 	HEALTH_CHECK_HTTP,
 	HEALTH_CHECK_HTTPS,
+	HEALTH_CHECK_UDP,
+};
+
+/* How a probe reaches the backend. */
+enum health_check_via {
+	HEALTH_CHECK_DIRECT, /* at its own address */
+	HEALTH_CHECK_TUNNEL, /* at the VIP's, encapsulated as the VIP's packets are */
+};
+
+/* What a pool does whose backends are all down. */
+enum all_down {
+	ALL_DOWN_DROP, /* its packets */
+	ALL_DOWN_ALL,  /* serves all of them, as a last resort */
 };
 
 enum affinity {
 	AFFINITY_5TUPLE,
 	AFFINITY_SOURCE,
+};
+
+/* Where to listen for clients of this host: a loopback address. */
+struct listen_address {
+	struct address address;
+	uint16_t port; /* host order; 0: nowhere */
 };
 
 /* Where in the file something stands, from 1; line 0 means "not in the file". */
@@ -79,11 +98,35 @@ struct interface_configuration {
 	struct position cpus_position;
 };
 
+/* HTTP status codes, both ends included. */
+struct status_range {
+	uint16_t low;
+	uint16_t high;
+};
+
+struct byte_string {
+	uint8_t *bytes; /* NULL: not in the file */
+	uint32_t length;
+};
+
 struct health_check_configuration {
 	enum health_check_type type;
+	enum health_check_via via;
 	uint16_t port; /* host order */
+	bool starts_down;
+	bool insecure; /* of https: any certificate will do */
 	char *path;    /* NULL without a check */
-	char *host;    /* NULL: the backend's address */
+	char *host;    /* NULL: the backend's address and port */
+	char *sni;     /* of https; NULL: none, and certificates are of the backend's address */
+	char *ca_file; /* NULL: the system's */
+	char *body;    /* what the body must hold; NULL: anything */
+	struct status_range *statuses; /* of http and https: the good ones, at least one range */
+	uint32_t status_count;
+	struct byte_string send; /* of udp */
+	struct byte_string expect;
+	struct address source; /* zero: the kernel's choice */
+	char *vip_name;	       /* of a check through the tunnel; NULL: the pool's first VIP */
+	struct address vip;    /* the address that goes with it; zero without a tunnel */
 	uint64_t interval_ns;
 	uint64_t timeout_ns;
 	uint32_t rise;
@@ -94,6 +137,7 @@ struct backend_configuration {
 	char *name; /* unique in its pool; the address as text when the file gives none */
 	struct address address;
 	uint16_t weight; /* 0: draining */
+	uint32_t origin; /* index of the pool that names it: this one, or one that it contains */
 	struct position position;
 };
 
@@ -104,7 +148,10 @@ struct pool_configuration {
 	bool is_peers;	     /* the last one, made of `peers`: no VIP has it */
 	uint32_t table_size; /* M, a prime above the number of backends, at most 2^24 */
 	struct health_check_configuration health_check;
-	struct backend_configuration *backends; /* in the order of the file */
+	enum all_down on_all_down;
+	uint64_t slow_start_ns; /* 0: a backend has its whole weight at once */
+	/* In the order of the file, then those of the pools that it contains. */
+	struct backend_configuration *backends;
 	uint32_t backend_count;
 	struct position position;
 };
@@ -163,6 +210,7 @@ struct configuration {
 	struct {
 		char *textfile; /* NULL: none */
 		uint64_t interval_ns;
+		struct listen_address listen;
 	} metrics;
 	char *control; /* path of the control socket; NULL: none */
 	struct pool_configuration *pools;
@@ -226,6 +274,9 @@ struct configuration_size {
 	uint32_t backends;
 };
 struct configuration_size configuration_size(const struct configuration *configuration);
+
+/* Backends of all pools, those that several pools contain once for each. Thread: any. */
+uint32_t configuration_backend_count(const struct configuration *configuration);
 
 /* Whether a Maglev table may have that many slots: a prime, at most 2^24. Thread: any. */
 bool configuration_is_table_size(uint32_t size);

@@ -220,12 +220,12 @@ static void add_error(const struct probe *probe, const struct probe_answer *answ
 		doctor_add(probe->report, DOCTOR_ERROR, "probe", probe->subject, NULL,
 			   "%s answers \"%s\" by ICMP to the outer header: nobody takes %s off "
 			   "there (fluxpin endpoint doctor on the backend)",
-			   text, probe_error_text(answer),
+			   text, probe_report_text(answer),
 			   encapsulation_name(probe->pool->encapsulation));
 	else
 		doctor_add(probe->report, DOCTOR_ERROR, "probe", probe->subject, NULL,
 			   "%s answers \"%s\" by ICMP to the %s: the packet came as far as that",
-			   text, probe_error_text(answer),
+			   text, probe_report_text(answer),
 			   answer->is_about_outer ? "outer header" : "packet inside");
 }
 
@@ -285,7 +285,7 @@ static int check_size(const struct probe *probe, struct probe_exchange *exchange
 			   "a packet of %u bytes, %u with the outer header, gets %s where a short "
 			   "one is answered: some MTU on the way to %s is too small",
 			   exchange->packet_length, exchange->packet_length + outer,
-			   answer.kind == PROBE_ERROR ? probe_error_text(&answer) : "no answer",
+			   answer.kind == PROBE_ERROR ? probe_report_text(&answer) : "no answer",
 			   probe->subject);
 	return 0;
 }

@@ -225,7 +225,7 @@ static const char *error_text_ipv6(const struct probe_answer *answer)
 	}
 }
 
-const char *probe_error_text(const struct probe_answer *answer)
+const char *probe_report_text(const struct probe_answer *answer)
 {
 	static const char *const unreachable[] = {
 		[ICMP_NET_UNREACH] = "network unreachable",

@@ -54,7 +54,7 @@ struct probe_answer probe_read(const struct probe_flow *flow, const uint8_t *pac
 			       uint32_t length);
 
 /* The error in words: "protocol unreachable", ... */
-const char *probe_error_text(const struct probe_answer *answer);
+const char *probe_report_text(const struct probe_answer *answer);
 
 /* Whether the error means that nobody takes tunnel packets at the address: an unknown protocol, or
  * a UDP port without listener. */
