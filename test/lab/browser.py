@@ -114,7 +114,14 @@ class Browser:
         """Waits until the expression is true; returns its value."""
         deadline = time.monotonic() + timeout
         while True:
-            if value := self.evaluate(expression):
+            try:
+                value = self.evaluate(expression)
+            except RuntimeError:
+                # Of a page that is not loaded yet, perhaps.
+                if time.monotonic() > deadline:
+                    raise
+                value = None
+            if value:
                 return value
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no {expression} within {timeout} s")
