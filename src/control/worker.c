@@ -32,6 +32,13 @@
 /* Fragments that wait for a worker: four batches. */
 #define INBOX_SLOTS 256
 
+/*
+ * Buckets of a survey that a batch is followed by: a cache line each, read in order. Measured with
+ * a table of 2^20 entries, 95 % full: see docs/architecture.md. An idle worker does more at a time.
+ */
+#define SURVEY_BUSY 64
+#define SURVEY_IDLE 512
+
 /* Of the UMEM, that fragments which wait may take up. */
 #define HELD_SHARE 8
 
@@ -52,7 +59,10 @@ struct worker {
 	pthread_t thread;
 	bool is_running;
 	bool stop; /* control thread sets it, with release; read by the worker with acquire */
-	int wake;  /* eventfd: readable when stop was set, or something put into the inbox */
+	/* NULL: none. Set by the control thread, cleared by the worker when it is done, both with
+	 * release; read with acquire. */
+	struct connection_survey *survey;
+	int wake; /* eventfd: readable when one of these was set, or the inbox got something */
 	uint32_t version; /* of ledger: odd while the worker writes it */
 	struct xsk_ledger ledger;
 	struct counters counters;
@@ -177,6 +187,21 @@ static void sleep_until_work(struct worker *worker)
 	inbox_awake(&worker->inbox);
 }
 
+/* Goes on with the survey that was asked for, if one was. Returns whether there is more to do. */
+static bool go_on_surveying(struct worker *worker, uint64_t now, bool is_idle)
+{
+	struct connection_survey *survey = __atomic_load_n(&worker->survey, __ATOMIC_ACQUIRE);
+
+	if (__builtin_expect(survey == NULL, true))
+		return false;
+	if (!connection_survey_step(survey, &worker->connections, now / 1000000000,
+				    is_idle ? SURVEY_IDLE : SURVEY_BUSY))
+		return true;
+	/* What was found is seen by who sees this; partner: worker_is_surveying. */
+	__atomic_store_n(&worker->survey, NULL, __ATOMIC_RELEASE);
+	return false;
+}
+
 static void *run(void *argument)
 {
 	struct worker *worker = argument;
@@ -191,6 +216,8 @@ static void *run(void *argument)
 			idle_rounds = 0;
 		else
 			idle_rounds++;
+		if (go_on_surveying(worker, now, idle_rounds > 0))
+			idle_rounds = 1;
 		if (now - published > UINT64_C(500000000)) {
 			publish_ledger(worker);
 			published = now;
@@ -320,6 +347,18 @@ int worker_start(struct worker *worker)
 		 worker_queue(worker) % 10000);
 	pthread_setname_np(worker->thread, name);
 	return 0;
+}
+
+void worker_survey(struct worker *worker, struct connection_survey *survey)
+{
+	/* Partner: go_on_surveying. */
+	__atomic_store_n(&worker->survey, survey, __ATOMIC_RELEASE);
+	wake(worker);
+}
+
+bool worker_is_surveying(const struct worker *worker)
+{
+	return __atomic_load_n(&worker->survey, __ATOMIC_ACQUIRE) != NULL;
 }
 
 void worker_request_stop(struct worker *worker)

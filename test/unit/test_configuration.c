@@ -155,7 +155,7 @@ static void check_full_vips(const struct configuration *configuration)
 
 static void test_full(void **state)
 {
-	struct configuration *configuration = read_good(GOOD "full.conf", 2);
+	struct configuration *configuration = read_good(GOOD "full.conf", 1);
 
 	(void)state;
 	assert_true(configuration->hash_seed == UINT64_C(0xfedcba9876543210));
@@ -267,7 +267,7 @@ static void test_nothing_to_balance(void **state)
 
 static void test_health_check_times(void **state)
 {
-	struct configuration *configuration = read_good(GOOD "health-check-keys.conf", 3);
+	struct configuration *configuration = read_good(GOOD "health-check-keys.conf", 2);
 
 	(void)state;
 	/* The default timeout gives way to a shorter interval. */
