@@ -268,6 +268,23 @@ def test_a_path_that_cannot_be_had_is_a_clear_error(lab):
     living.close()
 
 
+def test_the_folder_of_the_usual_path_is_made_and_removed(lab):
+    """In a mount namespace with a /run of its own."""
+    fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False,
+                      arguments=["--control", "/run/fluxpin/control.sock"])
+    script = 'mount -t tmpfs none /run && "$@"; ls -A /run; echo "exit $?"'
+    process = lab.lb.popen(["unshare", "-m", "sh", "-c", script, "sh", *fluxpin.command],
+                           stdout=subprocess.PIPE, stderr=open(fluxpin.log_file, "w"))
+    fluxpin.process = process
+    fluxpin.wait_for_log(r"\bready\b")
+    pid = int(lab.lb.output(["pgrep", "-P", str(process.pid)]))
+    inside = f"/proc/{pid}/root/run/fluxpin/control.sock"
+    assert stat.S_IMODE(os.stat(os.path.dirname(inside)).st_mode) == 0o755
+    assert run(fluxpin, "status", control=inside).status == 0
+    os.kill(pid, 15)
+    assert process.communicate(timeout=20)[0] == "exit 0\n"
+
+
 def test_a_reload_moves_the_socket_and_clients_stay(lab):
     text = configuration([pool(lab)], vips(lab))
     with start(lab) as fluxpin:
