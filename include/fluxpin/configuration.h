@@ -73,6 +73,12 @@ enum affinity {
 	AFFINITY_SOURCE,
 };
 
+/* Where to listen for clients of this host: a loopback address. */
+struct listen_address {
+	struct address address;
+	uint16_t port; /* host order; 0: nowhere */
+};
+
 /* Where in the file something stands, from 1; line 0 means "not in the file". */
 struct position {
 	uint32_t line;
@@ -204,6 +210,7 @@ struct configuration {
 	struct {
 		char *textfile; /* NULL: none */
 		uint64_t interval_ns;
+		struct listen_address listen;
 	} metrics;
 	char *control; /* path of the control socket; NULL: none */
 	struct pool_configuration *pools;

@@ -17,6 +17,7 @@ int command_run(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_replay(int argc, char **argv);
 int command_check(int argc, char **argv);
+int command_doctor(int argc, char **argv);
 int command_endpoint(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_vips(int argc, char **argv);
@@ -28,6 +29,7 @@ int command_reload(int argc, char **argv);
 int command_diff(int argc, char **argv);
 int command_warnings(int argc, char **argv);
 int command_top(int argc, char **argv);
+int command_endpoint_doctor(int argc, char **argv);
 int command_version(int argc, char **argv);
 
 #endif

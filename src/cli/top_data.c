@@ -14,14 +14,14 @@ const struct top_column top_columns[TOP_PANE_COUNT][TOP_MAX_COLUMNS + 1] = {
 	[TOP_QUEUES] = { { "INTERFACE", "n", TOP_TEXT, 0, false },
 			 { "QUEUE", "u", TOP_COUNT, 5, false },
 			 { "MODE", "m", TOP_TEXT, 8, false },
-			 { "RX/s", "r", TOP_RATE, 7, false },
-			 { "FWD/s", "t", TOP_RATE, 7, false },
-			 { "SLOW/s", "k", TOP_RATE, 7, false },
-			 { "DROP/s", "d", TOP_RATE, 7, false },
+			 { "RX/s", "r", TOP_RATE, 6, false },
+			 { "FWD/s", "t", TOP_RATE, 6, false },
+			 { "SLOW/s", "k", TOP_RATE, 6, false },
+			 { "DROP/s", "d", TOP_RATE, 6, false },
 			 { "TABLE%", "c", TOP_PERCENT, 6, false },
 			 { "FILL%", "f", TOP_PERCENT, 5, false },
-			 { "LOST/s", "l", TOP_RATE, 7, false },
-			 { "ANSW/s", "a", TOP_RATE, 7, true } },
+			 { "LOST/s", "l", TOP_RATE, 6, false },
+			 { "ANSW/s", "a", TOP_RATE, 6, true } },
 	[TOP_VIPS] = { { "VIP", "n", TOP_TEXT, 0, false },
 		       { "POOL", "o", TOP_TEXT, 16, false },
 		       { "SERVING", "e", TOP_TEXT, 9, false },
@@ -145,6 +145,24 @@ static bool read_vips(struct top_look *look, const json_t *vips)
 	return true;
 }
 
+/* One or two words: the most important of what is true. */
+static void describe_state(const json_t *backend, struct top_row *row)
+{
+	const char *state = client_text(backend, "state");
+	uint64_t percent = client_number(backend, "slow_start_percent");
+
+	row->is_alarming = strcmp(state, "down") == 0;
+	if (client_flag(backend, "last_resort"))
+		set_text(&row->cells[1], "last resort");
+	else if (client_flag(backend, "drained") && strcmp(state, "down") != 0)
+		set_text(&row->cells[1], "drained");
+	else if (client_flag(backend, "serves") && percent < 100)
+		snprintf(row->cells[1].text, TOP_TEXT_SIZE, "growing %llu%%",
+			 (unsigned long long)percent);
+	else
+		set_text(&row->cells[1], state);
+}
+
 static bool read_backends(struct top_look *look, const json_t *backends)
 {
 	struct top_rows *rows = start_rows(look, TOP_BACKENDS, json_array_size(backends));
@@ -156,14 +174,13 @@ static bool read_backends(struct top_look *look, const json_t *backends)
 	json_array_foreach(backends, i, backend)
 	{
 		struct top_row *row = &rows->rows[rows->count++];
-		const char *state = client_text(backend, "state");
 		uint64_t latency_us =
 			client_number(json_object_get(backend, "health"), "latency_us");
 
 		snprintf(row->key, sizeof(row->key), "%s/%s", client_text(backend, "pool"),
 			 client_text(backend, "name"));
 		set_text(&row->cells[0], row->key);
-		set_text(&row->cells[1], state);
+		describe_state(backend, row);
 		row->cells[2].value = number_of(backend, "weight");
 		row->cells[3].value = number_of(backend, "packets");
 		row->cells[4].value = 8 * number_of(backend, "bytes");
@@ -171,7 +188,6 @@ static bool read_backends(struct top_look *look, const json_t *backends)
 			snprintf(row->cells[5].text, TOP_TEXT_SIZE, "%.1fms",
 				 (double)latency_us / 1000);
 		set_text(&row->cells[6], client_text(backend, "address"));
-		row->is_alarming = strcmp(state, "down") == 0 || strcmp(state, "last resort") == 0;
 	}
 	return true;
 }

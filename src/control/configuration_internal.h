@@ -245,6 +245,9 @@ bool value_choice(struct reader *reader, const struct value *value, const char *
 bool value_name(struct reader *reader, const struct value *value, const char **name);
 bool value_path(struct reader *reader, const struct value *value, size_t size, char **path);
 
+/* configuration_listen.c: an address of the loopback interface, and a port. */
+bool value_listen(struct reader *reader, const struct value *value, struct listen_address *where);
+
 /* An address that a host can have: not unspecified, loopback, multicast or broadcast. */
 bool value_address(struct reader *reader, const struct value *value, struct address *address);
 
@@ -352,5 +355,9 @@ struct interface;
 int configuration_check_own(const struct configuration *configuration, struct findings *findings);
 int configuration_check_nic_address(const struct configuration *configuration,
 				    const struct interface *nic, struct findings *findings);
+
+/* The part of configuration_check_host that is about the CPUs of workers. Adds to findings. Returns
+ * 0 or -ENOMEM. */
+int configuration_check_cpus(const struct configuration *configuration, struct findings *findings);
 
 #endif

@@ -25,11 +25,8 @@ const char *const slow_path_names[2] = {
 };
 
 const char *const health_check_names[5] = {
-	[HEALTH_CHECK_NONE] = "none",
-	[HEALTH_CHECK_TCP] = "tcp",
-	[HEALTH_CHECK_HTTP] = "http",
-	[HEALTH_CHECK_HTTPS] = "https",
-	[HEALTH_CHECK_UDP] = "udp",
+	[HEALTH_CHECK_NONE] = "none",	[HEALTH_CHECK_TCP] = "tcp", [HEALTH_CHECK_HTTP] = "http",
+	[HEALTH_CHECK_HTTPS] = "https", [HEALTH_CHECK_UDP] = "udp",
 };
 
 const char *const health_check_via_names[2] = {

@@ -133,6 +133,7 @@ int daemon_reload_all(struct daemon *daemon, struct findings *findings)
 		if (old_path != NULL && (path == NULL || strcmp(path, old_path) != 0))
 			metrics_remove(old_path);
 		start_metrics_timer(daemon);
+		daemon_follow_listener(daemon);
 		daemon_follow_control(daemon);
 		uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
 	}
@@ -305,7 +306,9 @@ static int start(struct daemon *daemon)
 						   .last_success_seconds = time(NULL),
 						   .context = daemon,
 						   .backend = daemon_describe_backend };
-	error = registry_open(&daemon->backend_indexes);
+	error = daemon_open_listener(daemon);
+	if (error == 0)
+		error = registry_open(&daemon->backend_indexes);
 	if (error == 0)
 		error = backend_overrides_open(&daemon->drains);
 	if (error == 0)
@@ -337,6 +340,8 @@ static int start(struct daemon *daemon)
 
 static void stop(struct daemon *daemon)
 {
+	daemon_close_health(daemon);
+	listener_close(daemon->listener);
 	daemon_stop_workers(daemon);
 	daemon_close_control(daemon);
 	if (daemon->metrics.worker_count > 0)

@@ -106,6 +106,9 @@ int daemon_first_forwarding(struct daemon *daemon)
 	struct forwarding_state *state;
 	int error;
 
+	error = daemon_configure_health(daemon, daemon->configuration);
+	if (error != 0)
+		return error;
 	registry_begin(daemon->backend_indexes);
 	registry_begin(daemon->vip_indexes);
 	error = backend_states_build(daemon->configuration, NULL, &sources, daemon_clock(),
@@ -225,6 +228,9 @@ static int activate(struct daemon *daemon, struct configuration *new)
 	struct forwarding_state *state;
 	int error;
 
+	error = daemon_configure_health(daemon, new);
+	if (error != 0)
+		return error;
 	registry_begin(daemon->backend_indexes);
 	registry_begin(daemon->vip_indexes);
 	daemon->metrics.generation++;
@@ -242,6 +248,9 @@ static int activate(struct daemon *daemon, struct configuration *new)
 		backend_states_release(states);
 		registry_abort(daemon->backend_indexes);
 		registry_abort(daemon->vip_indexes);
+		/* The new ones are borrowed from a configuration that goes. */
+		if (daemon_configure_health(daemon, old) != 0)
+			daemon_close_health(daemon);
 		/* The neighbours of the old state were let go of when the new one was resolved. */
 		daemon_settle(daemon);
 		return error;

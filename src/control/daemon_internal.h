@@ -14,6 +14,8 @@
 #include <fluxpin/backend_states.h>
 #include <fluxpin/daemon.h>
 #include <fluxpin/forwarding_builder.h>
+#include <fluxpin/health.h>
+#include <fluxpin/listener.h>
 #include <fluxpin/metrics.h>
 #include <fluxpin/neighbours.h>
 #include <fluxpin/redirect.h>
@@ -42,8 +44,10 @@ struct daemon {
 	const struct daemon_options *options;
 	struct configuration *configuration; /* the active one */
 	struct configuration *start;	     /* the one of the start, for what is not reloaded */
-	struct backend_overrides *drains;    /* by command: they survive reloads */
-	struct backend_states *states;	     /* of the active configuration's backends */
+	struct health *health;
+	int probe_socket;		  /* sends checks through the tunnel; 0: none */
+	struct backend_overrides *drains; /* by command: they survive reloads */
+	struct backend_states *states;	  /* of the active configuration's backends */
 	struct forwarding_tables *tables;
 	struct forwarding_state *state;
 	struct forwarding *published; /* &state->forwarding, through RCU */
@@ -56,6 +60,7 @@ struct daemon {
 	struct worker **workers;
 	uint32_t worker_count;
 	struct metrics_source metrics;
+	struct listener *listener;
 	bool has_new_states;		/* that no published tables have yet */
 	uint8_t *pool_conditions;	/* by pool of the active configuration, as told last */
 	uint64_t conditions_generation; /* of that configuration */
@@ -115,6 +120,15 @@ int daemon_reload(struct daemon *daemon, struct findings *findings);
 /* Warns about each backend that has no next hop, once until it has one again. */
 void daemon_warn_next_hops(struct daemon *daemon);
 
+/* daemon_health.c: health checks. */
+
+/* Takes the checks of a configuration in place of those before. Logs what fails: nothing is changed
+ * then. */
+int daemon_configure_health(struct daemon *daemon, const struct configuration *configuration);
+void daemon_close_health(struct daemon *daemon);
+void daemon_read_health(const void *daemon, uint32_t pool, uint32_t backend,
+			struct backend_health *health);
+
 /* daemon_states.c: what backends may do. */
 
 /* Where their states come from. */
@@ -146,6 +160,11 @@ void daemon_open_states(struct daemon *daemon);
 void daemon_warn_vlans(struct daemon *daemon);
 
 void daemon_release_forwarding(struct daemon *daemon);
+
+/* daemon_listener.c: the HTTP listener, with the configuration of the start, and with another one.
+ * Log what fails; with another one, it then goes on where it was. Return 0 or negative errno. */
+int daemon_open_listener(struct daemon *daemon);
+int daemon_follow_listener(struct daemon *daemon);
 
 /* control_answers.c: the control socket, if there is to be one, and what it needs. Log what fails.
  */

@@ -281,6 +281,11 @@ def step_manual(result):
     pytest(result, "dev", "test/manual")
 
 
+def step_prometheus(result):
+    """Alert and recording rules, the dashboard, and the documentation of metrics."""
+    pytest(result, "dev", "test/prometheus")
+
+
 def step_bench(result):
     """The benchmark's output, usage errors and checks; no speed is asserted."""
     pytest(result, "dev", "test/bench")
@@ -335,6 +340,7 @@ STEPS = {
     "configuration": step_configuration,
     "packets": step_packets,
     "manual": step_manual,
+    "prometheus": step_prometheus,
     "bench": step_bench,
     "fuzz": step_fuzz,
     "lab": step_lab,

@@ -173,6 +173,8 @@ static void test_full(void **state)
 	assert_int_equal(configuration->umem.frame_size, 4096);
 	assert_string_equal(configuration->metrics.textfile, "/tmp/fluxpin.prom");
 	assert_int_equal(configuration->metrics.interval_ns, 250 * MILLISECOND);
+	assert_int_equal(configuration->metrics.listen.port, 9105);
+	assert_int_equal(configuration->metrics.listen.address.bytes[15], 1);
 	assert_string_equal(configuration->control, "/tmp/fluxpin.sock");
 	check_full_interfaces(configuration);
 	check_full_pools(configuration);
@@ -203,6 +205,7 @@ static void test_defaults(void **state)
 	assert_int_equal(configuration->umem.frame_size, 2048);
 	assert_null(configuration->metrics.textfile);
 	assert_int_equal(configuration->metrics.interval_ns, 10 * SECOND);
+	assert_int_equal(configuration->metrics.listen.port, 0);
 	assert_null(configuration->control);
 	assert_int_equal(pool->encapsulation, ENCAPSULATION_GRE);
 	assert_int_equal(pool->table_size, 65537);
