@@ -144,17 +144,26 @@ static void check_worker(const struct daemon *daemon, const struct worker *worke
 		     report.connection_capacity);
 }
 
-static void check_backend(const struct daemon *daemon, uint32_t place, json_t *array)
+static void check_health(const struct daemon *daemon, uint32_t place, json_t *array)
 {
 	const struct forwarding_backend *backend = &daemon->tables->backends[place];
-	const char *pool = control_pool_name(daemon, place);
-	const char *name = control_backend_name(daemon, place);
-	struct metrics_backend described;
+	const struct backend_state *state =
+		backend_states_get(daemon->states, backend->pool, backend->backend);
+	struct health_report report = { 0 };
 
-	daemon_describe_backend(daemon, backend->pool, backend->backend, &described);
-	if (!described.is_healthy)
-		warn(array, "backend", "backend %s/%s is down%s", pool, name,
-		     described.is_last_resort ? ", and serves as the last resort" : "");
+	if (state->is_healthy)
+		return;
+	if (daemon->health != NULL)
+		health_read(daemon->health, backend->pool, backend->backend, &report);
+	warn(array, "backend", "backend %s/%s is down%s%s%s%s", control_pool_name(daemon, place),
+	     control_backend_name(daemon, place), report.error != NULL ? ": " : "",
+	     report.error != NULL ? report.error : "",
+	     report.is_damped ? "; it answers, but has fallen too often lately" : "",
+	     state->is_last_resort ? "; it serves as the last resort" : "");
+}
+
+static void check_next_hops(const struct daemon *daemon, uint32_t place, json_t *array)
+{
 	for (uint32_t nic = 0; nic < daemon->device_count; nic++) {
 		enum next_hop_state state =
 			(enum next_hop_state)daemon->state
@@ -163,7 +172,8 @@ static void check_backend(const struct daemon *daemon, uint32_t place, json_t *a
 		if (state != NEXT_HOP_RESOLVED)
 			warn(array, "next_hop",
 			     "backend %s/%s gets no traffic by %s, its packets are dropped: %s",
-			     pool, name, daemon->nics[nic].name, next_hop_state_name(state));
+			     control_pool_name(daemon, place), control_backend_name(daemon, place),
+			     daemon->nics[nic].name, next_hop_state_name(state));
 	}
 }
 
@@ -175,7 +185,8 @@ static void check_backends(const struct daemon *daemon, json_t *array)
 	for (uint32_t i = 0; i < daemon->tables->backend_count; i++) {
 		json_t *found = json_array();
 
-		check_backend(daemon, i, found);
+		check_health(daemon, i, found);
+		check_next_hops(daemon, i, found);
 		if (json_array_size(array) - before < LINES_MOST)
 			json_array_extend(array, found);
 		else
