@@ -110,6 +110,18 @@ void control_backends(struct control_answers *answers, struct control_call *call
 		control_survey_start(survey);
 }
 
+/* Whether its route is there; null when it is not to be. */
+static json_t *announcement_to_json(const struct daemon *daemon, uint32_t vip)
+{
+	const struct metrics_source *metrics = &daemon->metrics;
+	bool is_announced;
+
+	if (metrics->announcement == NULL ||
+	    !metrics->announcement(metrics->context, vip, &is_announced))
+		return json_null();
+	return json_boolean(is_announced);
+}
+
 static json_t *vip_to_json(const struct daemon *daemon, const struct pool_state *states, uint32_t i)
 {
 	const struct vip_configuration *vip = &daemon->configuration->vips[i];
@@ -118,12 +130,13 @@ static json_t *vip_to_json(const struct daemon *daemon, const struct pool_state 
 	const struct pool_state *state = &states[vip->pool];
 	char address[ADDRESS_TEXT_SIZE];
 
-	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:b, s:o, s:o}", "name", vip->name,
-			 "address", prefix_format(&vip->prefix, address), "protocol",
+	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:b, s:o, s:o, s:o}", "name",
+			 vip->name, "address", prefix_format(&vip->prefix, address), "protocol",
 			 vip->protocol == 0 ? "any" : explain_protocol_name(vip->protocol), "port",
 			 (json_int_t)vip->port, "pool", pool->name, "serving",
 			 (json_int_t)state->serving, "backends", (json_int_t)pool->backend_count,
-			 "last_resort", state->is_last_resort, "packets",
+			 "last_resort", state->is_last_resort, "announced",
+			 announcement_to_json(daemon, i), "packets",
 			 control_number(traffic.packets), "bytes", control_number(traffic.bytes));
 }
 

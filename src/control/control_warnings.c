@@ -123,13 +123,18 @@ static const struct device *device_of(const struct daemon *daemon, const struct 
 	return NULL;
 }
 
-static void check_worker(const struct daemon *daemon, const struct worker *worker, json_t *array)
+static void check_worker(const struct daemon *daemon, uint32_t number, json_t *array)
 {
+	const struct worker *worker = daemon->workers[number];
 	const struct interface *nic;
 	const struct device *device = device_of(daemon, worker, &nic);
 	struct worker_report report;
 
 	worker_read_report(worker, &report);
+	if (control_is_stalled(daemon, number))
+		warn(array, "worker",
+		     "%s queue %u: the worker does not move: its thread is stuck, or gets no CPU",
+		     nic->name, worker_queue(worker));
 	if (!xsk_port_is_zero_copy(worker_port(worker)) && device->mode == XDP_MODE_AUTO &&
 	    has_hardware(nic))
 		warn(array, "zero_copy",
@@ -224,6 +229,21 @@ static void check_pools(const struct daemon *daemon, json_t *array)
 	free(is_used);
 }
 
+static void check_announcements(const struct daemon *daemon, json_t *array)
+{
+	const struct metrics_source *metrics = &daemon->metrics;
+
+	for (uint32_t i = 0; metrics->announcement != NULL && i < daemon->configuration->vip_count;
+	     i++) {
+		bool is_announced;
+
+		if (metrics->announcement(metrics->context, i, &is_announced) && !is_announced)
+			warn(array, "announcement",
+			     "VIP %s is withdrawn: its pool or the workers cannot serve it",
+			     daemon->configuration->vips[i].name);
+	}
+}
+
 static void check_drains(const struct control_answers *answers, json_t *array)
 {
 	uint64_t now_ms = daemon_clock() / 1000000;
@@ -292,9 +312,10 @@ json_t *control_find_warnings(const struct control_answers *answers)
 	for (uint32_t i = 0; i < daemon->device_count; i++)
 		check_device(daemon, i, array);
 	for (uint32_t i = 0; i < daemon->worker_count; i++)
-		check_worker(daemon, daemon->workers[i], array);
+		check_worker(daemon, i, array);
 	check_pools(daemon, array);
 	check_backends(daemon, array);
+	check_announcements(daemon, array);
 	check_drains(answers, array);
 	check_drops(answers, array);
 	return array;
