@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "configuration_internal.h"
@@ -112,22 +114,23 @@ static void check_device(const struct daemon *daemon, uint32_t i, json_t *array)
 	check_queues(daemon, i, array);
 }
 
-static const struct device *device_of(const struct daemon *daemon, const struct worker *worker,
-				      const struct interface **nic)
+/* Each worker has one. */
+static uint32_t device_of(const struct daemon *daemon, const struct worker *worker)
 {
-	for (uint32_t i = 0; i < daemon->device_count; i++) {
-		*nic = &daemon->nics[i];
-		if (strcmp((*nic)->name, worker_interface(worker)) == 0)
-			return &daemon->devices[i];
-	}
-	return NULL;
+	uint32_t i = 0;
+
+	while (i + 1 < daemon->device_count &&
+	       strcmp(daemon->nics[i].name, worker_interface(worker)) != 0)
+		i++;
+	return i;
 }
 
 static void check_worker(const struct daemon *daemon, uint32_t number, json_t *array)
 {
 	const struct worker *worker = daemon->workers[number];
-	const struct interface *nic;
-	const struct device *device = device_of(daemon, worker, &nic);
+	uint32_t ordinal = device_of(daemon, worker);
+	const struct interface *nic = &daemon->nics[ordinal];
+	const struct device *device = &daemon->devices[ordinal];
 	struct worker_report report;
 
 	worker_read_report(worker, &report);
