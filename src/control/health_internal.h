@@ -89,7 +89,7 @@ void poller_close(struct poller *poller, uv_close_cb closed);
 int poller_watch(struct poller *poller, int descriptor, uint32_t events, poller_callback ready,
 		 void *context);
 
-/* Before the descriptor is closed. */
+/* Before the descriptor is closed, which takes it off the epoll descriptor. */
 void poller_forget(struct poller *poller, int descriptor);
 
 /* ---- health_check.c ---- */
@@ -262,7 +262,8 @@ struct health {
 	uint32_t *pool_first;
 	struct poller poller;
 	struct http_client *clients;
-	uv_timer_t http_timer; /* the earliest of the clients' */
+	uv_timer_t http_timer; /* the earliest of the clients', or before */
+	uint64_t http_due_ns;  /* when it runs out; 0: not set */
 	struct health_log log;
 	struct probe_device *device; /* NULL: no tunnel */
 	struct health_tunnel tunnel;
