@@ -125,7 +125,7 @@ static const struct device *device_of(const struct daemon *daemon, const struct 
 
 static void check_worker(const struct daemon *daemon, const struct worker *worker, json_t *array)
 {
-	const struct interface *nic;
+	const struct interface *nic = NULL;
 	const struct device *device = device_of(daemon, worker, &nic);
 	struct worker_report report;
 
