@@ -7,6 +7,7 @@ import json
 import pathlib
 import re
 import socket
+import subprocess
 
 from browser import Browser
 from fluxpin import Fluxpin, configuration, http_health_check, parse_metrics, pool, vips
@@ -19,8 +20,7 @@ DOCUMENTED = re.compile(r"^\| `(fluxpin_\w+)(?:\{([\w,]*)\})?` \| (\w+) \|", re.
 OF_WORKERS = re.compile(r"fluxpin_(worker|connection|fragment|xsk)")
 # Not in this run, or not in every build.
 CONDITIONAL = {"fluxpin_vip_announced", "fluxpin_worker_stalled",
-               "fluxpin_worker_sent_in_place_packets_total",
-               "fluxpin_health_probe_latency_seconds"}
+               "fluxpin_worker_sent_in_place_packets_total"}
 # What changes without traffic.
 UNSTEADY = {"fluxpin_worker_umem_frames", "fluxpin_health_probes_total",
             "fluxpin_health_probe_latency_seconds", "fluxpin_fragment_datagrams",
@@ -29,12 +29,12 @@ UNSTEADY = {"fluxpin_worker_umem_frames", "fluxpin_health_probes_total",
             "fluxpin_connections_by_state"}
 
 
-def with_listener(lab, where=f"127.0.0.1:{PORT}", more_vips=(), health=None):
+def with_listener(lab, where=f"127.0.0.1:{PORT}", more_vips=(), health=None, **of_vips):
     metrics = {"textfile": lab.lb.directory / "fluxpin.prom", "interval": "100ms"}
     if where:
         metrics["listen"] = where
     pools = [pool(lab, **({"health_check": health} if health else {}))]
-    return configuration(pools, vips(lab) + list(more_vips), metrics=metrics)
+    return configuration(pools, vips(lab, **of_vips) + list(more_vips), metrics=metrics)
 
 
 def connect(lab, port=PORT, address="127.0.0.1", timeout=20):
@@ -105,16 +105,14 @@ def test_families_are_as_documented(lab):
     documented = {name: (set(labels.split(",")) - {""}, kind) for name, labels, kind in
                   DOCUMENTED.findall((ROOT / "docs/metrics.md").read_text())}
     with Fluxpin(lab, with_listener(lab, health=http_health_check())) as fluxpin:
+        fluxpin.wait_for(lambda found: found.select("fluxpin_health_probe_latency_seconds"))
         text = fetch(lab, "/metrics")[2]
         check = lab.lb.run(["promtool", "check", "metrics"], input=text, check=False)
         assert check.returncode == 0 and not check.stdout + check.stderr, check.stderr
         kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
         assert kinds.keys() - documented.keys() == set()
         samples = parse_metrics(text)
-        missing = documented.keys() - kinds.keys() - CONDITIONAL
-        if "health checks are not run by this version" in fluxpin.log():
-            missing -= {"fluxpin_backend_health_changes_total", "fluxpin_health_probes_total"}
-        assert missing == set()
+        assert documented.keys() - kinds.keys() - CONDITIONAL == set()
         for name, kind in kinds.items():
             labels, said = documented[name]
             if OF_WORKERS.match(name):
@@ -353,8 +351,12 @@ def test_status_page_in_a_browser(own_lab):
     """Headless Chromium: numbers move, nothing is wrong in its console, light and dark."""
     lab = own_lab
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
-    with Fluxpin(lab, with_listener(lab, health=http_health_check())) as fluxpin:
+    text = with_listener(lab, health=http_health_check(), icmp_echo="drop")
+    with Fluxpin(lab, text) as fluxpin:
         load = lab.load("http", lab.http_vip, "--duration", 120)
+        # Something to see in each table: drops, and a backend that is down.
+        ping = lab.client.popen(["ping", "-q", "-i", "0.05", lab.http_vip], stdout=subprocess.DEVNULL)
+        stop(lab.backends[2].nginx)
         with Browser(lab.lb, f"http://127.0.0.1:{PORT}/") as browser:
             browser.wait_for("document.body.dataset.updates > 1", 30)
             browser.wait_for("[...document.querySelectorAll('#vips tbody td:nth-child(2)')]"
@@ -363,10 +365,17 @@ def test_status_page_in_a_browser(own_lab):
             backends = browser.rows("backends")
             assert [row["queue"] for row in queues] == ["eth0:0", "eth0:1"]
             assert sorted(row["VIP"] for row in services) == ["dns", "web"]
-            assert [row["backend"] for row in backends] == ["web-1", "web-2", "web-3"]
+            assert sorted(row["backend"] for row in backends) == ["web-1", "web-2", "web-3"]
             assert sum(numbers(queues, "received/s")) > 1
             assert sum(numbers(backends, "packets/s")) > 1
             assert browser.evaluate("document.getElementById('state').textContent") == "ok"
+            browser.wait_for("document.querySelector('#backends tbody .bad') !== null", 30)
+            assert [(row["backend"], row["state"], row["weight"]) for row in browser.rows("backends")] == [
+                ("web-3", "down", "0"), ("web-1", "healthy", "100"), ("web-2", "healthy", "100")]
+            assert all(row["probe"].endswith(" ms") for row in browser.rows("backends")[1:])
+            browser.wait_for("document.querySelector('#drops tbody') !== null", 30)
+            drops = browser.rows("drops")
+            assert [row["reason"] for row in drops] == ["icmp_echo"] and numbers(drops, "dropped")[0] > 1
             before = numbers(services, "packets")
             for scheme in ("light", "dark"):
                 seen = browser.evaluate("document.body.dataset.updates")
@@ -380,6 +389,7 @@ def test_status_page_in_a_browser(own_lab):
             assert browser.problems == []
             # It says so when the daemon is gone, keeps what it knew, and goes on after.
             stop(load.process)
+            stop(ping)
             fluxpin.stop()
             browser.wait_for("document.getElementById('state').textContent"
                              ".startsWith('no answer since')", 30)
