@@ -196,7 +196,7 @@ static void test_errors(void **state)
 
 		assert_int_equal(answer.kind, PROBE_ERROR);
 		assert_true(answer.is_about_outer);
-		assert_string_equal(probe_error_text(&answer), cases[i].text);
+		assert_string_equal(probe_report_text(&answer), cases[i].text);
 		assert_int_equal(probe_is_no_tunnel(&answer), cases[i].is_no_tunnel);
 		for (uint32_t cut = 0; cut < length - 20; cut++) {
 			uint8_t *copy = test_exact_copy(packet, cut);
