@@ -167,6 +167,18 @@ def test_what_is_broken_is_found_and_mended(lab, name):
     assert not problems(examine(lab, fluxpin.file))
 
 
+def test_the_most_specific_route_is_named(lab):
+    fluxpin = fluxpin_configuration(lab)
+    lines = ["ip route add unreachable 10.1.0.8/29 && ip route add unreachable 10.1.0.0/16"]
+    undo = ["ip route del unreachable 10.1.0.8/29", "ip route del unreachable 10.1.0.0/16"]
+    with broken(lab.lb, lines, undo):
+        for prefix in ("10.1.0.8/29", "10.1.0.0/16"):
+            finding = problems(examine(lab, fluxpin.file))["route", "web/web-1"]
+            assert f"ip route del unreachable {prefix} " in finding["command"]
+            mend(lab, lab.lb, finding)
+        assert not problems(examine(lab, fluxpin.file))
+
+
 def test_queues_without_worker(lab):
     fluxpin = fluxpin_configuration(lab)
     with broken(lab.lb, [], ["ethtool -L eth0 rx 4"]):
