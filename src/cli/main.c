@@ -17,6 +17,7 @@ static const struct command {
 	{ "check", command_check, "check a configuration file" },
 	{ "explain", command_explain, "say what happens to a flow, and why" },
 	{ "replay", command_replay, "run the pipeline over a capture file" },
+	{ "announce", command_announce, "withdraw what a dead fluxpin announced" },
 	{ "endpoint", command_endpoint, "decapsulate on a backend" },
 	{ "status", command_status, "show how the daemon and its workers are" },
 	{ "version", command_version, "print the version" },

@@ -78,7 +78,7 @@ static void publish(struct daemon *daemon, struct forwarding_state *state)
 	daemon->metrics.state = state;
 	/* Partner: run_batch of the worker. */
 	rcu_publish(&daemon->published, &state->forwarding);
-	rcu_wait_for_readers(&daemon->published);
+	daemon_wait_for_readers(daemon);
 	forwarding_state_release(old);
 	daemon_update_tunnel_filter(daemon);
 }
@@ -173,6 +173,7 @@ int daemon_follow_states(struct daemon *daemon)
 	daemon->tables = tables;
 	forwarding_tables_release(old);
 	daemon_tell_pools(daemon);
+	daemon_announce_update(daemon);
 	return 0;
 }
 
@@ -301,9 +302,12 @@ int daemon_reload(struct daemon *daemon)
 	error = read_configuration(daemon, &new);
 	if (error == 0) {
 		warn_restart(daemon, new);
-		error = activate(daemon, new);
+		error = daemon_begin_announce(daemon, new);
+		if (error == 0)
+			error = activate(daemon, new);
 		if (error != 0)
 			configuration_release(new);
+		daemon_end_announce(daemon, error == 0);
 	}
 	metrics->last_reload_successful = error == 0;
 	if (error != 0) {
