@@ -307,10 +307,10 @@ int daemon_reload(struct daemon *daemon)
 			error = activate(daemon, new);
 		if (error != 0)
 			configuration_release(new);
-		daemon_end_announce(daemon, error == 0);
 	}
 	metrics->last_reload_successful = error == 0;
 	if (error != 0) {
+		daemon_end_announce(daemon, false);
 		metrics->reloads_failed++;
 		log_error("reload refused: configuration generation %llu stays active",
 			  (unsigned long long)metrics->generation);
@@ -322,6 +322,7 @@ int daemon_reload(struct daemon *daemon)
 		 (unsigned long long)metrics->generation, daemon->configuration->vip_count,
 		 configuration_size(daemon->configuration).pools,
 		 configuration_size(daemon->configuration).backends);
+	daemon_end_announce(daemon, true);
 	return 0;
 }
 
