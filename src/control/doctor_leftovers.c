@@ -35,8 +35,9 @@ static void check_ours(struct doctor *doctor, const struct doctor_nic *nic)
 
 	if (!presence->is_locked) {
 		doctor_add(doctor->report, DOCTOR_WARNING, "leftover_program", name,
+			   /* Detached as a whole, the programs of others would go with it. */
 			   presence->is_shared
-				   ? doctor_command(command, "fluxpin run -c FILE -i %s", name)
+				   ? NULL
 				   : doctor_command(command, "ip link set dev %s %s off", name,
 						    mode_word(presence)),
 			   "a fluxpin that was killed left its XDP program on %s: the kernel gets "

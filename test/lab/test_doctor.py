@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from fluxpin import Fluxpin, configuration, pool, vips
+from lab import Lab
 from namespaces import wait_until
 
 LB = "eth0:0-3"
@@ -166,6 +167,18 @@ def test_what_is_broken_is_found_and_mended(lab, name):
     assert not problems(examine(lab, fluxpin.file))
 
 
+def test_the_most_specific_route_is_named(lab):
+    fluxpin = fluxpin_configuration(lab)
+    lines = ["ip route add unreachable 10.1.0.8/29 && ip route add unreachable 10.1.0.0/16"]
+    undo = ["ip route del unreachable 10.1.0.8/29", "ip route del unreachable 10.1.0.0/16"]
+    with broken(lab.lb, lines, undo):
+        for prefix in ("10.1.0.8/29", "10.1.0.0/16"):
+            finding = problems(examine(lab, fluxpin.file))["route", "web/web-1"]
+            assert f"ip route del unreachable {prefix} " in finding["command"]
+            mend(lab, lab.lb, finding)
+        assert not problems(examine(lab, fluxpin.file))
+
+
 def test_queues_without_worker(lab):
     fluxpin = fluxpin_configuration(lab)
     with broken(lab.lb, [], ["ethtool -L eth0 rx 4"]):
@@ -232,13 +245,26 @@ def test_offloads(lab):
         assert ("vlan_offload", "eth0") not in problems(examine(lab, fluxpin.file), ["note"])
 
 
-def test_notes_are_mended_too(lab):
+RPS = "/sys/class/net/eth0/queues/rx-1/rps_cpus"
+NOTES = {
+    "forwarding": (["sysctl -qw net.ipv4.ip_forward=1"], ["sysctl -qw net.ipv4.ip_forward=0"],
+                   ("ip_forward", "")),
+    "RPS": ([f"echo 1 > {RPS}"], [f"echo 0 > {RPS}"], ("rps", "eth0")),
+    "strict reverse path filter, harmless": (
+        ["sysctl -qw net.ipv4.conf.eth0.rp_filter=1"],
+        ["sysctl -qw net.ipv4.conf.eth0.rp_filter=0"], ("rp_filter", "eth0")),
+}
+
+
+@pytest.mark.parametrize("name", NOTES)
+def test_notes_are_mended_too(lab, name):
     fluxpin = fluxpin_configuration(lab)
-    undo = ["sysctl -qw net.ipv4.ip_forward=0"]
-    with broken(lab.lb, ["sysctl -qw net.ipv4.ip_forward=1"], undo):
-        note = problems(examine(lab, fluxpin.file), ["note"])["ip_forward", ""]
-        mend(lab, lab.lb, note)
-        assert ("ip_forward", "") not in problems(examine(lab, fluxpin.file), ["note"])
+    lines, undo, key = NOTES[name]
+    with broken(lab.lb, lines, undo):
+        report = examine(lab, fluxpin.file)
+        assert report["healthy"]
+        mend(lab, lab.lb, problems(report, ["note"])[key])
+        assert key not in problems(examine(lab, fluxpin.file), ["note"])
 
 
 def test_leftovers_of_a_killed_fluxpin(lab):
@@ -480,3 +506,80 @@ def test_a_probe_to_nobody(lab, backend_file):
     for target in ("web/web-9", "nowhere/web-1", "web"):
         outcome, message, _ = probe(lab, backend_file, target)
         assert outcome == "impossible" and f"no backend {target}" in message
+
+
+# IPv6
+
+
+@pytest.fixture(scope="module")
+def lab_ipv6():
+    with Lab(backends=1, ipv6=True) as built:
+        yield built
+
+
+def ipv6_configuration(lab, encapsulation="gre"):
+    """An IPv6 VIP, and an IPv4 one, of a backend that is reached by IPv6."""
+    backend = {"name": "web-1", "address": lab.backends[0].ipv6_address}
+    six = {"name": "six", "address": lab.http_vip_ipv6, "protocol": "tcp", "port": 80}
+    four = {"name": "four", "address": lab.http_vip, "protocol": "tcp", "port": 80}
+    text = configuration(
+        [pool(lab, backends=[backend], encapsulation=encapsulation)],
+        [{**six, "pool": "web"}, {**four, "pool": "web"}],
+    )
+    return Fluxpin(lab, text, start=False, queues="0-3").file
+
+
+IPV6_BREAKAGES = {
+    "unreachable route": (
+        "lb", ["ip -6 route add unreachable fd00:1::/64"],
+        ["ip -6 route del unreachable fd00:1::/64"], ("route", "web/web-1")),
+    "a VIP on the load balancer": (
+        "lb", ["ip addr add 2001:db8::10/128 dev lo"], ["ip addr del 2001:db8::10/128 dev lo"],
+        ("vip_local", "six")),
+    "MTU without room for IPv6": (
+        "lb", ["ip link set eth0 mtu 1300"], [MTU, "ip -6 route replace default via fd00::1"],
+        ("mtu", "eth0")),
+    "no VIP": (
+        "backend", ["ip addr del 2001:db8::10/128 dev lo"],
+        ["ip addr add 2001:db8::10/128 dev lo"], ("vip", "2001:db8::10")),
+    "MSS without room for the outer header": (
+        "backend", ["ip link set eth0 mtu 1500"],
+        [MTU, "ip -6 route replace default via fd00:1::1 mtu 1500",
+         "ip route replace default via 10.1.0.1 mtu 1500"], ("mss", "eth0")),
+}
+
+
+@pytest.mark.parametrize("name", IPV6_BREAKAGES)
+def test_what_is_broken_of_ipv6(lab_ipv6, name):
+    lab = lab_ipv6
+    file = ipv6_configuration(lab)
+    where, lines, undo, key = IPV6_BREAKAGES[name]
+    namespace = lab.lb if where == "lb" else lab.backends[0]
+    look = examine if where == "lb" else examine_endpoint
+    with broken(namespace, lines, undo):
+        found = [each for each in look(lab, file)["findings"]
+                 if (each["check"], each["subject"]) == key and each["command"]]
+        assert found
+        for finding in found:
+            mend(lab, namespace, finding)
+        assert key not in problems(look(lab, file))
+    assert not problems(look(lab, file))
+
+
+@pytest.mark.parametrize("encapsulation", ["gre", "ipip", "gue"])
+@pytest.mark.parametrize("vip", ["six", "four"])
+def test_a_probe_over_ipv6(lab_ipv6, encapsulation, vip):
+    file = ipv6_configuration(lab_ipv6, encapsulation)
+    outcome, message, wrong = probe(lab_ipv6, file, "web/web-1", "--vip", vip)
+    assert (outcome, wrong) == ("answered", {}), message
+    with broken(
+        lab_ipv6.backends[0],
+        [f"{lab_ipv6.fluxpin} endpoint detach -i eth0"],
+        [f"{lab_ipv6.fluxpin} endpoint attach -i eth0"],
+    ):
+        outcome, message, wrong = probe(lab_ipv6, file, "web/web-1", "--vip", vip)
+        if encapsulation == "gue":
+            # UDP over IPv6 without a checksum is thrown away without a word.
+            assert outcome == "no answer"
+        else:
+            assert outcome == "icmp error" and f"nobody takes {encapsulation} off" in message
