@@ -36,6 +36,16 @@ static json_t *prefix(const struct prefix *value)
 	return json_string(prefix_format(value, buffer));
 }
 
+static json_t *listen_address(const struct listen_address *value)
+{
+	char buffer[ADDRESS_TEXT_SIZE];
+
+	if (value->port == 0)
+		return json_null();
+	return json_sprintf(address_is_ipv4(&value->address) ? "%s:%u" : "[%s]:%u",
+			    address_format(&value->address, buffer), value->port);
+}
+
 static json_t *addresses(const struct address *list, uint32_t count)
 {
 	json_t *array = json_array();
@@ -224,22 +234,24 @@ json_t *configuration_to_json(const struct configuration *configuration)
 	json_t *document;
 
 	snprintf(seed, sizeof(seed), "%016" PRIx64, configuration->hash_seed);
-	document = json_pack(
-		"{s:s, s:{s:o, s:o}, s:o, s:s, s:{s:o, s:o}, s:o, s:{s:o, s:o}, s:o, s:o, s:o}",
-		"hash_seed", seed, "source_address", "ipv4", address(&configuration->source_ipv4),
-		"ipv6", address(&configuration->source_ipv6), "interfaces",
-		interfaces(configuration), "slow_path", slow_path_names[configuration->slow_path],
-		"decapsulation", "sources",
-		prefixes(configuration->decapsulation.sources,
-			 configuration->decapsulation.source_count),
-		"addresses",
-		addresses(configuration->decapsulation.addresses,
-			  configuration->decapsulation.address_count),
-		"peers", addresses(configuration->peers, configuration->peer_count), "metrics",
-		"textfile", text(configuration->metrics.textfile), "interval",
-		duration(configuration->metrics.interval_ns), "control",
-		text(configuration->control), "pools", pools(configuration), "vips",
-		vips(configuration));
+	document = json_pack("{s:s, s:{s:o, s:o}, s:o, s:s, s:{s:o, s:o}, s:o, s:{s:o, s:o, s:o}, "
+			     "s:o, s:o, s:o}",
+			     "hash_seed", seed, "source_address", "ipv4",
+			     address(&configuration->source_ipv4), "ipv6",
+			     address(&configuration->source_ipv6), "interfaces",
+			     interfaces(configuration), "slow_path",
+			     slow_path_names[configuration->slow_path], "decapsulation", "sources",
+			     prefixes(configuration->decapsulation.sources,
+				      configuration->decapsulation.source_count),
+			     "addresses",
+			     addresses(configuration->decapsulation.addresses,
+				       configuration->decapsulation.address_count),
+			     "peers", addresses(configuration->peers, configuration->peer_count),
+			     "metrics", "textfile", text(configuration->metrics.textfile),
+			     "interval", duration(configuration->metrics.interval_ns), "listen",
+			     listen_address(&configuration->metrics.listen), "control",
+			     text(configuration->control), "pools", pools(configuration), "vips",
+			     vips(configuration));
 	if (document != NULL && json_object_update_new(document, limits(configuration)) != 0) {
 		json_decref(document);
 		return NULL;
