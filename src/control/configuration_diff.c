@@ -63,8 +63,8 @@ static void add(const struct place *place, json_t *change, const char *setting)
 
 static void add_whole(const struct place *place, const char *what)
 {
-	add(place, json_pack("{s:s, s:s, s:s}", "change", what, "kind", place->kind, "name",
-			     place->name),
+	add(place,
+	    json_pack("{s:s, s:s, s:s}", "change", what, "kind", place->kind, "name", place->name),
 	    "");
 }
 
@@ -73,10 +73,11 @@ static void add_setting(const struct place *place, const char *setting, const js
 {
 	bool is_secret = strcmp(setting, "hash_seed") == 0;
 
-	add(place, json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "change", "changed", "kind",
-			     place->kind, "name", place->name, "setting", setting, "from",
-			     is_secret ? json_null() : json_incref((json_t *)from), "to",
-			     is_secret ? json_null() : json_incref((json_t *)to)),
+	add(place,
+	    json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "change", "changed", "kind", place->kind,
+		      "name", place->name, "setting", setting, "from",
+		      is_secret ? json_null() : json_incref((json_t *)from), "to",
+		      is_secret ? json_null() : json_incref((json_t *)to)),
 	    setting);
 }
 
@@ -101,7 +102,8 @@ static void add_missing(const struct place *place, const json_t *list, const jso
 	const char *name;
 	json_t *thing;
 
-	json_object_foreach((json_t *)list, name, thing) {
+	json_object_foreach((json_t *)list, name, thing)
+	{
 		char full[160];
 
 		if (json_object_get(others, name) != NULL)
@@ -122,7 +124,8 @@ static void compare_lists(const struct place *place, const char *kind, const jso
 		snprintf(prefix, sizeof(prefix), "%s/", place->name);
 	add_missing(&(struct place){ place->changes, kind, "" }, before, after, prefix, "removed");
 	add_missing(&(struct place){ place->changes, kind, "" }, after, before, prefix, "added");
-	json_object_foreach(before, name, thing) {
+	json_object_foreach(before, name, thing)
+	{
 		json_t *other = json_object_get(after, name);
 		char full[160];
 
@@ -143,8 +146,10 @@ static void compare_objects(const struct place *place, const char *setting, cons
 	const char *key;
 
 	json_object_update_missing(keys, (json_t *)to);
-	json_object_foreach(keys, key, value) {
-		const json_t *before = json_object_get(from, key), *after = json_object_get(to, key);
+	json_object_foreach(keys, key, value)
+	{
+		const json_t *before = json_object_get(from, key),
+			     *after = json_object_get(to, key);
 		char name[160];
 
 		if (is_top && (before == NULL || after == NULL))
@@ -205,7 +210,9 @@ static void print_change(const json_t *change, FILE *stream)
 
 	if (what == NULL || kind == NULL || name == NULL)
 		return;
-	fputs(strcmp(what, "added") == 0 ? "+ " : strcmp(what, "removed") == 0 ? "- " : "~ ",
+	fputs(strcmp(what, "added") == 0     ? "+ "
+	      : strcmp(what, "removed") == 0 ? "- "
+					     : "~ ",
 	      stream);
 	if (name[0] != '\0')
 		fprintf(stream, "%s %s", kind, name);
@@ -228,6 +235,5 @@ void configuration_print_changes(const json_t *changes, FILE *stream)
 	json_t *change;
 	size_t i;
 
-	json_array_foreach(changes, i, change)
-		print_change(change, stream);
+	json_array_foreach(changes, i, change) print_change(change, stream);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 
 #include <fluxpin/configuration_json.h>
 
@@ -10,7 +11,7 @@ static json_t *duration(uint64_t nanoseconds)
 {
 	char text[32];
 
-	return json_string(duration_format(nanoseconds, text));
+	return nanoseconds == 0 ? json_null() : json_string(duration_format(nanoseconds, text));
 }
 
 /* A string that may be missing, or be a path that is no UTF-8. */
@@ -68,37 +69,80 @@ static json_t *interfaces(const struct configuration *configuration)
 	for (uint32_t i = 0; i < configuration->interface_count; i++) {
 		const struct interface_configuration *each = &configuration->interfaces[i];
 
-		json_array_append_new(
-			array, json_pack("{s:s, s:o, s:o, s:s}", "name", each->name, "queues",
-					 numbers(each->queues, each->queue_count), "cpus",
-					 numbers(each->cpus, each->cpu_count), "mode",
-					 xdp_mode_name(each->mode)));
+		json_array_append_new(array,
+				      json_pack("{s:s, s:o, s:o, s:s}", "name", each->name,
+						"queues", numbers(each->queues, each->queue_count),
+						"cpus", numbers(each->cpus, each->cpu_count),
+						"mode", xdp_mode_name(each->mode)));
 	}
+	return array;
+}
+
+/* As hexadecimal digits: any bytes. */
+static json_t *bytes(const struct byte_string *string)
+{
+	char *digits = string->bytes != NULL ? malloc(2 * (size_t)string->length + 1) : NULL;
+	json_t *value;
+
+	if (digits == NULL)
+		return json_null();
+	digits[0] = '\0';
+	for (uint32_t i = 0; i < string->length; i++)
+		sprintf(digits + (size_t)2 * i, "%02x", string->bytes[i]);
+	value = json_string(digits);
+	free(digits);
+	return value;
+}
+
+static json_t *statuses(const struct health_check_configuration *check)
+{
+	json_t *array = json_array();
+
+	for (uint32_t i = 0; i < check->status_count; i++)
+		json_array_append_new(array, json_sprintf("%u-%u", check->statuses[i].low,
+							  check->statuses[i].high));
 	return array;
 }
 
 static json_t *health_check(const struct health_check_configuration *check)
 {
+	json_t *object = json_pack("{s:s}", "type", health_check_names[check->type]);
+
 	if (check->type == HEALTH_CHECK_NONE)
-		return json_pack("{s:s}", "type", "none");
-	return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:I, s:I}", "type", health_check_names[check->type],
-			 "port", (json_int_t)check->port, "path", text(check->path), "host",
-			 text(check->host), "interval", duration(check->interval_ns), "timeout",
-			 duration(check->timeout_ns), "rise", (json_int_t)check->rise, "fall",
-			 (json_int_t)check->fall);
+		return object;
+	json_object_update_new(
+		object,
+		json_pack("{s:s, s:I, s:s, s:o, s:o, s:I, s:I, s:o}", "via",
+			  health_check_via_names[check->via], "port", (json_int_t)check->port,
+			  "initial", check->starts_down ? "down" : "up", "interval",
+			  duration(check->interval_ns), "timeout", duration(check->timeout_ns),
+			  "rise", (json_int_t)check->rise, "fall", (json_int_t)check->fall,
+			  "source", address(&check->source)));
+	json_object_update_new(
+		object,
+		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o}", "path",
+			  text(check->path), "host", text(check->host), "sni", text(check->sni),
+			  "ca_file", text(check->ca_file), "body", text(check->body), "status",
+			  statuses(check), "insecure", check->insecure, "send", bytes(&check->send),
+			  "expect", bytes(&check->expect), "vip", text(check->vip_name),
+			  "vip_address", address(&check->vip)));
+	return object;
 }
 
-static json_t *backends(const struct pool_configuration *pool)
+static json_t *backends(const struct configuration *configuration,
+			const struct pool_configuration *pool)
 {
 	json_t *array = json_array();
 
 	for (uint32_t i = 0; i < pool->backend_count; i++) {
 		const struct backend_configuration *backend = &pool->backends[i];
+		const struct pool_configuration *origin = &configuration->pools[backend->origin];
 
 		json_array_append_new(array,
-				      json_pack("{s:s, s:o, s:I}", "name", backend->name, "address",
-						address(&backend->address), "weight",
-						(json_int_t)backend->weight));
+				      json_pack("{s:s, s:o, s:I, s:s*}", "name", backend->name,
+						"address", address(&backend->address), "weight",
+						(json_int_t)backend->weight, "of_pool",
+						origin != pool ? origin->name : NULL));
 	}
 	return array;
 }
@@ -112,13 +156,15 @@ static json_t *pools(const struct configuration *configuration)
 
 		if (!pool->is_peers)
 			json_array_append_new(
-				array,
-				json_pack("{s:s, s:s, s:b, s:I, s:o, s:o}", "name", pool->name,
-					  "encapsulation", encapsulation_name(pool->encapsulation),
-					  "udp_checksum", pool->udp_checksum, "table_size",
-					  (json_int_t)pool->table_size, "health_check",
-					  health_check(&pool->health_check), "backends",
-					  backends(pool)));
+				array, json_pack("{s:s, s:s, s:b, s:I, s:s, s:o, s:o, s:o}", "name",
+						 pool->name, "encapsulation",
+						 encapsulation_name(pool->encapsulation),
+						 "udp_checksum", pool->udp_checksum, "table_size",
+						 (json_int_t)pool->table_size, "on_all_down",
+						 all_down_names[pool->on_all_down], "slow_start",
+						 duration(pool->slow_start_ns), "health_check",
+						 health_check(&pool->health_check), "backends",
+						 backends(configuration, pool)));
 	}
 	return array;
 }
@@ -135,15 +181,15 @@ static json_t *vips(const struct configuration *configuration)
 	for (uint32_t i = 0; i < configuration->vip_count; i++) {
 		const struct vip_configuration *vip = &configuration->vips[i];
 
-		json_array_append_new(
-			array,
-			json_pack("{s:s, s:o, s:s, s:I, s:s, s:b, s:b, s:s, s:s}", "name",
-				  vip->name, "address", prefix(&vip->prefix), "protocol",
-				  protocol_name(vip->protocol), "port", (json_int_t)vip->port,
-				  "pool", configuration->pools[vip->pool].name, "fragments",
-				  vip->fragments, "tracking", vip->tracking, "icmp_echo",
-				  icmp_echo_names[vip->icmp_echo], "affinity",
-				  affinity_names[vip->affinity]));
+		json_array_append_new(array,
+				      json_pack("{s:s, s:o, s:s, s:I, s:s, s:b, s:b, s:s, s:s}",
+						"name", vip->name, "address", prefix(&vip->prefix),
+						"protocol", protocol_name(vip->protocol), "port",
+						(json_int_t)vip->port, "pool",
+						configuration->pools[vip->pool].name, "fragments",
+						vip->fragments, "tracking", vip->tracking,
+						"icmp_echo", icmp_echo_names[vip->icmp_echo],
+						"affinity", affinity_names[vip->affinity]));
 	}
 	return array;
 }
@@ -182,9 +228,8 @@ json_t *configuration_to_json(const struct configuration *configuration)
 		"{s:s, s:{s:o, s:o}, s:o, s:s, s:{s:o, s:o}, s:o, s:{s:o, s:o}, s:o, s:o, s:o}",
 		"hash_seed", seed, "source_address", "ipv4", address(&configuration->source_ipv4),
 		"ipv6", address(&configuration->source_ipv6), "interfaces",
-		interfaces(configuration), "slow_path",
-		slow_path_names[configuration->slow_path], "decapsulation",
-		"sources",
+		interfaces(configuration), "slow_path", slow_path_names[configuration->slow_path],
+		"decapsulation", "sources",
 		prefixes(configuration->decapsulation.sources,
 			 configuration->decapsulation.source_count),
 		"addresses",
