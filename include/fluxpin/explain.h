@@ -42,10 +42,10 @@ struct explanation {
 	enum verdict verdict;
 	enum drop_reason reason; /* of VERDICT_DROP */
 	bool has_vip;
-	uint32_t vip;	  /* index into the configuration's VIPs */
-	bool is_selected; /* for a backend of the VIP's pool: the fields below are set */
+	uint32_t vip;	    /* index into the configuration's VIPs */
+	bool is_selected;   /* for a backend of the VIP's pool: the fields below are set */
 	uint64_t flow_hash; /* by which a worker tracks it */
-	uint64_t hash;	  /* that chooses the slot: with affinity "source" of the addresses alone */
+	uint64_t hash; /* that chooses the slot: with affinity "source" of the addresses alone */
 	uint32_t slot;
 	bool has_backend;	/* the fields below are set when it has */
 	uint32_t backend;	/* index into the pool's backends */

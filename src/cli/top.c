@@ -53,22 +53,19 @@ static int take_option(void *context, int option, const char *value)
 	return EXIT_DONE;
 }
 
-static int ask(const struct client_options *options, const char *command, json_t **reply)
-{
-	return client_ask(options, json_pack("{s:s}", "command", command), reply);
-}
-
 /* One look. Returns EXIT_DONE, or another exit status after saying why. */
 static int look_again(struct top *top)
 {
 	json_t *status = NULL, *vips = NULL, *backends = NULL;
 	struct top_look *look;
-	int result = ask(&top->options, "status", &status);
+	int result = client_ask(&top->options, json_pack("{s:s}", "command", "status"), &status);
 
 	if (result == EXIT_DONE)
-		result = ask(&top->options, "vips", &vips);
+		result = client_ask(&top->options, json_pack("{s:s}", "command", "vips"), &vips);
 	if (result == EXIT_DONE)
-		result = ask(&top->options, "backends", &backends);
+		result = client_ask(&top->options,
+				    json_pack("{s:s, s:b}", "command", "backends", "flows", 0),
+				    &backends);
 	if (result == EXIT_DONE) {
 		look = top_read(status, vips, backends, top->look);
 		if (look != NULL) {

@@ -123,7 +123,10 @@ void control_drops_close(struct control_answers *answers);
 void control_drops_read(const struct control_answers *answers, struct control_recent *recent);
 
 /* ---- control_worker.c: a worker as JSON ---- */
-json_t *control_worker(const struct daemon *daemon, const struct worker *worker);
+json_t *control_worker(const struct daemon *daemon, uint32_t number);
+
+/* Whether it has not moved for longer than it may. */
+bool control_is_stalled(const struct daemon *daemon, uint32_t number);
 
 /* {"reason": count} of the reasons with a count, of one worker or summed up. */
 json_t *control_drops(const uint64_t drops[static DROP_REASON_COUNT]);

@@ -40,20 +40,24 @@ static json_t *next_hops_to_json(const struct daemon *daemon, uint32_t place)
 	return object;
 }
 
-static json_t *health_to_json(const struct metrics_backend *described)
+static json_t *health_to_json(const struct daemon *daemon, uint32_t pool, uint32_t backend)
 {
-	if (!described->is_checked)
+	struct health_report report = { 0 };
+
+	if (daemon->health != NULL)
+		health_read(daemon->health, pool, backend, &report);
+	if (report.state == HEALTH_UNCHECKED)
 		return json_null();
-	return json_pack("{s:o, s:o, s:o, s:o}", "probes_good",
-			 control_number(described->probes_good), "probes_bad",
-			 control_number(described->probes_bad), "flaps",
-			 control_number(described->flaps), "latency_us",
-			 control_number(described->latency_ns / 1000));
+	return json_pack("{s:o, s:s?, s:b, s:o, s:o, s:o, s:o}", "for_ms",
+			 control_number((daemon_clock() - report.since_ns) / 1000000), "error",
+			 report.error, "damped", report.is_damped, "probes_good",
+			 control_number(report.probes_good), "probes_bad",
+			 control_number(report.probes_bad), "flaps", control_number(report.flaps),
+			 "latency_us", control_number(report.latency_ns / 1000));
 }
 
-static json_t *backend_to_json(const struct control_survey *survey, uint32_t place)
+static json_t *backend_to_json(const struct daemon *daemon, uint32_t place)
 {
-	const struct daemon *daemon = survey->answers->daemon;
 	const struct forwarding_backend *backend = &daemon->tables->backends[place];
 	const struct pool_configuration *pool = &daemon->configuration->pools[backend->pool];
 	const struct backend_configuration *configured = &pool->backends[backend->backend];
@@ -63,12 +67,10 @@ static json_t *backend_to_json(const struct control_survey *survey, uint32_t pla
 	struct traffic_counter traffic = sum(daemon, worker_backends, backend->index);
 	struct metrics_backend described;
 	char address[ADDRESS_TEXT_SIZE];
-	uint32_t closing, flows = control_survey_flows(survey, place, &closing);
 
 	daemon_describe_backend(daemon, backend->pool, backend->backend, &described);
 	return json_pack(
-		"{s:s, s:s, s:s*, s:s, s:I, s:I, s:s, s:b, s:b, s:b, s:I, s:o, s:o, s:o, s:o, s:I, "
-		"s:I}",
+		"{s:s, s:s, s:s*, s:s, s:I, s:I, s:s, s:b, s:b, s:b, s:I, s:o, s:o, s:o, s:o}",
 		"pool", pool->name, "name", configured->name, "of_pool",
 		origin != pool ? origin->name : NULL, "address",
 		address_format(&configured->address, address), "configured_weight",
@@ -76,32 +78,70 @@ static json_t *backend_to_json(const struct control_survey *survey, uint32_t pla
 		"state", control_backend_state(&described), "drained", state->is_drained, "serves",
 		!state->service.is_down && state->service.weight > 0, "last_resort",
 		state->is_last_resort, "slow_start_percent", (json_int_t)state->slow_start_percent,
-		"health", health_to_json(&described), "next_hops", next_hops_to_json(daemon, place),
-		"packets", control_number(traffic.packets), "bytes", control_number(traffic.bytes),
-		"flows", (json_int_t)flows, "closing", (json_int_t)closing);
+		"health", health_to_json(daemon, backend->pool, backend->backend), "next_hops",
+		next_hops_to_json(daemon, place), "packets", control_number(traffic.packets),
+		"bytes", control_number(traffic.bytes));
+}
+
+/* All backends, and their flows if the workers were asked for them (else NULL). */
+static json_t *list_backends(const struct daemon *daemon, const struct control_survey *survey)
+{
+	json_t *array = json_array();
+
+	for (uint32_t i = 0; i < daemon->tables->backend_count; i++) {
+		json_t *backend;
+
+		if (daemon->configuration->pools[daemon->tables->backends[i].pool].is_peers)
+			continue;
+		backend = backend_to_json(daemon, i);
+		if (survey != NULL) {
+			uint32_t closing, flows = control_survey_flows(survey, i, &closing);
+
+			json_object_set_new(backend, "flows", json_integer(flows));
+			json_object_set_new(backend, "closing", json_integer(closing));
+		}
+		json_array_append_new(array, backend);
+	}
+	return json_pack("{s:o}", "backends", array);
 }
 
 static void answer(struct control_survey *survey)
 {
-	const struct daemon *daemon = survey->answers->daemon;
-	json_t *array = json_array();
-
-	for (uint32_t i = 0; i < daemon->tables->backend_count; i++)
-		if (!daemon->configuration->pools[daemon->tables->backends[i].pool].is_peers)
-			json_array_append_new(array, backend_to_json(survey, i));
-	control_reply(survey->call, json_pack("{s:o}", "backends", array));
+	control_reply(survey->call, list_backends(survey->answers->daemon, survey));
 }
 
 void control_backends(struct control_answers *answers, struct control_call *call,
 		      const json_t *request)
 {
+	const json_t *flows = json_object_get(request, "flows");
 	struct control_survey *survey;
 
-	if (!control_takes_nothing(call, request))
+	if (json_object_size(request) != (flows != NULL ? 2 : 1) ||
+	    (flows != NULL && !json_is_boolean(flows))) {
+		control_refuse(call,
+			       "the command takes \"flows\", true or false, and nothing else");
 		return;
+	}
+	/* Whoever asks every second does not have every table walked through for it. */
+	if (json_is_false(flows)) {
+		control_reply(call, list_backends(answers->daemon, NULL));
+		return;
+	}
 	survey = control_survey_open(answers, call, answer);
 	if (survey != NULL)
 		control_survey_start(survey);
+}
+
+/* Whether its route is there; null when it is not to be. */
+static json_t *announcement_to_json(const struct daemon *daemon, uint32_t vip)
+{
+	const struct metrics_source *metrics = &daemon->metrics;
+	bool is_announced;
+
+	if (metrics->announcement == NULL ||
+	    !metrics->announcement(metrics->context, vip, &is_announced))
+		return json_null();
+	return json_boolean(is_announced);
 }
 
 static json_t *vip_to_json(const struct daemon *daemon, const struct pool_state *states, uint32_t i)
@@ -112,12 +152,13 @@ static json_t *vip_to_json(const struct daemon *daemon, const struct pool_state 
 	const struct pool_state *state = &states[vip->pool];
 	char address[ADDRESS_TEXT_SIZE];
 
-	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:b, s:o, s:o}", "name", vip->name,
-			 "address", prefix_format(&vip->prefix, address), "protocol",
+	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:b, s:o, s:o, s:o}", "name",
+			 vip->name, "address", prefix_format(&vip->prefix, address), "protocol",
 			 vip->protocol == 0 ? "any" : explain_protocol_name(vip->protocol), "port",
 			 (json_int_t)vip->port, "pool", pool->name, "serving",
 			 (json_int_t)state->serving, "backends", (json_int_t)pool->backend_count,
-			 "last_resort", state->is_last_resort, "packets",
+			 "last_resort", state->is_last_resort, "announced",
+			 announcement_to_json(daemon, i), "packets",
 			 control_number(traffic.packets), "bytes", control_number(traffic.bytes));
 }
 

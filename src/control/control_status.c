@@ -89,7 +89,7 @@ static json_t *workers_part(const struct daemon *daemon)
 	json_t *array = json_array();
 
 	for (uint32_t i = 0; i < daemon->worker_count; i++)
-		json_array_append_new(array, control_worker(daemon, daemon->workers[i]));
+		json_array_append_new(array, control_worker(daemon, i));
 	return array;
 }
 

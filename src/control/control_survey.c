@@ -10,7 +10,8 @@
 /* How often a worker is looked at that has a survey to do. */
 #define TICK_MS 2
 
-/* A worker that takes longer is stalled: the largest table takes a third of a second. */
+/* A worker that takes longer is stalled: the largest table, of 2^21 buckets, takes one that is busy
+ * under a second. */
 #define PATIENCE_NS UINT64_C(4000000000)
 
 /* Memory that is there when a worker writes to it: no page is touched for the first time. */

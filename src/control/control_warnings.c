@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "configuration_internal.h"
@@ -112,24 +114,30 @@ static void check_device(const struct daemon *daemon, uint32_t i, json_t *array)
 	check_queues(daemon, i, array);
 }
 
-static const struct device *device_of(const struct daemon *daemon, const struct worker *worker,
-				      const struct interface **nic)
+/* Each worker has one. */
+static uint32_t device_of(const struct daemon *daemon, const struct worker *worker)
 {
-	for (uint32_t i = 0; i < daemon->device_count; i++) {
-		*nic = &daemon->nics[i];
-		if (strcmp((*nic)->name, worker_interface(worker)) == 0)
-			return &daemon->devices[i];
-	}
-	return NULL;
+	uint32_t i = 0;
+
+	while (i + 1 < daemon->device_count &&
+	       strcmp(daemon->nics[i].name, worker_interface(worker)) != 0)
+		i++;
+	return i;
 }
 
-static void check_worker(const struct daemon *daemon, const struct worker *worker, json_t *array)
+static void check_worker(const struct daemon *daemon, uint32_t number, json_t *array)
 {
-	const struct interface *nic;
-	const struct device *device = device_of(daemon, worker, &nic);
+	const struct worker *worker = daemon->workers[number];
+	uint32_t ordinal = device_of(daemon, worker);
+	const struct interface *nic = &daemon->nics[ordinal];
+	const struct device *device = &daemon->devices[ordinal];
 	struct worker_report report;
 
 	worker_read_report(worker, &report);
+	if (control_is_stalled(daemon, number))
+		warn(array, "worker",
+		     "%s queue %u: the worker does not move: its thread is stuck, or gets no CPU",
+		     nic->name, worker_queue(worker));
 	if (!xsk_port_is_zero_copy(worker_port(worker)) && device->mode == XDP_MODE_AUTO &&
 	    has_hardware(nic))
 		warn(array, "zero_copy",
@@ -144,17 +152,26 @@ static void check_worker(const struct daemon *daemon, const struct worker *worke
 		     report.connection_capacity);
 }
 
-static void check_backend(const struct daemon *daemon, uint32_t place, json_t *array)
+static void check_health(const struct daemon *daemon, uint32_t place, json_t *array)
 {
 	const struct forwarding_backend *backend = &daemon->tables->backends[place];
-	const char *pool = control_pool_name(daemon, place);
-	const char *name = control_backend_name(daemon, place);
-	struct metrics_backend described;
+	const struct backend_state *state =
+		backend_states_get(daemon->states, backend->pool, backend->backend);
+	struct health_report report = { 0 };
 
-	daemon_describe_backend(daemon, backend->pool, backend->backend, &described);
-	if (!described.is_healthy)
-		warn(array, "backend", "backend %s/%s is down%s", pool, name,
-		     described.is_last_resort ? ", and serves as the last resort" : "");
+	if (state->is_healthy)
+		return;
+	if (daemon->health != NULL)
+		health_read(daemon->health, backend->pool, backend->backend, &report);
+	warn(array, "backend", "backend %s/%s is down%s%s%s%s", control_pool_name(daemon, place),
+	     control_backend_name(daemon, place), report.error != NULL ? ": " : "",
+	     report.error != NULL ? report.error : "",
+	     report.is_damped ? "; it answers, but has fallen too often lately" : "",
+	     state->is_last_resort ? "; it serves as the last resort" : "");
+}
+
+static void check_next_hops(const struct daemon *daemon, uint32_t place, json_t *array)
+{
 	for (uint32_t nic = 0; nic < daemon->device_count; nic++) {
 		enum next_hop_state state =
 			(enum next_hop_state)daemon->state
@@ -163,7 +180,8 @@ static void check_backend(const struct daemon *daemon, uint32_t place, json_t *a
 		if (state != NEXT_HOP_RESOLVED)
 			warn(array, "next_hop",
 			     "backend %s/%s gets no traffic by %s, its packets are dropped: %s",
-			     pool, name, daemon->nics[nic].name, next_hop_state_name(state));
+			     control_pool_name(daemon, place), control_backend_name(daemon, place),
+			     daemon->nics[nic].name, next_hop_state_name(state));
 	}
 }
 
@@ -175,7 +193,8 @@ static void check_backends(const struct daemon *daemon, json_t *array)
 	for (uint32_t i = 0; i < daemon->tables->backend_count; i++) {
 		json_t *found = json_array();
 
-		check_backend(daemon, i, found);
+		check_health(daemon, i, found);
+		check_next_hops(daemon, i, found);
 		if (json_array_size(array) - before < LINES_MOST)
 			json_array_extend(array, found);
 		else
@@ -211,6 +230,21 @@ static void check_pools(const struct daemon *daemon, json_t *array)
 			     configuration->pools[i].name);
 	}
 	free(is_used);
+}
+
+static void check_announcements(const struct daemon *daemon, json_t *array)
+{
+	const struct metrics_source *metrics = &daemon->metrics;
+
+	for (uint32_t i = 0; metrics->announcement != NULL && i < daemon->configuration->vip_count;
+	     i++) {
+		bool is_announced;
+
+		if (metrics->announcement(metrics->context, i, &is_announced) && !is_announced)
+			warn(array, "announcement",
+			     "VIP %s is withdrawn: its pool or the workers cannot serve it",
+			     daemon->configuration->vips[i].name);
+	}
 }
 
 static void check_drains(const struct control_answers *answers, json_t *array)
@@ -281,9 +315,10 @@ json_t *control_find_warnings(const struct control_answers *answers)
 	for (uint32_t i = 0; i < daemon->device_count; i++)
 		check_device(daemon, i, array);
 	for (uint32_t i = 0; i < daemon->worker_count; i++)
-		check_worker(daemon, daemon->workers[i], array);
+		check_worker(daemon, i, array);
 	check_pools(daemon, array);
 	check_backends(daemon, array);
+	check_announcements(daemon, array);
 	check_drains(answers, array);
 	check_drops(answers, array);
 	return array;

@@ -15,7 +15,7 @@
 #include "health_http.h"
 
 #define READ_MAX    65536
-#define BUFFER_SIZE 8192L
+#define BUFFER_SIZE 2048L
 
 static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {

@@ -14,18 +14,14 @@
 
 static void on_timer(uv_timer_t *timer);
 
-/* Has the timer run out when the first client wants to. */
-static void wait_for_clients(struct health *health)
+/* Has the timer run out when the first client wants to, or before: then it is set again. libcurl
+ * changes its mind several times a probe. */
+static void wait_for(struct health *health, uint64_t due_ns)
 {
-	uint64_t due_ns = UINT64_MAX;
-
-	for (const struct http_client *client = health->clients; client; client = client->next)
-		if (client->due_ns != 0 && client->due_ns < due_ns)
-			due_ns = client->due_ns;
-	if (due_ns == UINT64_MAX)
-		uv_timer_stop(&health->http_timer);
-	else
-		health_start_timer(health, &health->http_timer, on_timer, due_ns);
+	if (health->http_due_ns != 0 && health->http_due_ns <= due_ns)
+		return;
+	health->http_due_ns = due_ns;
+	health_start_timer(health, &health->http_timer, on_timer, due_ns);
 }
 
 /* Takes what has ended. */
@@ -48,9 +44,10 @@ static void collect(struct http_client *client)
 static void on_timer(uv_timer_t *timer)
 {
 	struct health *health = timer->data;
-	uint64_t now_ns = health_clock();
+	uint64_t now_ns = health_clock(), due_ns = UINT64_MAX;
 	int running;
 
+	health->http_due_ns = 0;
 	for (struct http_client *client = health->clients; client; client = client->next) {
 		if (client->due_ns == 0 || client->due_ns > now_ns)
 			continue;
@@ -58,7 +55,11 @@ static void on_timer(uv_timer_t *timer)
 		curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 		collect(client);
 	}
-	wait_for_clients(health);
+	for (const struct http_client *client = health->clients; client; client = client->next)
+		if (client->due_ns != 0 && client->due_ns < due_ns)
+			due_ns = client->due_ns;
+	if (due_ns != UINT64_MAX)
+		wait_for(health, due_ns);
 }
 
 static void on_ready(void *context, int descriptor, uint32_t events)
@@ -97,9 +98,11 @@ static int on_wait(CURLM *multi, long milliseconds, void *context)
 	struct http_client *client = context;
 
 	(void)multi;
-	client->due_ns =
-		milliseconds < 0 ? 0 : health_clock() + (uint64_t)milliseconds * UINT64_C(1000000);
-	wait_for_clients(client->health);
+	client->due_ns = 0;
+	if (milliseconds < 0)
+		return 0;
+	client->due_ns = health_clock() + (uint64_t)milliseconds * UINT64_C(1000000);
+	wait_for(client->health, client->due_ns);
 	return 0;
 }
 

@@ -9,7 +9,8 @@
  *     health_state.c      rise, fall, damping and jitter: pure functions
  *     health_poller.c     the sockets of all probes, by one epoll descriptor on the loop
  *     health_socket.c     tcp and udp probes, and the sockets of all kinds
- *     health_http.c       http and https probes, by libcurl
+ *     health_http*.c      http and https probes, by libcurl
+ *     health_tunnel.c     probes through the tunnel
  *     health_log.c        transitions, told within limits
  */
 #ifndef FLUXPIN_HEALTH_INTERNAL_H
@@ -88,7 +89,7 @@ void poller_close(struct poller *poller, uv_close_cb closed);
 int poller_watch(struct poller *poller, int descriptor, uint32_t events, poller_callback ready,
 		 void *context);
 
-/* Before the descriptor is closed. */
+/* Before the descriptor is closed, which takes it off the epoll descriptor. */
 void poller_forget(struct poller *poller, int descriptor);
 
 /* ---- health_check.c ---- */
@@ -154,8 +155,8 @@ struct prober {
 	uint32_t user_count;
 	bool is_kept; /* by the plan that is being made */
 	bool is_probing;
-	int descriptor; /* of a tcp or udp probe, or -1 */
-	uint16_t tunnel_port;
+	int descriptor;	      /* of a tcp or udp probe, or -1 */
+	uint32_t tunnel_port; /* of its last probe, an index into the checker's tunnel_ports */
 	struct http_probe http;
 	struct health_machine machine;
 	uint64_t started_ns; /* the probe under way, or the last one */
@@ -177,6 +178,9 @@ void prober_stop(struct prober *prober, bool was_started);
  * let go of everything before. */
 void prober_finish(struct prober *prober, enum probe_outcome outcome, const char *error);
 
+/* Ends the probe under way as a bad one. */
+void prober_fail(struct prober *prober, const char *error);
+
 /* ---- health_socket.c ---- */
 
 /*
@@ -186,8 +190,8 @@ void prober_finish(struct prober *prober, enum probe_outcome outcome, const char
  */
 int probe_socket_open(struct prober *prober, int type);
 
-/* Where the probe goes. Returns the length. */
-uint32_t probe_destination(const struct prober *prober, void *storage);
+/* Writes a struct sockaddr_in or sockaddr_in6. Returns its length. */
+uint32_t probe_address_fill(const struct address *address, uint16_t port, void *storage);
 
 /* What an error of connect or recv says about the backend, or about this host. */
 enum probe_outcome probe_error_outcome(int error);
@@ -219,7 +223,7 @@ void http_client_put(struct health *health, struct http_client *client);
  * errno. */
 int health_tunnel_bind(struct prober *prober, int descriptor, int type);
 
-/* What the kernel still has to say to a backend goes out before its prober is gone. */
+/* What still comes from the port of the prober's last probe is nobody's. */
 void health_tunnel_forget(struct prober *prober);
 void health_tunnel_close(struct health *health);
 
@@ -258,11 +262,12 @@ struct health {
 	uint32_t *pool_first;
 	struct poller poller;
 	struct http_client *clients;
-	uv_timer_t http_timer; /* the earliest of the clients' */
+	uv_timer_t http_timer; /* the earliest of the clients', or before */
+	uint64_t http_due_ns;  /* when it runs out; 0: not set */
 	struct health_log log;
 	struct probe_device *device; /* NULL: no tunnel */
 	struct health_tunnel tunnel;
-	struct prober **tunnel_ports[2]; /* of TCP and UDP, by source port */
+	struct prober **tunnel_ports; /* by protocol, family and source port */
 	uint64_t random;
 	uint32_t handles; /* of the loop, not closed yet */
 	bool is_closed;

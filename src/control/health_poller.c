@@ -24,11 +24,14 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 		const struct poller_entry *entry = &poller->entries[descriptor];
 
 		/* An earlier event of this batch may have closed it, and its number may be in use
-		 * again. */
-		if (entry->ready == NULL ||
-		    entry->generation != (uint32_t)(ready[i].data.u64 >> 32))
+		 * again. One that is forgotten and open all the same must not wake the loop again.
+		 */
+		if (entry->generation != (uint32_t)(ready[i].data.u64 >> 32))
 			continue;
-		entry->ready(entry->context, (int)descriptor, ready[i].events);
+		if (entry->ready != NULL)
+			entry->ready(entry->context, (int)descriptor, ready[i].events);
+		else
+			epoll_ctl(poller->epoll, EPOLL_CTL_DEL, (int)descriptor, NULL);
 	}
 }
 
@@ -94,7 +97,8 @@ int poller_watch(struct poller *poller, int descriptor, uint32_t events, poller_
 		return 0;
 	}
 	event.data.u64 = (uint64_t)entry->generation << 32 | (uint32_t)descriptor;
-	if (epoll_ctl(poller->epoll, operation, descriptor, &event) != 0)
+	if (epoll_ctl(poller->epoll, operation, descriptor, &event) != 0 &&
+	    (errno != EEXIST || epoll_ctl(poller->epoll, EPOLL_CTL_MOD, descriptor, &event) != 0))
 		return -errno;
 	entry->ready = ready;
 	entry->context = context;
@@ -104,9 +108,6 @@ int poller_watch(struct poller *poller, int descriptor, uint32_t events, poller_
 
 void poller_forget(struct poller *poller, int descriptor)
 {
-	if ((uint32_t)descriptor >= poller->entry_count ||
-	    poller->entries[descriptor].ready == NULL)
-		return;
-	epoll_ctl(poller->epoll, EPOLL_CTL_DEL, descriptor, NULL);
-	poller->entries[descriptor].ready = NULL;
+	if ((uint32_t)descriptor < poller->entry_count)
+		poller->entries[descriptor].ready = NULL;
 }

@@ -74,10 +74,15 @@ static void on_timer(uv_timer_t *timer)
 		start_probe(prober, health_clock());
 		return;
 	}
-	cancel(prober);
 	snprintf(text, sizeof(text), "no answer within %s",
 		 duration_format(prober->check->configuration.timeout_ns, duration));
-	prober_finish(prober, PROBE_BAD, text);
+	prober_fail(prober, text);
+}
+
+void prober_fail(struct prober *prober, const char *error)
+{
+	cancel(prober);
+	prober_finish(prober, PROBE_BAD, error);
 }
 
 void prober_finish(struct prober *prober, enum probe_outcome outcome, const char *error)
@@ -144,6 +149,7 @@ void prober_stop(struct prober *prober, bool was_started)
 		cancel(prober);
 		prober->health->under_way--;
 	}
+	health_tunnel_forget(prober);
 	prober->is_probing = false;
 	prober->check->users--;
 	prober->check = NULL;

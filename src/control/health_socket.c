@@ -26,6 +26,7 @@ enum probe_outcome probe_error_outcome(int error)
 	case EPERM:
 	case EAFNOSUPPORT:
 	case ENODEV:
+	case EOPNOTSUPP: /* no tunnel */
 		return PROBE_UNDECIDED;
 	default:
 		return PROBE_BAD;
@@ -34,13 +35,13 @@ enum probe_outcome probe_error_outcome(int error)
 
 const char *probe_error_text(int error, char buffer[static HEALTH_ERROR_SIZE])
 {
-	snprintf(buffer, HEALTH_ERROR_SIZE, "%s", strerror(error));
+	snprintf(buffer, HEALTH_ERROR_SIZE, "%s",
+		 error == EOPNOTSUPP ? "there is no tunnel for probes" : strerror(error));
 	buffer[0] = (char)tolower((unsigned char)buffer[0]);
 	return buffer;
 }
 
-/* Returns the length of what was written. */
-static uint32_t fill_address(const struct address *address, uint16_t port, void *storage)
+uint32_t probe_address_fill(const struct address *address, uint16_t port, void *storage)
 {
 	struct sockaddr_in *ipv4 = storage;
 	struct sockaddr_in6 *ipv6 = storage;
@@ -62,11 +63,6 @@ static const struct address *target_of(const struct prober *prober)
 	return check->via == HEALTH_CHECK_TUNNEL ? &check->vip : &prober->address;
 }
 
-uint32_t probe_destination(const struct prober *prober, void *storage)
-{
-	return fill_address(target_of(prober), prober->check->configuration.port, storage);
-}
-
 /* The source asked for. The port is chosen when it connects, so that probes of different backends
  * may have the same. */
 static int bind_source(const struct prober *prober, int descriptor)
@@ -78,7 +74,8 @@ static int bind_source(const struct prober *prober, int descriptor)
 	if (address_is_zero(source))
 		return 0;
 	setsockopt(descriptor, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-	if (bind(descriptor, (struct sockaddr *)&storage, fill_address(source, 0, &storage)) != 0)
+	if (bind(descriptor, (struct sockaddr *)&storage,
+		 probe_address_fill(source, 0, &storage)) != 0)
 		return -errno;
 	return 0;
 }
@@ -172,7 +169,8 @@ void probe_socket_start(struct prober *prober)
 {
 	bool is_udp = prober->check->configuration.type == HEALTH_CHECK_UDP;
 	struct sockaddr_storage storage;
-	uint32_t length = probe_destination(prober, &storage);
+	uint32_t length =
+		probe_address_fill(target_of(prober), prober->check->configuration.port, &storage);
 	int error = 0;
 
 	prober->descriptor = probe_socket_open(prober, is_udp ? SOCK_DGRAM : SOCK_STREAM);

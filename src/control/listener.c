@@ -184,7 +184,7 @@ static int open_server(struct listener *listener, const struct listen_address *w
 {
 	uv_loop_t *loop = listener->pages.options.loop;
 	struct server *server = calloc(1, sizeof(*server));
-	int descriptor, epoll, error;
+	int descriptor = -1, epoll, error;
 
 	if (server == NULL)
 		return -ENOMEM;

@@ -33,11 +33,12 @@
 #define INBOX_SLOTS 256
 
 /*
- * Buckets of a survey that a batch is followed by: a cache line each, read in order. Measured with
- * a table of 2^20 entries, 95 % full: see docs/architecture.md. An idle worker does more at a time.
+ * Buckets of a survey that a batch is followed by: each is a cache line, read in order. With a
+ * table of 2^20 entries, 95 % full, 32 take 0.5 us, and 5 us when none of what they touch is in any
+ * cache. An idle worker delays nobody but what comes meanwhile.
  */
-#define SURVEY_BUSY 64
-#define SURVEY_IDLE 512
+#define SURVEY_BUSY 32
+#define SURVEY_IDLE 128
 
 /* Of the UMEM, that fragments which wait may take up. */
 #define HELD_SHARE 8

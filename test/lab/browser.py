@@ -27,7 +27,7 @@ OPTIONS = [
 class Browser:
     """One page. `problems` are the exceptions and error messages of its console so far."""
 
-    def __init__(self, namespace, url, dark=False):
+    def __init__(self, namespace, url):
         self.problems = []
         self._number = 0
         self._pending = b""
@@ -49,8 +49,7 @@ class Browser:
         self._session = self._call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
-        self._call("Emulation.setEmulatedMedia", features=[
-            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self.set_colours("light")
         self._call("Page.navigate", url=url)
 
     def __enter__(self):
@@ -114,13 +113,25 @@ class Browser:
         """Waits until the expression is true; returns its value."""
         deadline = time.monotonic() + timeout
         while True:
-            if value := self.evaluate(expression):
+            try:
+                value = self.evaluate(expression)
+            except RuntimeError:
+                # Of a page that is not loaded yet, perhaps.
+                if time.monotonic() > deadline:
+                    raise
+                value = None
+            if value:
                 return value
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no {expression} within {timeout} s")
             message = self._read(0.1)
             if message:
                 self._note(message)
+
+    def set_colours(self, scheme):
+        """What the reader prefers: "light" or "dark"."""
+        self._call("Emulation.setEmulatedMedia",
+                   features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def rows(self, table):
         """[{heading: text of the cell}] of a table of the page."""

@@ -295,6 +295,8 @@ def step_bench(result):
 def step_lab(result):
     """Real packets: the network lab."""
     pytest(result, "dev", "test/lab", "-m", "not sanitizer")
+    for path in sorted((ROOT / "build/artefacts").glob("*")):
+        print(f"  kept: {path}", flush=True)
 
 
 def step_vm(result):

@@ -101,6 +101,12 @@ def test_every_alert_says_what_to_do(alert):
     assert re.search(r'summary: ".{20,}"\n', part) and re.search(r'description: ".{60,}"\n', part)
 
 
+def test_documentation_lists_the_alerts():
+    rows = re.findall(r"^\| (`Fluxpin.*?) \| (\w+) \|", (ROOT / "docs/metrics.md").read_text(), re.M)
+    said = {alert: severity for names, severity in rows for alert in re.findall(r"`(\w+)`", names)}
+    assert said == dict(re.findall(r"- alert: (\w+)\n.*?severity: (\w+)\n", ALERTS, re.S))
+
+
 @pytest.mark.parametrize("text", [RULES, ALERTS], ids=["rules", "alerts"])
 def test_rules_use_metrics_that_there_are(text):
     # Of each rule the expression alone: from "expr:" to the next key of the rule.
