@@ -191,15 +191,16 @@ static json_t *vips(const struct configuration *configuration)
 	for (uint32_t i = 0; i < configuration->vip_count; i++) {
 		const struct vip_configuration *vip = &configuration->vips[i];
 
-		json_array_append_new(array,
-				      json_pack("{s:s, s:o, s:s, s:I, s:s, s:b, s:b, s:s, s:s}",
-						"name", vip->name, "address", prefix(&vip->prefix),
-						"protocol", protocol_name(vip->protocol), "port",
-						(json_int_t)vip->port, "pool",
-						configuration->pools[vip->pool].name, "fragments",
-						vip->fragments, "tracking", vip->tracking,
-						"icmp_echo", icmp_echo_names[vip->icmp_echo],
-						"affinity", affinity_names[vip->affinity]));
+		json_array_append_new(
+			array,
+			json_pack("{s:s, s:o, s:s, s:I, s:s, s:b, s:b, s:s, s:s}", "name",
+				  vip->name, "address", prefix(&vip->prefix), "protocol",
+				  protocol_name(vip->protocol), "port", (json_int_t)vip->port,
+				  "pool", configuration->pools[vip->pool].name, "fragments",
+				  vip->fragments, "tracking", vip->tracking, "icmp_echo",
+				  icmp_echo_names[vip->icmp_echo], "affinity",
+				  affinity_names[vip->affinity], "announce", vip->announce,
+				  "min_healthy", (json_int_t)vip->min_healthy));
 	}
 	return array;
 }
@@ -214,6 +215,15 @@ static json_t *connections(const struct configuration *configuration)
 			 duration(configuration->connections.udp_idle_ns), "other_idle",
 			 duration(configuration->connections.other_idle_ns), "new_rate",
 			 (json_int_t)configuration->connections.new_rate);
+}
+
+static json_t *announce(const struct configuration *configuration)
+{
+	if (!configuration->announce.is_on)
+		return json_null();
+	return json_pack("{s:I, s:o, s:o}", "table", (json_int_t)configuration->announce.table,
+			 "linger", duration(configuration->announce.linger_ns), "stall",
+			 duration(configuration->announce.stall_ns));
 }
 
 static json_t *limits(const struct configuration *configuration)
@@ -252,7 +262,9 @@ json_t *configuration_to_json(const struct configuration *configuration)
 			     listen_address(&configuration->metrics.listen), "control",
 			     text(configuration->control), "pools", pools(configuration), "vips",
 			     vips(configuration));
-	if (document != NULL && json_object_update_new(document, limits(configuration)) != 0) {
+	if (document != NULL &&
+	    (json_object_set_new(document, "announce", announce(configuration)) != 0 ||
+	     json_object_update_new(document, limits(configuration)) != 0)) {
 		json_decref(document);
 		return NULL;
 	}

@@ -142,6 +142,7 @@ static void every_setting_counts(void **state)
 		"metrics = { textfile = \"/tmp/x.prom\"; };",
 		"metrics = { interval = \"11s\"; };",
 		"metrics = { listen = \"127.0.0.1:9100\"; };",
+		"announce = { table = 7; };",
 		"control = \"/tmp/x.sock\";",
 		"source_address = { ipv4 = \"10.0.0.7\"; };\npeers = ( \"10.0.0.7\" );",
 		"decapsulation = { sources = ( \"10.9.0.0/16\" ); addresses = ( \"10.0.0.7\" ); };",
