@@ -181,15 +181,16 @@ static json_t *vips(const struct configuration *configuration)
 	for (uint32_t i = 0; i < configuration->vip_count; i++) {
 		const struct vip_configuration *vip = &configuration->vips[i];
 
-		json_array_append_new(array,
-				      json_pack("{s:s, s:o, s:s, s:I, s:s, s:b, s:b, s:s, s:s}",
-						"name", vip->name, "address", prefix(&vip->prefix),
-						"protocol", protocol_name(vip->protocol), "port",
-						(json_int_t)vip->port, "pool",
-						configuration->pools[vip->pool].name, "fragments",
-						vip->fragments, "tracking", vip->tracking,
-						"icmp_echo", icmp_echo_names[vip->icmp_echo],
-						"affinity", affinity_names[vip->affinity]));
+		json_array_append_new(
+			array,
+			json_pack("{s:s, s:o, s:s, s:I, s:s, s:b, s:b, s:s, s:s, s:b, s:I}", "name",
+				  vip->name, "address", prefix(&vip->prefix), "protocol",
+				  protocol_name(vip->protocol), "port", (json_int_t)vip->port,
+				  "pool", configuration->pools[vip->pool].name, "fragments",
+				  vip->fragments, "tracking", vip->tracking, "icmp_echo",
+				  icmp_echo_names[vip->icmp_echo], "affinity",
+				  affinity_names[vip->affinity], "announce", vip->announce,
+				  "min_healthy", (json_int_t)vip->min_healthy));
 	}
 	return array;
 }
@@ -206,11 +207,20 @@ static json_t *connections(const struct configuration *configuration)
 			 (json_int_t)configuration->connections.new_rate);
 }
 
+static json_t *announce(const struct configuration *configuration)
+{
+	if (!configuration->announce.is_on)
+		return json_null();
+	return json_pack("{s:I, s:o, s:o}", "table", (json_int_t)configuration->announce.table,
+			 "linger", duration(configuration->announce.linger_ns), "stall",
+			 duration(configuration->announce.stall_ns));
+}
+
 static json_t *limits(const struct configuration *configuration)
 {
-	return json_pack("{s:o, s:{s:I, s:I}, s:{s:I, s:o}, s:{s:I, s:I}}", "connections",
-			 connections(configuration), "icmp", "echo_rate",
-			 (json_int_t)configuration->icmp.echo_rate, "error_rate",
+	return json_pack("{s:o, s:o, s:{s:I, s:I}, s:{s:I, s:o}, s:{s:I, s:I}}", "announce",
+			 announce(configuration), "connections", connections(configuration), "icmp",
+			 "echo_rate", (json_int_t)configuration->icmp.echo_rate, "error_rate",
 			 (json_int_t)configuration->icmp.error_rate, "fragments", "capacity",
 			 (json_int_t)configuration->fragments.capacity, "timeout",
 			 duration(configuration->fragments.timeout_ns), "umem", "frames",

@@ -142,6 +142,7 @@ static void every_setting_counts(void **state)
 		"metrics = { textfile = \"/tmp/x.prom\"; };",
 		"metrics = { interval = \"11s\"; };",
 		"control = \"/tmp/x.sock\";",
+		"announce = {};",
 		"source_address = { ipv4 = \"10.0.0.7\"; };\npeers = ( \"10.0.0.7\" );",
 		"decapsulation = { sources = ( \"10.9.0.0/16\" ); addresses = ( \"10.0.0.7\" ); };",
 	};
@@ -155,6 +156,7 @@ static void every_setting_counts(void **state)
 		"icmp_echo = \"drop\";",
 		"tracking = false;",
 		"affinity = \"source\";",
+		"min_healthy = 0;",
 	};
 	json_t *before = document_of(BASE);
 	char text[2048];
