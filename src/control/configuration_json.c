@@ -193,7 +193,7 @@ static json_t *vips(const struct configuration *configuration)
 
 		json_array_append_new(
 			array,
-			json_pack("{s:s, s:o, s:s, s:I, s:s, s:b, s:b, s:s, s:s}", "name",
+			json_pack("{s:s, s:o, s:s, s:I, s:s, s:b, s:b, s:s, s:s, s:b, s:I}", "name",
 				  vip->name, "address", prefix(&vip->prefix), "protocol",
 				  protocol_name(vip->protocol), "port", (json_int_t)vip->port,
 				  "pool", configuration->pools[vip->pool].name, "fragments",

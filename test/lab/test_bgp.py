@@ -165,7 +165,11 @@ def test_frr_as_shipped():
         frr = bgp.start_frr(lab.lb)
         entries = vips(lab) + [{"name": "web6", "address": lab.http_vip_ipv6, "protocol": "tcp",
                                 "port": 80, "pool": "web"}]
-        text = configuration([pool(lab)], entries, announce={"table": 254, "linger": "1s"})
+        # Blackholes in the main table: a check by way of the VIP passes all the same.
+        check = {"type": "tcp", "port": 80, "via": "tunnel", "vip": "web", "interval": "200ms",
+                 "timeout": "200ms", "initial": "down"}
+        text = configuration([pool(lab, health_check=check)], entries,
+                             announce={"table": 254, "linger": "1s"})
         everything = lab.http_vip, lab.dns_vip, lab.http_vip_ipv6
         # Somebody else's route is not passed on, be it one to a VIP's network.
         lab.lb.ip("route add blackhole 203.0.113.99 proto static",
