@@ -196,6 +196,8 @@ def test_an_interface_that_is_not_there(lab):
     fluxpin = fluxpin_configuration(lab)
     found = problems(examine(lab, fluxpin.file, "eth7"))
     assert "no such interface" in found["interface", "eth7"]["message"]
+    found = problems(examine(lab, fluxpin.file, "lo"))
+    assert {check for check, subject in found if subject == "lo"} == {"interface"}
 
 
 def test_no_carrier(lab):
