@@ -26,14 +26,15 @@
 
 /* Limits, also named in the messages. Backend and VIP indexes are 16 bits wide on the packet path.
  */
-#define CONFIGURATION_MAX_BACKENDS 65535 /* over all pools */
-#define CONFIGURATION_MAX_VIPS	   65535
-#define CONFIGURATION_MAX_POOLS	   65535
-#define CONFIGURATION_MAX_WEIGHT   65535
-#define CONFIGURATION_MAX_QUEUES   1024 /* of one interface */
-#define CONFIGURATION_MAX_PEERS	   256
-#define CONFIGURATION_NAME_LENGTH  63	/* letters, digits, "-", "_", ".", ":" */
-#define FINDINGS_MAX		   1000 /* those after are only counted */
+#define CONFIGURATION_MAX_BACKENDS   65535 /* over all pools */
+#define CONFIGURATION_MAX_VIPS	     65535
+#define CONFIGURATION_MAX_POOLS	     65535
+#define CONFIGURATION_MAX_WEIGHT     65535
+#define CONFIGURATION_MAX_QUEUES     1024 /* of one interface */
+#define CONFIGURATION_MAX_PEERS	     256
+#define CONFIGURATION_ANNOUNCE_TABLE 179
+#define CONFIGURATION_NAME_LENGTH    63	  /* letters, digits, "-", "_", ".", ":" */
+#define FINDINGS_MAX		     1000 /* those after are only counted */
 
 enum slow_path {
 	SLOW_PATH_TAP,
@@ -160,9 +161,11 @@ struct vip_configuration {
 	char *name; /* unique; "ADDRESS:PORT/PROTOCOL" ("[ADDRESS]:PORT/PROTOCOL" for IPv6) when
 		     * the file gives none */
 	struct prefix prefix;
-	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP, or 0 for any */
-	uint16_t port;	  /* host order; 0: every port */
-	uint32_t pool;	  /* index into pools */
+	uint8_t protocol;     /* IPPROTO_TCP, IPPROTO_UDP, or 0 for any */
+	uint16_t port;	      /* host order; 0: every port */
+	uint32_t pool;	      /* index into pools */
+	bool announce;	      /* false whenever the configuration does not announce at all */
+	uint16_t min_healthy; /* backends without which it is not announced */
 	bool fragments;
 	bool tracking;
 	enum icmp_echo icmp_echo;
@@ -212,6 +215,12 @@ struct configuration {
 		uint64_t interval_ns;
 		struct listen_address listen;
 	} metrics;
+	struct {
+		bool is_on;	    /* `announce` is in the file */
+		uint32_t table;	    /* of the kernel's routes, 1 to 2^31 - 1 and not 255 */
+		uint64_t linger_ns; /* from the withdrawal to the end, 0 to 5 m */
+		uint64_t stall_ns;  /* a worker that moves less often has stalled, 1 s to 1 m */
+	} announce;
 	char *control; /* path of the control socket; NULL: none */
 	struct pool_configuration *pools;
 	uint32_t pool_count;

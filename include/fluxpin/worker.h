@@ -65,6 +65,13 @@ int worker_join(struct worker *const *workers, uint32_t count);
 /* Starts the thread. Returns 0 or negative errno after logging. */
 int worker_start(struct worker *worker);
 
+/*
+ * How often the worker has gone round: a sign of life. One that sleeps does so at least once a
+ * second, and at once after worker_wake.
+ */
+uint64_t worker_rounds(const struct worker *worker);
+void worker_wake(struct worker *worker);
+
 /* Tells the thread to end, and returns at once: so that several end at the same time. */
 void worker_request_stop(struct worker *worker);
 

@@ -18,6 +18,7 @@ int command_explain(int argc, char **argv);
 int command_replay(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_announce(int argc, char **argv);
 int command_endpoint(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_vips(int argc, char **argv);

@@ -18,6 +18,7 @@ static const struct command {
 	{ "explain", command_explain, "say what happens to a flow, and why" },
 	{ "replay", command_replay, "run the pipeline over a capture file" },
 	{ "doctor", command_doctor, "find what keeps the host from forwarding, and mend it" },
+	{ "announce", command_announce, "withdraw what a dead fluxpin announced" },
 	{ "endpoint", command_endpoint, "decapsulate on a backend" },
 	{ "status", command_status, "show how the daemon and its workers are" },
 	{ "vips", command_vips, "list the VIPs and their traffic" },

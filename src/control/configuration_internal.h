@@ -316,6 +316,12 @@ void configuration_read_icmp(struct reader *reader, const struct value *group);
 void configuration_read_fragments(struct reader *reader, const struct value *group);
 void configuration_read_umem(struct reader *reader, const struct value *group);
 void configuration_read_metrics(struct reader *reader, const struct value *group);
+void configuration_read_announce(struct reader *reader, const struct value *group);
+
+/* `announce` and `min_healthy` of a VIP whose pool is read, after those of the file. */
+void configuration_read_vip_announce(struct reader *reader, const struct value *announce,
+				     const struct value *min_healthy,
+				     struct vip_configuration *vip);
 void configuration_read_pools(struct reader *reader, const struct value *list);
 void configuration_read_health_check(struct reader *reader, const struct value *group,
 				     struct health_check_configuration *check);

@@ -24,6 +24,7 @@ enum {
 	ICMP,
 	FRAGMENTS,
 	PEERS,
+	ANNOUNCE,
 };
 
 static const struct key keys[] = {
@@ -41,6 +42,7 @@ static const struct key keys[] = {
 	[ICMP] = { "icmp", KEY_GROUP, false },
 	[FRAGMENTS] = { "fragments", KEY_GROUP, false },
 	[PEERS] = { "peers", KEY_LIST, false },
+	[ANNOUNCE] = { "announce", KEY_GROUP, false },
 };
 
 static const struct position whole_file = { 0, 0 };
@@ -97,6 +99,7 @@ static void read_root(struct reader *reader, const config_t *parsed)
 	configuration_read_metrics(reader, &values[METRICS]);
 	value_path(reader, &values[CONTROL], sizeof(((struct sockaddr_un *)NULL)->sun_path),
 		   &configuration->control);
+	configuration_read_announce(reader, &values[ANNOUNCE]);
 	configuration_read_pools(reader, &values[POOLS]);
 	configuration_read_vips(reader, &values[VIPS], &values[POOLS]);
 	warn_if_empty(reader, &values[VIPS]);

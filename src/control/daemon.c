@@ -83,6 +83,8 @@ static void on_settle_timer(uv_timer_t *timer)
 	}
 	if (error == 0)
 		error = daemon_follow_next_hops(daemon);
+	if (error == 0)
+		daemon_announce_update(daemon);
 	/* What was reported is not reported again. */
 	if (error != 0)
 		uv_timer_start(timer, on_settle_timer, RETRY_MS, 0);
@@ -162,6 +164,8 @@ static void on_signal(uv_signal_t *handle, int number)
 		uv_timer_start(&daemon->reload_timer, on_reload_timer, 0, 0);
 		return;
 	}
+	if (daemon_linger(daemon))
+		return;
 	log_info("stopping");
 	uv_stop(&daemon->loop);
 }
@@ -305,7 +309,9 @@ static int start(struct daemon *daemon)
 						   .last_reload_successful = true,
 						   .last_success_seconds = time(NULL),
 						   .context = daemon,
-						   .backend = daemon_describe_backend };
+						   .backend = daemon_describe_backend,
+						   .announcement = daemon_vip_is_announced,
+						   .is_stalled = daemon_worker_is_stalled };
 	error = daemon_open_listener(daemon);
 	if (error == 0)
 		error = registry_open(&daemon->backend_indexes);
@@ -323,6 +329,10 @@ static int start(struct daemon *daemon)
 		error = listen_to_netlink(daemon);
 	if (error == 0)
 		error = daemon_start_workers(daemon);
+	if (error == 0)
+		error = daemon_open_watch(daemon);
+	if (error == 0)
+		error = daemon_open_announce(daemon);
 	if (error == 0)
 		error = daemon_open_control(daemon);
 	if (error != 0)
@@ -342,7 +352,9 @@ static void stop(struct daemon *daemon)
 {
 	daemon_close_health(daemon);
 	listener_close(daemon->listener);
+	daemon_close_announce(daemon);
 	daemon_stop_workers(daemon);
+	daemon_close_watch(daemon);
 	daemon_close_control(daemon);
 	if (daemon->metrics.worker_count > 0)
 		log_totals(daemon);

@@ -78,7 +78,7 @@ static void publish(struct daemon *daemon, struct forwarding_state *state)
 	daemon->metrics.state = state;
 	/* Partner: run_batch of the worker. */
 	rcu_publish(&daemon->published, &state->forwarding);
-	rcu_wait_for_readers(&daemon->published);
+	daemon_wait_for_readers(daemon);
 	forwarding_state_release(old);
 	daemon_update_tunnel_filter(daemon);
 }
@@ -176,6 +176,7 @@ int daemon_follow_states(struct daemon *daemon)
 	daemon->tables = tables;
 	forwarding_tables_release(old);
 	daemon_tell_pools(daemon);
+	daemon_announce_update(daemon);
 	return 0;
 }
 
@@ -309,12 +310,15 @@ int daemon_reload(struct daemon *daemon, struct findings *findings)
 	error = read_configuration(daemon, &new, findings);
 	if (error == 0) {
 		warn_restart(daemon, new);
-		error = activate(daemon, new);
+		error = daemon_begin_announce(daemon, new);
+		if (error == 0)
+			error = activate(daemon, new);
 		if (error != 0)
 			configuration_release(new);
 	}
 	metrics->last_reload_successful = error == 0;
 	if (error != 0) {
+		daemon_end_announce(daemon, false);
 		metrics->reloads_failed++;
 		log_error("reload refused: configuration generation %llu stays active",
 			  (unsigned long long)metrics->generation);
@@ -326,6 +330,7 @@ int daemon_reload(struct daemon *daemon, struct findings *findings)
 		 (unsigned long long)metrics->generation, daemon->configuration->vip_count,
 		 configuration_size(daemon->configuration).pools,
 		 configuration_size(daemon->configuration).backends);
+	daemon_end_announce(daemon, true);
 	return 0;
 }
 

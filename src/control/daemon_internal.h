@@ -38,7 +38,9 @@ struct device {
 	bool is_mtu_tight;  /* told that the MTU has no room for two tags */
 };
 
+struct announcing;
 struct control_answers;
+struct watch;
 
 struct daemon {
 	const struct daemon_options *options;
@@ -75,11 +77,15 @@ struct daemon {
 	uv_timer_t metrics_timer;
 	uv_timer_t settle_timer; /* lets changes of the kernel's tables gather */
 	uv_timer_t warn_timer;
-	uv_timer_t survey_timer;	 /* control_survey.c: while the workers are asked */
-	uv_timer_t drops_timer;		 /* control_drops.c: what was dropped lately */
-	uv_timer_t states_timer;	 /* lets changes of backends gather */
-	uv_timer_t growth_timer;	 /* the next step of slow start */
+	uv_timer_t survey_timer; /* control_survey.c: while the workers are asked */
+	uv_timer_t drops_timer;	 /* control_drops.c: what was dropped lately */
+	uv_timer_t states_timer; /* lets changes of backends gather */
+	uv_timer_t growth_timer; /* the next step of slow start */
+	uv_timer_t watch_timer;
+	uv_timer_t linger_timer;	 /* from the withdrawal to the end */
 	struct control_answers *answers; /* NULL before there may be requests */
+	struct announcing *announcing;	 /* NULL before VIPs may be announced */
+	struct watch *watch;		 /* NULL before the workers run */
 };
 
 /* daemon.c: has NICs and next hops read again soon, once for all changes until then. */
@@ -165,6 +171,43 @@ void daemon_release_forwarding(struct daemon *daemon);
  * Log what fails; with another one, it then goes on where it was. Return 0 or negative errno. */
 int daemon_open_listener(struct daemon *daemon);
 int daemon_follow_listener(struct daemon *daemon);
+/* daemon_watch.c: whether workers move. */
+int daemon_open_watch(struct daemon *daemon); /* workers run */
+void daemon_close_watch(struct daemon *daemon);
+
+/* Looks at all workers; withdraws all VIPs when one has stalled. */
+void daemon_watch(struct daemon *daemon);
+bool daemon_has_stalled(const struct daemon *daemon);
+
+/* For the metrics. */
+bool daemon_worker_is_stalled(const void *daemon, uint32_t worker);
+
+/* Waits until no worker uses what was published before, and watches them meanwhile. */
+void daemon_wait_for_readers(struct daemon *daemon);
+
+/* daemon_announce.c: the announced VIPs. Log what fails. */
+int daemon_open_announce(struct daemon *daemon); /* workers run */
+void daemon_close_announce(struct daemon *daemon);
+
+/* Has those VIPs announced that can be served now. After whatever that may depend on. */
+void daemon_announce_update(struct daemon *daemon);
+
+/* Withdraws all until the next update. Looks at no state, so it may be called at any time. */
+void daemon_announce_stop(struct daemon *daemon);
+
+/* Puts back what others removed. */
+void daemon_announce_tick(struct daemon *daemon);
+
+/* Around a reload: takes the table that the new configuration has, or fails; then uses it, with the
+ * active configuration, or gives it back. */
+int daemon_begin_announce(struct daemon *daemon, const struct configuration *new);
+void daemon_end_announce(struct daemon *daemon, bool is_active);
+
+/* Withdraws all and stops a while later. Returns false when there is nothing to wait for. */
+bool daemon_linger(struct daemon *daemon);
+
+/* For the metrics: whether a VIP is to be announced at all, and whether it is. */
+bool daemon_vip_is_announced(const void *daemon, uint32_t vip, bool *is_announced);
 
 /* control_answers.c: the control socket, if there is to be one, and what it needs. Log what fails.
  */

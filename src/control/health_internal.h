@@ -52,7 +52,7 @@ uint32_t health_machine_needed(const struct health_machine *machine,
 bool health_machine_is_damped(const struct health_machine *machine,
 			      const struct health_check_configuration *check);
 
-/* From one probe's start to the next: 90 to 110 % of the interval. `random` is any number. */
+/* From one probe's start to the next: 95 to 100 % of the interval. `random` is any number. */
 uint64_t health_next_delay(uint64_t interval_ns, uint64_t random);
 
 /* From the configuration to the first probe: less than an interval. */

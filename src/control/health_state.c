@@ -62,9 +62,10 @@ bool health_machine_take(struct health_machine *machine,
 	return true;
 }
 
+/* Never more than the interval: so `fall` bad probes take no more than as many intervals. */
 uint64_t health_next_delay(uint64_t interval_ns, uint64_t random)
 {
-	return interval_ns - interval_ns / 10 + random % (interval_ns / 5 + 1);
+	return interval_ns - random % (interval_ns / 20 + 1);
 }
 
 uint64_t health_first_delay(uint64_t interval_ns, uint64_t random)

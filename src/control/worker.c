@@ -64,6 +64,7 @@ struct worker {
 	 * release; read with acquire. */
 	struct connection_survey *survey;
 	int wake; /* eventfd: readable when one of these was set, or the inbox got something */
+	uint64_t rounds;  /* a sign of life, written by the worker alone */
 	uint32_t version; /* of ledger: odd while the worker writes it */
 	struct xsk_ledger ledger;
 	struct counters counters;
@@ -213,6 +214,8 @@ static void *run(void *argument)
 	while (!__atomic_load_n(&worker->stop, __ATOMIC_ACQUIRE)) {
 		uint64_t now = now_ns();
 
+		/* Orders nothing; partner: worker_rounds. */
+		__atomic_store_n(&worker->rounds, worker->rounds + 1, __ATOMIC_RELAXED);
 		if (run_batch(worker, now) > 0)
 			idle_rounds = 0;
 		else
@@ -360,6 +363,16 @@ void worker_survey(struct worker *worker, struct connection_survey *survey)
 bool worker_is_surveying(const struct worker *worker)
 {
 	return __atomic_load_n(&worker->survey, __ATOMIC_ACQUIRE) != NULL;
+}
+
+uint64_t worker_rounds(const struct worker *worker)
+{
+	return __atomic_load_n(&worker->rounds, __ATOMIC_RELAXED);
+}
+
+void worker_wake(struct worker *worker)
+{
+	wake(worker);
 }
 
 void worker_request_stop(struct worker *worker)

@@ -25,7 +25,7 @@ static const char usage_text[] =
 	"\n"
 	"      --type tcp|http  (tcp)\n"
 	"      --backends N     (2000)\n"
-	"      --interval MS    milliseconds between two probes of a backend (2000)\n"
+	"      --interval D     between two probes of a backend: 200ms and the like (2s)\n"
 	"      --silent N       backends at addresses that nobody answers (0)\n"
 	"      --seconds S      that are measured, after one interval (10)\n"
 	"      --json           print one JSON document\n"
@@ -36,7 +36,7 @@ static const struct usage usage = { "health", usage_text };
 struct options {
 	int type; /* into types */
 	uint32_t backends;
-	uint32_t interval;
+	uint64_t interval_ns;
 	uint32_t silent;
 	double seconds;
 	bool is_json;
@@ -124,7 +124,7 @@ static bool make_backends(struct run *run)
 
 static bool prepare(struct run *run, uint16_t port)
 {
-	uint64_t interval_ns = run->options->interval * UINT64_C(1000000);
+	uint64_t interval_ns = run->options->interval_ns;
 
 	run->statuses = (struct status_range){ 200, 399 };
 	run->pool.name = (char *)(uintptr_t) "pool";
@@ -194,7 +194,7 @@ static bool measure(struct run *run, struct result *result)
 		health_observe(run->health, on_started, run);
 		ok = health_configure(run->health, &run->configuration) == 0;
 		/* By then every backend has been probed. */
-		uv_timer_start(&run->timer, on_begin, run->options->interval + 100, 0);
+		uv_timer_start(&run->timer, on_begin, run->options->interval_ns / 1000000 + 100, 0);
 	}
 	if (ok) {
 		uv_run(&run->loop, UV_RUN_DEFAULT);
@@ -235,22 +235,22 @@ static int run_once(const struct options *options, struct result *result)
 
 static int print_json(const struct options *options, const struct result *result)
 {
-	json_t *document =
-		json_pack("{s:s, s:i, s:i, s:f, s:i, s:f, s:f, s:f, s:{s:f, s:f, s:f}}", "type",
-			  types[options->type], "backends", (int)options->backends, "silent",
-			  (int)options->silent, "interval_ms", (double)options->interval, "probes",
-			  (int)result->probes, "probes_per_second", result->probes_per_second,
-			  "cpu_share", result->cpu_share, "cpu_us_per_probe",
-			  result->cpu_us_per_probe, "late_ms", "median", result->late_ms_median,
-			  "p99", result->late_ms_p99, "max", result->late_ms_max);
+	json_t *document = json_pack(
+		"{s:s, s:i, s:i, s:f, s:i, s:f, s:f, s:f, s:{s:f, s:f, s:f}}", "type",
+		types[options->type], "backends", (int)options->backends, "silent",
+		(int)options->silent, "interval_ms", (double)options->interval_ns / 1e6, "probes",
+		(int)result->probes, "probes_per_second", result->probes_per_second, "cpu_share",
+		result->cpu_share, "cpu_us_per_probe", result->cpu_us_per_probe, "late_ms",
+		"median", result->late_ms_median, "p99", result->late_ms_p99, "max",
+		result->late_ms_max);
 
 	return print_document(document);
 }
 
 static int print_table(const struct options *options, const struct result *result)
 {
-	printf("%u backends, %s every %u ms\n\n", options->backends + options->silent,
-	       types[options->type], options->interval);
+	printf("%u backends, %s every %g s\n\n", options->backends + options->silent,
+	       types[options->type], (double)options->interval_ns / 1e9);
 	printf("probes      %9u, %.0f a second\n", result->probes, result->probes_per_second);
 	printf("CPU         %9.2f %% of one core, %.1f us a probe\n", 100 * result->cpu_share,
 	       result->cpu_us_per_probe);
@@ -268,8 +268,7 @@ static int take_option(int option, struct options *options)
 		return argument_number32(&usage, "--backends", optarg, 1, MOST_BACKENDS / 2,
 					 &options->backends);
 	case 'i':
-		return argument_number32(&usage, "--interval", optarg, 10, 3600000,
-					 &options->interval);
+		return argument_duration(&usage, "--interval", optarg, &options->interval_ns);
 	case 'n':
 		return argument_number32(&usage, "--silent", optarg, 0, MOST_BACKENDS / 2,
 					 &options->silent);
@@ -296,7 +295,9 @@ int command_health(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	struct options options = { .backends = 2000, .interval = 2000, .seconds = 10 };
+	struct options options = { .backends = 2000,
+				   .interval_ns = UINT64_C(2000000000),
+				   .seconds = 10 };
 	struct result result = { 0 };
 	int option, status;
 
