@@ -132,6 +132,12 @@ static inline bool is_plain_transport(const uint8_t *l4, uint32_t length, uint8_
 	return protocol == IPPROTO_UDP && stated >= UDP_HEADER_LENGTH && stated <= length;
 }
 
+/* A tunnel that may end here comes before any VIP. */
+static inline bool is_gue(const uint8_t *l4, uint8_t protocol)
+{
+	return protocol == IPPROTO_UDP && load16(l4 + 2) == GUE_PORT_BE;
+}
+
 /* Packets to one service often follow each other. */
 static inline const struct vip *find_ipv4(struct tables *tables, uint64_t key)
 {
@@ -156,6 +162,8 @@ classify(struct tables *tables, struct packet *packet, const struct vip **vip, b
 		return PLAIN_NOT;
 	if (!is_plain_transport(l4, length - header, protocol))
 		return PLAIN_NOT;
+	if (__builtin_expect(tables->decapsulates, false) && is_gue(l4, protocol))
+		return PLAIN_NOT;
 	ports_be = load32(l4);
 	if (is_ipv6) {
 		memcpy(address, ip + 24, sizeof(address));
@@ -164,14 +172,11 @@ classify(struct tables *tables, struct packet *packet, const struct vip **vip, b
 	} else {
 		*vip = find_ipv4(tables, exact_key_ipv4(load32(ip + 16), load16(l4 + 2), protocol));
 	}
-	if (*vip == NULL) {
-		/* A tunnel that ends here is to no VIP. */
-		if (tables->decapsulates ||
-		    (is_ipv6 ? vip_exact_may_have_ipv6(tables->exact, address)
-			     : vip_exact_may_have_ipv4(tables->exact, load32(ip + 16))))
-			return PLAIN_NOT;
-		return PLAIN_ELSEWHERE;
-	}
+	if (*vip == NULL)
+		return (is_ipv6 ? vip_exact_may_have_ipv6(tables->exact, address)
+				: vip_exact_may_have_ipv4(tables->exact, load32(ip + 16)))
+			       ? PLAIN_NOT
+			       : PLAIN_ELSEWHERE;
 	packet->hash = is_ipv6 ? flow_hash_ipv6_inline(ip + 8, ports_be, protocol, tables->seed)
 			       : flow_hash_ipv4_inline(load32(ip + 12), load32(ip + 16), ports_be,
 						       protocol, tables->seed);

@@ -123,6 +123,14 @@ static uint8_t odd_byte(uint64_t *random)
 	return bytes[test_random_below(random, sizeof(bytes))];
 }
 
+/* What GUE begins with, and a packet inside that nobody would forward. */
+static void write_gue(uint8_t *payload)
+{
+	payload[0] = 0;
+	payload[1] = IPPROTO_IPIP;
+	payload[4] = 0;
+}
+
 /* A plain packet, to a VIP or nearly so, of which a few bytes of the headers are changed. */
 static uint32_t make_frame(uint64_t *random, uint8_t *frame)
 {
@@ -131,7 +139,7 @@ static uint32_t make_frame(uint64_t *random, uint8_t *frame)
 						 0x0a000005,  TEST_CLIENT };
 	static const uint32_t sources[] = { TEST_CLIENT, TEST_CLIENT, 0x7f000001, 1,
 					    0xe0000001,	 0xdf000001,  TEST_VIP };
-	static const uint16_t ports[] = { 80, 53, 443, 6080, 0 };
+	static const uint16_t ports[] = { 80, 53, 443, ENCAPSULATION_GUE_PORT, 0 };
 	struct test_packet packet = {
 		.source = sources[test_random_below(random, 7)],
 		.destination = destinations[test_random_below(random, 8)],
@@ -148,6 +156,9 @@ static uint32_t make_frame(uint64_t *random, uint8_t *frame)
 		is_ipv6 ? test_build_ipv6(&packet, NULL, 0, frame) : test_build(&packet, frame);
 	uint32_t changes = test_random_below(random, 4);
 
+	if (packet.protocol == IPPROTO_UDP && test_random_below(random, 2) == 0)
+		write_gue(frame + ETHERNET_HEADER_LENGTH +
+			  (is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH) + 8);
 	for (uint32_t i = 0; i < changes; i++)
 		frame[test_random_below(random, length < 80 ? length : 80)] = odd_byte(random);
 	if (!is_ipv6 && test_random_below(random, 8) > 0 && (frame[14] & 0x0f) * 4u + 14 <= length)
@@ -159,13 +170,14 @@ static uint32_t make_frame(uint64_t *random, uint8_t *frame)
 
 static void add_vips(struct setup *setup)
 {
-	static const uint16_t ports[] = { 80, 53 };
+	static const uint16_t ports[] = { 80, 53, ENCAPSULATION_GUE_PORT };
 
 	setup_add_vip(setup, VIP_NET, 120, 0, 0, 1);
 	setup_add_vip(setup, VIP_SOURCE, 128, IPPROTO_TCP, 80, 0);
 	setup->vips[setup->vip_count - 1].by_source = true;
 	setup->vips[setup->vip_count - 1].tracking = false;
-	for (int i = 0; i < 2; i++) {
+	setup_add_vip(setup, TEST_VIP, 128, IPPROTO_UDP, ENCAPSULATION_GUE_PORT, 0);
+	for (int i = 0; i < 3; i++) {
 		setup_add_vip(setup, TEST_VIP, 128, i == 0 ? IPPROTO_TCP : IPPROTO_UDP, ports[i],
 			      0);
 		setup->vips[setup->vip_count - 1].prefix.address = setup_ipv6_address(TEST_VIP);
@@ -176,6 +188,14 @@ static void add_vips(struct setup *setup)
 
 static void test_same_as_the_general_way(void **state)
 {
+	const struct address own[] = { address_from_ipv4(htonl(TEST_VIP)),
+				       setup_ipv6_address(TEST_VIP) };
+	const struct prefix sources[] = { { .address = address_from_ipv4(0), .length = 96 },
+					  { .address = own[1], .length = 32 } };
+	/* Tunnels end at the address of a VIP. */
+	const struct decapsulation decapsulation = {
+		.sources = sources, .addresses = own, .source_count = 2, .address_count = 2
+	};
 	struct setup *setup = *state;
 	struct trial *plain = open_trial(), *general = open_trial();
 	uint64_t random = 11, matched = 0, dropped = 0, kernel = 0;
@@ -186,6 +206,7 @@ static void test_same_as_the_general_way(void **state)
 		uint32_t length = make_frame(&random, frame);
 
 		setup->interfaces[1].any_mac = i % 3 == 0;
+		setup->forwarding.decapsulation = i % 5 == 0 ? &decapsulation : NULL;
 		run(setup, plain, frame, length, false);
 		run(setup, general, frame, length, true);
 		compare(plain, general);
