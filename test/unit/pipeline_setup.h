@@ -16,7 +16,7 @@
 
 #define SETUP_POOLS	 3
 #define SETUP_BACKENDS	 32
-#define SETUP_VIPS	 8
+#define SETUP_VIPS	 12
 #define SETUP_TABLE_SIZE 251
 #define SETUP_SEED	 UINT64_C(0x0123456789abcdef)
 #define SETUP_HEADROOM	 256

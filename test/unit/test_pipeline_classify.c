@@ -7,7 +7,8 @@
 
 #define ROUNDS	   200000
 #define VIP_NET	   0xc0000200 /* 192.0.2.0/24: every port and protocol */
-#define VIP_SOURCE 0xcb00710b /* by source, without tracking */
+#define VIP_SOURCE 0xcb00710b /* by source; of IPv4, without tracking */
+#define TUNNEL_END 0x0a000005
 
 struct trial {
 	struct pipeline pipeline;
@@ -16,7 +17,7 @@ struct trial {
 	struct counters counters;
 	struct traffic_counter *vips;
 	struct batch batch;
-	uint8_t frame[TEST_FRAME_SIZE + SETUP_HEADROOM];
+	uint8_t *frame; /* as long as the frame is, for AddressSanitizer to fence */
 };
 
 static struct trial *open_trial(void)
@@ -49,6 +50,7 @@ static void close_trial(struct trial *trial)
 	free(trial->connections.buckets);
 	free(trial->fragments.datagrams);
 	free(trial->vips);
+	free(trial->frame);
 	free(trial);
 }
 
@@ -59,15 +61,14 @@ static struct packet *run(struct setup *setup, struct trial *trial, const uint8_
 	struct batch *batch = &trial->batch;
 	struct packet *packet = &batch->packets[0];
 
-	memcpy(trial->frame + SETUP_HEADROOM, frame, length);
+	free(trial->frame);
+	trial->frame = test_exact_copy(frame, length);
 	batch->count = batch->total = 1;
 	batch->match_count = batch->part_count = 0;
 	batch->now_ns = setup->now;
 	batch->second = setup->now / SECOND;
 	memset(packet, 0xa5, sizeof(*packet));
-	packet->frame = (struct frame){ .data = trial->frame + SETUP_HEADROOM,
-					.length = length,
-					.headroom = SETUP_HEADROOM };
+	packet->frame = (struct frame){ .data = trial->frame, .length = length };
 	if (is_general)
 		pipeline_match(&trial->pipeline, &setup->forwarding, batch, packet, false);
 	else
@@ -114,9 +115,9 @@ static void compare(const struct trial *plain, const struct trial *general)
 /* Values that matter somewhere. */
 static uint8_t odd_byte(uint64_t *random)
 {
-	static const uint8_t bytes[] = { 0,    1,    4,	   5,	 6,    0x0f, 0x10, 0x20,
-					 0x40, 0x45, 0x46, 0x50, 0x60, 0x6f, 0x7f, 0x80,
-					 0xdf, 0xe0, 0xef, 0xfe, 0xff, 17,   58,   47 };
+	static const uint8_t bytes[] = { 0,    1,    4,	   5,	 6,    0x0f, 0x10, 0x20, 0x40,
+					 0x45, 0x46, 0x50, 0x60, 0x6f, 0x7f, 0x80, 0xdf, 0xe0,
+					 0xef, 0xfe, 0xff, 17,	 58,   47,   41 };
 
 	if (test_random_below(random, 4) == 0)
 		return (uint8_t)test_random(random);
@@ -131,16 +132,57 @@ static void write_gue(uint8_t *payload)
 	payload[4] = 0;
 }
 
-/* A plain packet, to a VIP or nearly so, of which a few bytes of the headers are changed. */
-static uint32_t make_frame(uint64_t *random, uint8_t *frame)
+/* Header lengths that are odd, behind checksums that are right for both. */
+static void change_ihl(uint64_t *random, uint8_t *ip, bool has_options)
+{
+	/* Ends of the list, which a sum does not show. */
+	if (has_options)
+		memset(ip + IPV4_HEADER_LENGTH, 0, (ip[0] & 0x0fu) * 4 - IPV4_HEADER_LENGTH);
+	else if (test_random_below(random, 16) == 0)
+		ip[0] = (uint8_t)(0x40 | test_random_below(random, 5));
+	test_store16(ip + 10, 0);
+	test_store16(ip + 10, test_checksum(ip, IPV4_HEADER_LENGTH));
+}
+
+/* Sources that may not send, and some that may though they look like it. */
+static void change_ipv6_source(uint64_t *random, uint8_t *ip)
+{
+	static const uint8_t sources[][16] = {
+		{ 0 },
+		{ [15] = 1 },
+		{ [15] = 2 },
+		{ [10] = 0xff, 0xff, 198, 51, 100, 7 },
+		{ 0x00, 0x64, 0xff, 0x9b, [15] = 1 },
+		{ 0xfe, 0x80, [15] = 1 },
+		{ 0xfe, 0xbf, [15] = 1 },
+		{ 0xfe, 0xc0, [15] = 1 },
+		{ 0xfd, [15] = 1 },
+		{ 0xff, 2, [15] = 1 },
+	};
+	uint32_t kind = test_random_below(random, 32);
+
+	if (kind < sizeof(sources) / sizeof(sources[0]))
+		memcpy(ip + 8, sources[kind], 16);
+	else if (kind < 12)
+		memcpy(ip + 8, ip + 24, 16);
+	else if (kind < 13)
+		memcpy(ip + 8, ip + 24, 8);
+	if (kind == 13)
+		memcpy(ip + 24, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
+	else if (kind == 14)
+		memcpy(ip + 24, "\xfe\x80\0\0", 4);
+}
+
+static struct test_packet random_packet(uint64_t *random)
 {
 	static const uint32_t destinations[] = { TEST_VIP,    TEST_VIP,	  TEST_VIP + 1,
 						 VIP_NET + 7, VIP_SOURCE, TEST_VIP ^ 0x100,
-						 0x0a000005,  TEST_CLIENT };
+						 TUNNEL_END,  TEST_CLIENT };
 	static const uint32_t sources[] = { TEST_CLIENT, TEST_CLIENT, 0x7f000001, 1,
 					    0xe0000001,	 0xdf000001,  TEST_VIP };
 	static const uint16_t ports[] = { 80, 53, 443, ENCAPSULATION_GUE_PORT, 0 };
-	struct test_packet packet = {
+
+	return (struct test_packet){
 		.source = sources[test_random_below(random, 7)],
 		.destination = destinations[test_random_below(random, 8)],
 		.source_port = (uint16_t)test_random(random),
@@ -148,21 +190,32 @@ static uint32_t make_frame(uint64_t *random, uint8_t *frame)
 		.protocol = test_random_below(random, 3) == 0 ? IPPROTO_UDP : IPPROTO_TCP,
 		.tcp_flags = (uint8_t)test_random(random),
 		.traffic_class = (uint8_t)test_random(random),
+		.option_words = test_random_below(random, 8) == 0 ? 1 : 0,
 		.payload = (uint16_t)test_random_below(random, 40),
 		.padding = (uint16_t)test_random_below(random, 8),
 	};
+}
+
+/* A plain packet, to a VIP or nearly so, of which a few bytes of the headers are changed. */
+static uint32_t make_frame(uint64_t *random, uint8_t *frame)
+{
+	struct test_packet packet = random_packet(random);
 	bool is_ipv6 = test_random_below(random, 2) == 0;
 	uint32_t length =
 		is_ipv6 ? test_build_ipv6(&packet, NULL, 0, frame) : test_build(&packet, frame);
+	uint8_t *ip = frame + ETHERNET_HEADER_LENGTH;
 	uint32_t changes = test_random_below(random, 4);
 
 	if (packet.protocol == IPPROTO_UDP && test_random_below(random, 2) == 0)
-		write_gue(frame + ETHERNET_HEADER_LENGTH +
-			  (is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH) + 8);
+		write_gue(ip + (is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH) + 8);
+	if (is_ipv6)
+		change_ipv6_source(random, ip);
+	else
+		change_ihl(random, ip, packet.option_words > 0);
 	for (uint32_t i = 0; i < changes; i++)
 		frame[test_random_below(random, length < 80 ? length : 80)] = odd_byte(random);
 	if (!is_ipv6 && test_random_below(random, 8) > 0 && (frame[14] & 0x0f) * 4u + 14 <= length)
-		test_fix_checksum(frame + 14);
+		test_fix_checksum(ip);
 	if (test_random_below(random, 10) == 0)
 		length = test_random_below(random, length + 1);
 	return length;
@@ -182,6 +235,11 @@ static void add_vips(struct setup *setup)
 			      0);
 		setup->vips[setup->vip_count - 1].prefix.address = setup_ipv6_address(TEST_VIP);
 	}
+	setup_add_vip(setup, VIP_SOURCE, 128, IPPROTO_TCP, 80, 1);
+	setup->vips[setup->vip_count - 1].prefix.address = setup_ipv6_address(VIP_SOURCE);
+	setup->vips[setup->vip_count - 1].by_source = true;
+	setup_add_vip(setup, TEST_VIP + 1, 128, 0, 0, 1);
+	setup->vips[setup->vip_count - 1].prefix.address = setup_ipv6_address(TEST_VIP + 1);
 	setup_publish(setup);
 	setup->forwarding.icmp_echo_rate = setup->forwarding.icmp_error_rate = 1000000;
 }
@@ -189,10 +247,12 @@ static void add_vips(struct setup *setup)
 static void test_same_as_the_general_way(void **state)
 {
 	const struct address own[] = { address_from_ipv4(htonl(TEST_VIP)),
-				       setup_ipv6_address(TEST_VIP) };
+				       setup_ipv6_address(TEST_VIP),
+				       address_from_ipv4(htonl(TUNNEL_END)),
+				       setup_ipv6_address(TUNNEL_END) };
 	const struct prefix sources[] = { { .address = address_from_ipv4(0), .length = 96 },
 					  { .address = own[1], .length = 32 } };
-	/* Tunnels end at the address of a VIP. */
+	/* Tunnels end at the address of a VIP, among others. */
 	const struct decapsulation decapsulation = {
 		.sources = sources, .addresses = own, .source_count = 2, .address_count = 2
 	};
@@ -222,29 +282,71 @@ static void test_same_as_the_general_way(void **state)
 	close_trial(general);
 }
 
-/* Every checksum of a header but one is wrong, whatever word it is summed in. */
+/* Every checksum of a header but one is wrong, whatever word it is summed in, and whatever carries
+ * there are. */
 static void test_checksums(void **state)
 {
 	struct setup *setup = *state;
 	struct trial *trial = open_trial();
-	struct test_packet packet = { .source = TEST_CLIENT,
-				      .destination = TEST_VIP,
-				      .source_port = 4000,
-				      .destination_port = 80,
-				      .protocol = IPPROTO_TCP,
-				      .tcp_flags = TCP_FLAG_ACK };
-	uint8_t frame[TEST_FRAME_SIZE];
-	uint32_t length = test_build(&packet, frame);
-	uint16_t right = test_load16(frame + 14 + 10);
+	uint64_t random = 12;
 
-	for (uint32_t sum = 0; sum <= 0xffff; sum++) {
-		struct packet *result;
+	for (int i = 0; i < 8; i++) {
+		struct test_packet packet = { .source = 0x50000000 +
+							test_random_below(&random, 1u << 28),
+					      .destination = TEST_VIP,
+					      .source_port = 4000,
+					      .destination_port = 80,
+					      .protocol = IPPROTO_TCP,
+					      .tcp_flags = TCP_FLAG_ACK,
+					      .traffic_class = (uint8_t)test_random(&random) };
+		uint8_t frame[TEST_FRAME_SIZE];
+		uint32_t length = test_build(&packet, frame);
+		uint16_t right;
 
-		test_store16(frame + 14 + 10, sum);
-		result = run(setup, trial, frame, length, false);
-		assert_int_equal(result->verdict, sum == right ? VERDICT_FORWARD : VERDICT_DROP);
+		/* The identification, which ends up in the upper bits of a word. */
+		test_store16(frame + 14 + 4, i < 4 ? 0xffff : test_random(&random) & 0xffff);
+		frame[14 + 7] = 0;
+		test_fix_checksum(frame + 14);
+		right = test_load16(frame + 14 + 10);
+		for (uint32_t sum = 0; sum <= 0xffff; sum++) {
+			struct packet *result;
+
+			test_store16(frame + 14 + 10, sum);
+			result = run(setup, trial, frame, length, false);
+			assert_int_equal(result->verdict,
+					 sum == right ? VERDICT_FORWARD : VERDICT_DROP);
+		}
 	}
 	close_trial(trial);
+}
+
+/* A frame of more than 65535 bytes, as no port has them: still the same is said of it. */
+static void test_jumbo(void **state)
+{
+	const uint32_t most = ETHERNET_HEADER_LENGTH + IPV6_HEADER_LENGTH + UINT16_MAX;
+	struct setup *setup = *state;
+	struct trial *plain = open_trial(), *general = open_trial();
+	struct test_packet packet = { .source = TEST_CLIENT,
+				      .destination = TEST_VIP,
+				      .destination_port = 80,
+				      .protocol = IPPROTO_TCP };
+	uint8_t *frame = calloc(1, most), start[TEST_FRAME_SIZE];
+	uint32_t length;
+
+	assert_non_null(frame);
+	add_vips(setup);
+	length = test_build_ipv6(&packet, NULL, 0, start);
+	memcpy(frame, start, length);
+	for (uint32_t payload = UINT16_MAX - IPV6_HEADER_LENGTH - 1; payload <= UINT16_MAX;
+	     payload++) {
+		test_store16(frame + ETHERNET_HEADER_LENGTH + 4, payload);
+		run(setup, plain, frame, most, false);
+		run(setup, general, frame, most, true);
+		compare(plain, general);
+	}
+	free(frame);
+	close_trial(plain);
+	close_trial(general);
 }
 
 int main(void)
@@ -253,6 +355,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_same_as_the_general_way, setup_open,
 						setup_close),
 		cmocka_unit_test_setup_teardown(test_checksums, setup_open, setup_close),
+		cmocka_unit_test_setup_teardown(test_jumbo, setup_open, setup_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
