@@ -303,9 +303,12 @@ static void test_checksums(void **state)
 		uint32_t length = test_build(&packet, frame);
 		uint16_t right;
 
-		/* The identification, which ends up in the upper bits of a word. */
-		test_store16(frame + 14 + 4, i < 4 ? 0xffff : test_random(&random) & 0xffff);
-		frame[14 + 7] = 0;
+		/* A source that makes sums of 8 bytes overflow, with DF. */
+		if (i < 4) {
+			test_store16(frame + 14 + 14, 0xf0ff);
+			frame[14 + 6] = 0x40;
+		}
+		test_store16(frame + 14 + 4, test_random(&random) & 0xffff);
 		test_fix_checksum(frame + 14);
 		right = test_load16(frame + 14 + 10);
 		for (uint32_t sum = 0; sum <= 0xffff; sum++) {
