@@ -35,6 +35,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <fluxpin/connection_state.h>
 #include <fluxpin/counters.h>
@@ -168,6 +169,26 @@ static inline bool connection_is_live(const struct connection_table *table,
 {
 	return connection_age(entry, second) <= table->idle[entry->state];
 }
+
+/* When an entry was last seen, and its state, in one word. */
+static inline uint32_t connection_mark_of(const struct connection *entry)
+{
+	uint32_t mark;
+
+	memcpy(&mark, &entry->last_seen, sizeof(mark));
+	return mark;
+}
+
+/* That of an entry in a state that was last seen in this second. */
+static inline uint32_t connection_mark(enum connection_state state, uint64_t second)
+{
+	const struct connection entry = { .last_seen = (uint16_t)second, .state = (uint8_t)state };
+
+	return connection_mark_of(&entry);
+}
+
+/* What no entry has. */
+#define CONNECTION_NO_MARK UINT32_MAX
 
 /* Bit i is set when entry i has this hash. Without a branch for each: where a flow's entry lies
  * nobody can predict. */

@@ -31,6 +31,7 @@ enum plain {
 /* What a batch looks frames up in. */
 struct tables {
 	const struct vip_exact *exact;
+	const struct connection_table *connections;
 	uint64_t mac_mask; /* of the first 8 bytes of a frame */
 	uint64_t mac;
 	uint64_t seed;
@@ -148,14 +149,23 @@ static inline const struct vip *find_ipv4(struct tables *tables, uint64_t key)
 	return tables->last_vip;
 }
 
+static inline uint64_t hash_flow(const uint8_t *ip, uint32_t ports_be, uint8_t protocol,
+				 uint64_t seed, bool is_ipv6)
+{
+	return is_ipv6 ? flow_hash_ipv6_inline(ip + 8, ports_be, protocol, seed)
+		       : flow_hash_ipv4_inline(load32(ip + 12), load32(ip + 16), ports_be, protocol,
+					       seed);
+}
+
 static inline __attribute__((always_inline)) enum plain
-classify(struct tables *tables, struct packet *packet, const struct vip **vip, bool is_ipv6)
+classify(struct tables *tables, const struct frame *frame, struct match *match, bool is_ipv6)
 {
 	const uint32_t header = is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH;
-	const uint8_t *ip = packet->frame.data + ETHERNET_HEADER_LENGTH, *l4 = ip + header;
-	uint32_t available = packet->frame.length - ETHERNET_HEADER_LENGTH, length, ports_be;
+	const uint8_t *ip = frame->data + ETHERNET_HEADER_LENGTH, *l4 = ip + header;
+	uint32_t available = frame->length - ETHERNET_HEADER_LENGTH, length;
 	uint8_t protocol = ip[is_ipv6 ? 6 : 9];
 	uint64_t address[2];
+	const struct vip *vip;
 
 	if (is_ipv6 ? !is_plain_ipv6(ip, available, &length)
 		    : !is_plain_ipv4(ip, available, &length))
@@ -164,37 +174,30 @@ classify(struct tables *tables, struct packet *packet, const struct vip **vip, b
 		return PLAIN_NOT;
 	if (__builtin_expect(tables->decapsulates, false) && is_gue(l4, protocol))
 		return PLAIN_NOT;
-	ports_be = load32(l4);
 	if (is_ipv6) {
 		memcpy(address, ip + 24, sizeof(address));
-		*vip = vip_exact_find_ipv6(tables->exact, address,
-					   exact_service(load16(l4 + 2), protocol));
+		vip = vip_exact_find_ipv6(tables->exact, address,
+					  exact_service(load16(l4 + 2), protocol));
 	} else {
-		*vip = find_ipv4(tables, exact_key_ipv4(load32(ip + 16), load16(l4 + 2), protocol));
+		vip = find_ipv4(tables, exact_key_ipv4(load32(ip + 16), load16(l4 + 2), protocol));
 	}
-	if (*vip == NULL)
+	if (vip == NULL)
 		return (is_ipv6 ? vip_exact_may_have_ipv6(tables->exact, address)
 				: vip_exact_may_have_ipv4(tables->exact, load32(ip + 16)))
 			       ? PLAIN_NOT
 			       : PLAIN_ELSEWHERE;
-	packet->hash = is_ipv6 ? flow_hash_ipv6_inline(ip + 8, ports_be, protocol, tables->seed)
-			       : flow_hash_ipv4_inline(load32(ip + 12), load32(ip + 16), ports_be,
-						       protocol, tables->seed);
-	if (!is_ipv6) {
-		packet->source_be = load32(ip + 12);
-		packet->destination_be = load32(ip + 16);
-	}
-	memcpy(&packet->source_port_be, l4, sizeof(ports_be));
-	packet->l3_offset = ETHERNET_HEADER_LENGTH;
-	packet->l4_offset = (uint16_t)(ETHERNET_HEADER_LENGTH + header);
-	packet->l3_length = (uint16_t)length;
-	packet->protocol = protocol;
-	packet->traffic_class = is_ipv6 ? (uint8_t)(load16_be(ip) >> 4) : ip[1];
-	packet->tcp_flags = protocol == IPPROTO_TCP ? l4[13] : 0;
-	packet->is_fragment = false;
-	packet->is_ipv6 = is_ipv6;
-	packet->tag_count = 0;
-	packet->flags = 0;
+	match->vip = vip;
+	match->hash = hash_flow(ip, load32(l4), protocol, tables->seed, is_ipv6);
+	if (__builtin_expect(vip->by_source, false))
+		match->source_hash = hash_flow(ip, 0, 0, tables->seed, is_ipv6);
+	match->length = (uint16_t)length;
+	match->traffic_class = is_ipv6 ? (uint8_t)(load16_be(ip) >> 4) : ip[1];
+	match->is_ipv6 = is_ipv6;
+	match->is_bare = true;
+	match->kind = MATCH_FLOW;
+	if (vip->tracking)
+		pipeline_track(tables->connections, match,
+			       connection_event(protocol, protocol == IPPROTO_TCP ? l4[13] : 0));
 	return PLAIN_MATCHED;
 }
 
@@ -202,19 +205,19 @@ classify(struct tables *tables, struct packet *packet, const struct vip **vip, b
 #define SHORTEST_IPV4 (ETHERNET_HEADER_LENGTH + IPV4_HEADER_LENGTH + UDP_HEADER_LENGTH)
 #define SHORTEST_IPV6 (ETHERNET_HEADER_LENGTH + IPV6_HEADER_LENGTH + UDP_HEADER_LENGTH)
 
-static inline enum plain classify_frame(struct tables *tables, struct packet *packet,
-					const struct vip **vip)
+static inline enum plain classify_frame(struct tables *tables, const struct frame *frame,
+					struct match *match)
 {
-	const uint8_t *data = packet->frame.data;
-	uint32_t length = packet->frame.length;
+	const uint8_t *data = frame->data;
 
-	if (length < SHORTEST_IPV4 || (load64(data) & tables->mac_mask) != tables->mac)
+	if (frame->length < SHORTEST_IPV4 || (load64(data) & tables->mac_mask) != tables->mac)
 		return PLAIN_NOT;
 	/* EtherType, version and header length. */
 	if ((load32(data + 12) & htonl(0xffffff00)) == htonl(0x08004500))
-		return classify(tables, packet, vip, false);
-	if (length >= SHORTEST_IPV6 && (load32(data + 12) & htonl(0xfffff000)) == htonl(0x86dd6000))
-		return classify(tables, packet, vip, true);
+		return classify(tables, frame, match, false);
+	if (frame->length >= SHORTEST_IPV6 &&
+	    (load32(data + 12) & htonl(0xfffff000)) == htonl(0x86dd6000))
+		return classify(tables, frame, match, true);
 	return PLAIN_NOT;
 }
 
@@ -242,50 +245,60 @@ static inline void tally_add(struct tally *tally, struct traffic_counter *counte
 	tally->traffic.bytes += bytes;
 }
 
-void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwarding,
-		       struct batch *batch, uint32_t arrived)
+/* The frames that arrived. Returns their bytes. */
+static uint64_t classify_received(struct pipeline *pipeline, const struct forwarding *forwarding,
+				  struct batch *batch, uint32_t arrived)
 {
-	const struct forwarding_interface *interface = &forwarding->interfaces[pipeline->interface];
 	struct tables tables = {
 		.exact = vip_table_exact(forwarding->vips),
+		.connections = pipeline->connections,
 		.seed = forwarding->hash_seed,
 		.decapsulates = forwarding->decapsulation != NULL,
 	};
+	struct match *match = batch->matches;
 	struct tally tally = { 0 };
 	uint64_t bytes = 0;
 
-	set_mac(interface, &tables);
-	for (uint32_t i = 0; i < batch->count; i++) {
+	set_mac(&forwarding->interfaces[pipeline->interface], &tables);
+	for (uint32_t i = 0; i < arrived; i++) {
+		const struct frame *frame = &batch->frames[i];
 		struct packet *packet = &batch->packets[i];
-		struct match *match = &batch->matches[batch->match_count];
-		const struct vip *vip;
+		enum plain plain;
 
-		if (i + PREFETCH_DISTANCE < batch->count)
-			__builtin_prefetch(packet[PREFETCH_DISTANCE].frame.data);
-		bytes += packet->frame.length;
-		switch (classify_frame(&tables, packet, &vip)) {
-		case PLAIN_MATCHED:
-			packet->verdict = VERDICT_FORWARD;
-			packet->vip = vip->index;
+		if (i + PREFETCH_DISTANCE < arrived)
+			__builtin_prefetch(frame[PREFETCH_DISTANCE].data);
+		bytes += frame->length;
+		plain = classify_frame(&tables, frame, match);
+		if (__builtin_expect(plain == PLAIN_MATCHED, true)) {
 			match->packet = packet;
-			match->vip = vip;
-			match->kind = MATCH_FLOW;
-			if (vip->tracking)
-				pipeline_track(pipeline, match);
-			if (__builtin_expect(vip->by_source, false))
-				pipeline_hash(forwarding, match);
-			batch->match_count++;
-			tally_add(&tally, &pipeline->vips[vip->index], packet->frame.length);
-			break;
-		case PLAIN_ELSEWHERE:
-			packet->verdict = VERDICT_SLOW_PATH;
-			break;
-		case PLAIN_NOT:
-			pipeline_match(pipeline, forwarding, batch, packet, i >= arrived);
-			break;
+			match->frame = frame;
+			packet->verdict = VERDICT_FORWARD;
+			tally_add(&tally, &pipeline->vips[match->vip->index], frame->length);
+			match++;
+			continue;
 		}
+		packet->frame = *frame;
+		packet->verdict = VERDICT_SLOW_PATH;
+		if (plain == PLAIN_ELSEWHERE)
+			continue;
+		batch->match_count = (uint32_t)(match - batch->matches);
+		pipeline_match(pipeline, forwarding, batch, packet, false);
+		match = &batch->matches[batch->match_count];
 	}
 	tally_end(&tally);
+	batch->match_count = (uint32_t)(match - batch->matches);
+	return bytes;
+}
+
+void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwarding,
+		       struct batch *batch, uint32_t arrived)
+{
+	uint64_t bytes = classify_received(pipeline, forwarding, batch, arrived);
+
+	for (uint32_t i = arrived; i < batch->count; i++) {
+		bytes += batch->packets[i].frame.length;
+		pipeline_match(pipeline, forwarding, batch, &batch->packets[i], true);
+	}
 	batch->received.packets += batch->count;
 	batch->received.bytes += bytes;
 }

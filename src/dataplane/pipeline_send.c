@@ -51,6 +51,7 @@ static void take_back(struct pipeline *pipeline, const struct outgoing *outgoing
 
 	if (part < outgoing->ends[i])
 		port->operations->recycle(port, &outgoing->frames[part], outgoing->ends[i] - part);
+	packet->frame = outgoing->frames[first];
 	packet_drop(packet, DROP_TX_RING_FULL);
 	if (taken > first) {
 		/* Its own frame is on the way: the rest of the packet is lost. */

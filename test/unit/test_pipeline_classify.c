@@ -68,25 +68,42 @@ static struct packet *run(struct setup *setup, struct trial *trial, const uint8_
 	batch->now_ns = setup->now;
 	batch->second = setup->now / SECOND;
 	memset(packet, 0xa5, sizeof(*packet));
-	packet->frame = (struct frame){ .data = trial->frame, .length = length };
-	if (is_general)
+	memset(batch->matches, 0xa5, sizeof(batch->matches[0]));
+	batch->frames[0] = (struct frame){ .data = trial->frame, .length = length };
+	if (is_general) {
+		packet->frame = batch->frames[0];
 		pipeline_match(&trial->pipeline, &setup->forwarding, batch, packet, false);
-	else
+	} else {
 		pipeline_classify(&trial->pipeline, &setup->forwarding, batch, 1);
+	}
 	return packet;
 }
 
-static void compare(const struct trial *plain, const struct trial *general)
+/* Returns whether it went by the fast way. */
+static bool compare(struct trial *plain, const struct trial *general)
 {
 	const struct packet *a = &plain->batch.packets[0], *b = &general->batch.packets[0];
-	const struct match *x = &plain->batch.matches[0], *y = &general->batch.matches[0];
+	const struct match *y = &general->batch.matches[0];
+	struct match *x = &plain->batch.matches[0];
+	bool is_plain = x->frame == &plain->batch.frames[0];
 
 	assert_int_equal(a->verdict, b->verdict);
 	if (a->verdict == VERDICT_DROP)
 		assert_int_equal(a->reason, b->reason);
 	assert_int_equal(plain->batch.match_count, general->batch.match_count);
-	if (plain->batch.match_count == 0)
-		return;
+	if (plain->batch.match_count == 0) {
+		assert_ptr_equal(a->frame.data, plain->frame);
+		assert_int_equal(a->frame.length, b->frame.length);
+		return false;
+	}
+	assert_ptr_equal(x->packet, a);
+	assert_ptr_equal(x->frame->data, plain->frame);
+	assert_int_equal(x->frame->length, y->frame->length);
+	assert_true(x->hash == y->hash);
+	assert_int_equal(x->length, y->length);
+	assert_int_equal(x->traffic_class, y->traffic_class);
+	assert_int_equal(x->is_ipv6, y->is_ipv6);
+	assert_int_equal(x->is_bare, y->is_bare);
 	assert_ptr_equal(x->vip, y->vip);
 	assert_int_equal(x->kind, y->kind);
 	if (x->kind == MATCH_TRACKED) {
@@ -96,6 +113,10 @@ static void compare(const struct trial *plain, const struct trial *general)
 	}
 	if (x->vip->by_source)
 		assert_true(x->source_hash == y->source_hash);
+	/* The packet as a whole, when it is read after all. */
+	pipeline_read_packet(x);
+	assert_ptr_equal(x->frame, &a->frame);
+	assert_ptr_equal(a->frame.data, plain->frame);
 	assert_true(a->hash == b->hash);
 	assert_int_equal(a->vip, b->vip);
 	assert_int_equal(a->l3_offset, b->l3_offset);
@@ -110,6 +131,7 @@ static void compare(const struct trial *plain, const struct trial *general)
 	assert_int_equal(a->flags, b->flags);
 	assert_int_equal(plain->vips[a->vip].packets, general->vips[a->vip].packets);
 	assert_int_equal(plain->vips[a->vip].bytes, general->vips[a->vip].bytes);
+	return is_plain;
 }
 
 /* Values that matter somewhere. */
@@ -258,7 +280,7 @@ static void test_same_as_the_general_way(void **state)
 	};
 	struct setup *setup = *state;
 	struct trial *plain = open_trial(), *general = open_trial();
-	uint64_t random = 11, matched = 0, dropped = 0, kernel = 0;
+	uint64_t random = 11, matched = 0, dropped = 0, kernel = 0, fast = 0;
 	uint8_t frame[TEST_FRAME_SIZE];
 
 	add_vips(setup);
@@ -269,12 +291,13 @@ static void test_same_as_the_general_way(void **state)
 		setup->forwarding.decapsulation = i % 5 == 0 ? &decapsulation : NULL;
 		run(setup, plain, frame, length, false);
 		run(setup, general, frame, length, true);
-		compare(plain, general);
+		fast += compare(plain, general);
 		matched += plain->batch.match_count;
 		dropped += plain->batch.packets[0].verdict == VERDICT_DROP;
 		kernel += plain->batch.packets[0].verdict == VERDICT_SLOW_PATH;
 	}
-	/* All three are there. */
+	/* All three are there, and the fast way. */
+	assert_true(fast > matched / 4);
 	assert_in_range(matched, ROUNDS / 50, ROUNDS);
 	assert_in_range(dropped, ROUNDS / 50, ROUNDS);
 	assert_in_range(kernel, ROUNDS / 50, ROUNDS);
@@ -352,12 +375,41 @@ static void test_jumbo(void **state)
 	close_trial(general);
 }
 
+/* What is plain goes the fast way. */
+static void test_plain(void **state)
+{
+	struct setup *setup = *state;
+	struct trial *plain = open_trial(), *general = open_trial();
+	struct test_packet packet = { .source = TEST_CLIENT, .destination = TEST_VIP };
+	uint8_t frame[TEST_FRAME_SIZE];
+	uint32_t length;
+
+	add_vips(setup);
+	for (int i = 0; i < 16; i++) {
+		packet.protocol = i % 2 == 0 ? IPPROTO_TCP : IPPROTO_UDP;
+		packet.destination_port = i % 2 == 0 ? 80 : 53;
+		packet.payload = i / 4 % 2 == 0 ? 6 : 1000;
+		packet.padding = i / 4 % 2 == 0 ? 12 : 0;
+		packet.tcp_flags = (uint8_t)i;
+		setup->interfaces[1].any_mac = i >= 8;
+		length = i / 2 % 2 == 0 ? test_build(&packet, frame)
+					: test_build_ipv6(&packet, NULL, 0, frame);
+		run(setup, plain, frame, length, false);
+		run(setup, general, frame, length, true);
+		assert_int_equal(plain->batch.match_count, 1);
+		assert_true(compare(plain, general));
+	}
+	close_trial(plain);
+	close_trial(general);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_same_as_the_general_way, setup_open,
 						setup_close),
 		cmocka_unit_test_setup_teardown(test_checksums, setup_open, setup_close),
+		cmocka_unit_test_setup_teardown(test_plain, setup_open, setup_close),
 		cmocka_unit_test_setup_teardown(test_jumbo, setup_open, setup_close),
 	};
 
