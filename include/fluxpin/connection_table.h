@@ -36,6 +36,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE4_1__
+#include <smmintrin.h>
+#endif
 
 #include <fluxpin/connection_state.h>
 #include <fluxpin/counters.h>
@@ -194,11 +197,23 @@ static inline uint32_t connection_mark(enum connection_state state, uint64_t sec
  * nobody can predict. */
 static inline uint32_t connection_match(const struct connection_bucket *bucket, uint64_t hash)
 {
+#ifdef __SSE4_1__
+	const __m128i *entries = (const __m128i *)bucket->entries;
+	__m128i wanted = _mm_set1_epi64x((int64_t)hash);
+	__m128i low = _mm_unpacklo_epi64(entries[0], entries[1]);
+	__m128i high = _mm_unpacklo_epi64(entries[2], entries[3]);
+	__m128i equal =
+		_mm_packs_epi32(_mm_cmpeq_epi64(low, wanted), _mm_cmpeq_epi64(high, wanted));
+
+	/* Two words of 16 bits for each entry, both the same. */
+	return (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(equal));
+#else
 	uint32_t mask = 0;
 
 	for (int i = 0; i < CONNECTION_BUCKET_ENTRIES; i++)
 		mask |= (uint32_t)(bucket->entries[i].hash == hash) << i;
 	return mask;
+#endif
 }
 
 /* The entry in use of a flow in one of its buckets, or NULL. */

@@ -95,6 +95,7 @@ void encapsulation_prepare(struct destination *destination, const struct encapsu
 	destination->packet_limit = mtu > overhead ? (uint16_t)(mtu - overhead) : 0;
 	destination->state = DESTINATION_READY;
 	prepare_tags(destination, path);
+	destination->bare_limit = destination->tag_count == 0 ? destination->packet_limit : 0;
 	if (path->encapsulation == ENCAPSULATION_L2)
 		return;
 	if (is_ipv6)

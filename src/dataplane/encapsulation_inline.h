@@ -186,9 +186,9 @@ write_outer(uint8_t *outer, const struct inside *inside, const struct destinatio
 	}
 
 /*
- * encapsulation_apply for a packet that stands right behind its Ethernet header, on a way without
- * tags: then all distances are known. Sets `*sent` to the frame as it leaves. False: there is not
- * the room for it.
+ * encapsulation_apply for a packet that stands right behind its Ethernet header and is not longer
+ * than the destination's bare_limit: then all distances are known. Sets `*sent` to the frame as it
+ * leaves. False: there is not the room for it.
  */
 static inline __attribute__((always_inline)) bool
 apply_bare(const struct frame *frame, const struct inside *inside,
@@ -213,6 +213,10 @@ encapsulation_apply_bare(const struct frame *frame, const struct inside *inside,
 {
 #define APPLY(encapsulation, is_ipv6) \
 	apply_bare(frame, inside, destination, sent, encapsulation, is_ipv6)
+	/* The usual one needs no jump to where a table says. */
+	if (__builtin_expect(destination->kind == ENCAPSULATION_KIND(ENCAPSULATION_GRE, false),
+			     true))
+		return APPLY(ENCAPSULATION_GRE, false);
 	ENCAPSULATION_SWITCH(destination->kind, APPLY)
 #undef APPLY
 }

@@ -13,7 +13,7 @@ static void begin_batch(struct batch *batch, uint64_t now_ns)
 	batch->second = now_ns / NANOSECONDS_PER_SECOND;
 	batch->count = batch->total = batch->match_count = batch->part_count = 0;
 	batch->outgoing.frame_count = batch->outgoing.packet_count = 0;
-	batch->outgoing.answer_count = 0;
+	batch->outgoing.split_count = batch->outgoing.answer_count = 0;
 	batch->received = batch->handed_over = (struct traffic_counter){ 0 };
 }
 

@@ -79,21 +79,25 @@ static void set_mac(const struct forwarding_interface *interface, struct classif
 
 static inline uint64_t add_with_carry(uint64_t a, uint64_t b)
 {
-	uint64_t sum = a + b;
+	uint64_t sum;
+	bool carry = __builtin_add_overflow(a, b, &sum);
 
-	return sum + (sum < b);
+	return sum + carry;
 }
 
 /*
  * RFC 1071 over a header without options: its ones' complement sum is that of all ones. Such a sum
  * is one modulo 2^16 - 1, whatever the size of the words (section 2(B)), and is not 0, since the
- * version is not; a carry out of 64 bits counts 1. The remainder of a constant is a multiplication.
+ * version is not; a carry out of 64 bits counts 1. A number is a multiple of 2^16 - 1 if its
+ * product with the inverse of that, modulo 2^64, is no more than the number of all multiples
+ * (Granlund and Montgomery, Division by Invariant Integers using Multiplication, section 9).
  */
 static inline bool is_ipv4_checksum_right(const uint8_t *ip)
 {
+	const uint64_t inverse = UINT64_C(0xfffefffefffeffff), most = UINT64_MAX / 0xffff;
 	uint64_t sum = add_with_carry(load64(ip), load64(ip + 8));
 
-	return add_with_carry(sum, load32(ip + 16)) % 0xffff == 0;
+	return add_with_carry(sum, load32(ip + 16)) * inverse <= most;
 }
 
 /* No fragment, a TTL, and a source that may send. */
@@ -121,7 +125,7 @@ static inline bool is_plain_transport(const uint8_t *l4, uint32_t length, uint8_
 	uint32_t stated;
 
 	if (__builtin_expect(protocol == IPPROTO_TCP, true)) {
-		stated = (uint32_t)(l4[12] >> 4) * 4;
+		stated = l4[12] >> 2 & 0x3cu;
 		return stated >= TCP_HEADER_LENGTH && stated <= length;
 	}
 	stated = load16_be(l4 + 4);
@@ -223,7 +227,7 @@ fill_match(const struct classifier *classifier, const struct vip *vip, const str
 	match->length = (uint16_t)length;
 	match->traffic_class = is_ipv6 ? (uint8_t)(load16_be(ip) >> 4) : ip[1];
 	match->is_ipv6 = is_ipv6;
-	match->is_bare = true;
+	match->bare_length = (uint16_t)length;
 	match->kind = MATCH_FLOW;
 	if (__builtin_expect(vip->tracking, true))
 		pipeline_track(

@@ -7,21 +7,20 @@
 #include "encapsulation_inline.h"
 #include "pipeline_internal.h"
 
-/* Behind what was gathered: one frame more, the packet's own. */
-static inline void add_outgoing(struct outgoing *outgoing, struct packet *packet)
-{
-	uint32_t frames = outgoing->frame_count + 1, place = outgoing->packet_count;
-
-	outgoing->packets[place] = packet;
-	outgoing->ends[place] = frames;
-	outgoing->frame_count = frames;
-	outgoing->packet_count = place + 1;
-}
-
 static void add_packet(struct outgoing *outgoing, struct packet *packet)
 {
-	outgoing->frames[outgoing->frame_count] = packet->frame;
-	add_outgoing(outgoing, packet);
+	outgoing->frames[outgoing->frame_count++] = packet->frame;
+	outgoing->packets[outgoing->packet_count++] = packet;
+}
+
+static void add_parts(struct outgoing *outgoing, const struct part *parts, uint32_t count)
+{
+	if (count > 0)
+		outgoing->splits[outgoing->split_count++] =
+			(struct packet_parts){ .packet = outgoing->packet_count - 1,
+					       .parts = count };
+	for (uint32_t i = 0; i < count; i++)
+		outgoing->frames[outgoing->frame_count++] = parts[i].frame;
 }
 
 /* Answers that were given without a match: to echo requests, and relayed reports. */
@@ -72,31 +71,35 @@ static __attribute__((noinline)) bool touch_seen(const struct seen *seen, const 
 }
 
 /*
- * What select_tracked does for a flow whose entry was seen, if its backend serves and can be
- * reached. False: it is not so, or packets of this batch that came before have changed the entry.
+ * What select_tracked does for a flow whose entry was seen, without touching it. NULL: it is not
+ * so, or packets of this batch that came before have changed the entry.
  */
-static inline bool select_seen(const struct seen *seen, struct match *match)
+static inline const struct destination *find_seen(const struct seen *seen,
+						  const struct match *match)
 {
 	const struct connection *connection = match->connection;
 	const struct destination *destination;
 	uint32_t backend;
 
 	if (connection == NULL || connection->hash != match->hash)
-		return false;
+		return NULL;
 	backend = connection->backend;
 	destination = &seen->destinations[backend];
 	if (backend >= seen->destination_count ||
 	    destination->generation != connection->generation ||
-	    destination->pool != match->vip->pool || destination->state != DESTINATION_READY)
-		return false;
-	/* Touching it may move it; nothing of it is read after that. */
-	if (__builtin_expect(connection_mark_of(connection) != seen->current[match->event],
-			     false) &&
-	    !touch_seen(seen, match))
-		return false;
-	match->destination = destination;
+	    destination->pool != match->vip->pool)
+		return NULL;
 	match->packet->backend = (uint16_t)backend;
-	return true;
+	return destination;
+}
+
+/* Whether the entry that was found is live; it is touched. */
+static inline bool is_current(const struct seen *seen, const struct match *match)
+{
+	return __builtin_expect(connection_mark_of(match->connection) ==
+					seen->current[match->event],
+				true) ||
+	       touch_seen(seen, match);
 }
 
 /* What does not just take its outer header and go. */
@@ -120,41 +123,77 @@ static __attribute__((noinline)) void encapsulate_other(struct pipeline *pipelin
 	if (packet->verdict == VERDICT_ANSWER)
 		outgoing->answer_count++;
 	add_packet(outgoing, packet);
-	for (; part < batch->part_count; part++)
-		outgoing->frames[outgoing->frame_count++] = batch->parts[part].frame;
-	outgoing->ends[outgoing->packet_count - 1] = outgoing->frame_count;
+	add_parts(outgoing, &batch->parts[part], batch->part_count - part);
 }
 
-/* The outer header, if that is all there is to do. */
-static inline bool encapsulate_bare(struct outgoing *outgoing, const struct match *match)
+static inline __attribute__((always_inline)) bool
+apply_header(const struct match *match, const struct destination *destination, struct frame *sent)
 {
-	const struct destination *destination = match->destination;
 	const struct inside inside = { .hash = match->hash,
 				       .length = match->length,
 				       .traffic_class = match->traffic_class,
 				       .is_ipv6 = match->is_ipv6 };
 
-	if (destination->state != DESTINATION_READY || match->length > destination->packet_limit ||
-	    destination->tag_count != 0 || !match->is_bare ||
-	    !encapsulation_apply_bare(match->frame, &inside, destination,
-				      &outgoing->frames[outgoing->frame_count]))
-		return false;
-	add_outgoing(outgoing, match->packet);
-	return true;
+	return encapsulation_apply_bare(match->frame, &inside, destination, sent);
 }
 
-/* Another way than by an entry that was seen; false when the packet goes no further. */
-static __attribute__((noinline)) bool select_other(struct pipeline *pipeline,
-						   const struct forwarding *forwarding,
-						   const struct batch *batch, struct match *match)
+/* A match that the loop below leaves: a new flow above all. */
+static __attribute__((noinline)) void encapsulate_slowly(struct pipeline *pipeline,
+							 const struct forwarding *forwarding,
+							 struct batch *batch, struct match *match)
 {
-	if (match->kind == MATCH_DECIDED)
-		return true;
+	struct outgoing *outgoing = &batch->outgoing;
+
 	pipeline_select(pipeline, forwarding, batch, match);
-	if (match->packet->verdict == VERDICT_FORWARD)
-		return true;
-	pipeline_read_packet(match);
-	return false;
+	if (match->packet->verdict != VERDICT_FORWARD) {
+		pipeline_read_packet(match);
+	} else if (match->bare_length <= match->destination->bare_limit &&
+		   apply_header(match, match->destination,
+				&outgoing->frames[outgoing->frame_count])) {
+		outgoing->frame_count++;
+		outgoing->packets[outgoing->packet_count++] = match->packet;
+	} else {
+		encapsulate_other(pipeline, forwarding, batch, match);
+	}
+}
+
+/*
+ * Matches for as long as they have a destination and nothing but an outer header to get, up to the
+ * end of the batch. Returns the first one that is left.
+ */
+static inline struct match *encapsulate_run(const struct seen *seen, struct outgoing *outgoing,
+					    struct match *match, const struct match *end,
+					    uint64_t *hits)
+{
+	struct frame *sent = &outgoing->frames[outgoing->frame_count];
+	struct packet **packet = &outgoing->packets[outgoing->packet_count];
+	const struct match *first = match;
+	uint64_t decided = 0;
+
+	for (; match < end; match++) {
+		const struct destination *destination;
+
+		if (__builtin_expect(match->kind == MATCH_TRACKED, true)) {
+			destination = find_seen(seen, match);
+			if (destination == NULL || match->bare_length > destination->bare_limit ||
+			    !is_current(seen, match) || !apply_header(match, destination, sent))
+				break;
+		} else if (match->kind == MATCH_DECIDED) {
+			destination = match->destination;
+			if (match->bare_length > destination->bare_limit ||
+			    !apply_header(match, destination, sent))
+				break;
+			decided++;
+		} else {
+			break;
+		}
+		*packet++ = match->packet;
+		sent++;
+	}
+	outgoing->frame_count = (uint32_t)(sent - outgoing->frames);
+	outgoing->packet_count = (uint32_t)(packet - outgoing->packets);
+	*hits += (uint64_t)(match - first) - decided;
+	return match;
 }
 
 void pipeline_encapsulate(struct pipeline *pipeline, const struct forwarding *forwarding,
@@ -166,6 +205,8 @@ void pipeline_encapsulate(struct pipeline *pipeline, const struct forwarding *fo
 		.destination_count = forwarding->destination_count,
 		.second = batch->second,
 	};
+	struct match *match = batch->matches;
+	const struct match *end = match + batch->match_count;
 	struct answers answers;
 	uint64_t hits = 0;
 
@@ -173,15 +214,11 @@ void pipeline_encapsulate(struct pipeline *pipeline, const struct forwarding *fo
 	answers.count = 0;
 	if (batch->match_count < batch->total)
 		find_answers(batch, &answers);
-	for (uint32_t i = 0; i < batch->match_count; i++) {
-		struct match *match = &batch->matches[i];
-
-		if (match->kind == MATCH_TRACKED && select_seen(&seen, match))
-			hits++;
-		else if (!select_other(pipeline, forwarding, batch, match))
-			continue;
-		if (!encapsulate_bare(&batch->outgoing, match))
-			encapsulate_other(pipeline, forwarding, batch, match);
+	for (; match < end; match++) {
+		match = encapsulate_run(&seen, &batch->outgoing, match, end, &hits);
+		if (match == end)
+			break;
+		encapsulate_slowly(pipeline, forwarding, batch, match);
 	}
 	counter_add(&pipeline->counters->lookups_hit, hits);
 	for (uint32_t i = 0; i < answers.count; i++)

@@ -46,9 +46,10 @@ struct match {
 	uint64_t hash;	       /* of the flow */
 	uint64_t source_hash;  /* of the client and the VIP's address; for vip->by_source only */
 	uint16_t length;       /* of the IP packet, without link padding */
+	uint16_t bare_length;  /* the same, if the IP header follows the Ethernet header; else 65535
+				*/
 	uint8_t traffic_class; /* DSCP and ECN */
 	bool is_ipv6;
-	bool is_bare;  /* the IP header follows the Ethernet header */
 	uint8_t kind;  /* enum match_kind */
 	uint8_t event; /* enum connection_event, of kind TRACKED */
 };
@@ -65,7 +66,12 @@ struct part {
 struct outgoing {
 	struct frame frames[BATCH_PACKETS + BATCH_PARTS];
 	struct packet *packets[BATCH_PACKETS];
-	uint32_t ends[BATCH_PACKETS]; /* behind the last frame of packets[i] */
+	/* Those with parts, in their order; of the others, each is one frame. */
+	struct packet_parts {
+		uint32_t packet; /* of `packets` */
+		uint32_t parts;
+	} splits[BATCH_PACKETS];
+	uint32_t split_count;
 	uint32_t frame_count;
 	uint32_t packet_count;
 	uint32_t answer_count; /* of the packets */
@@ -132,7 +138,8 @@ static inline void pipeline_carry(struct match *match)
 	match->length = packet->l3_length;
 	match->traffic_class = packet->traffic_class;
 	match->is_ipv6 = packet->is_ipv6;
-	match->is_bare = packet->l3_offset == ETHERNET_HEADER_LENGTH;
+	match->bare_length =
+		packet->l3_offset == ETHERNET_HEADER_LENGTH ? packet->l3_length : UINT16_MAX;
 }
 
 /* Makes a match of kind FLOW one of kind TRACKED, and has its entry fetched. Whoever opens a

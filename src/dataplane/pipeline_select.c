@@ -149,22 +149,21 @@ void pipeline_look_ahead(const struct pipeline *pipeline, const struct forwardin
 {
 	const struct destination *destinations =
 		forwarding->interfaces[pipeline->interface].destinations;
+	struct match *match = batch->matches;
+	const struct match *end = match + batch->match_count;
 
-	for (uint32_t i = 0; i < batch->match_count; i++) {
-		struct match *match = &batch->matches[i];
-
-		if (match->kind == MATCH_FLOW)
-			decide_by_slot(forwarding, destinations, match);
-		if (match->kind != MATCH_TRACKED)
-			continue;
-		/* What is on record does not count for those that open a connection, and both
-		 * buckets are on their way. */
-		if (__builtin_expect(match->event == CONNECTION_EVENT_SYN, false)) {
+	for (; match < end; match++) {
+		if (__builtin_expect(match->kind != MATCH_TRACKED, false)) {
+			if (match->kind == MATCH_FLOW)
+				decide_by_slot(forwarding, destinations, match);
+		} else if (__builtin_expect(match->event == CONNECTION_EVENT_SYN, false)) {
+			/* What is on record does not count for those that open a connection, and
+			 * both buckets are on their way. */
 			match->connection = NULL;
 			__builtin_prefetch(slot_of(forwarding, match));
-			continue;
+		} else {
+			look_for_entry(pipeline, forwarding, destinations, match);
 		}
-		look_for_entry(pipeline, forwarding, destinations, match);
 	}
 }
 

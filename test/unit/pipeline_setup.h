@@ -160,11 +160,11 @@ static inline void setup_publish(struct setup *setup)
 
 		if (!backend->is_present)
 			continue;
-		setup_prepare(backend, i, destination);
+		destination->state = DESTINATION_UNRESOLVED;
+		if (backend->is_resolved)
+			setup_prepare(backend, i, destination);
 		destination->generation = backend->generation;
 		destination->pool = backend->pool;
-		if (!backend->is_resolved)
-			destination->state = DESTINATION_UNRESOLVED;
 	}
 	vip_table_release(setup->table);
 	assert_int_equal(vip_table_build(setup->vips, setup->vip_count, &setup->table), 0);

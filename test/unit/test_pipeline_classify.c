@@ -103,7 +103,7 @@ static bool compare(struct trial *plain, const struct trial *general)
 	assert_int_equal(x->length, y->length);
 	assert_int_equal(x->traffic_class, y->traffic_class);
 	assert_int_equal(x->is_ipv6, y->is_ipv6);
-	assert_int_equal(x->is_bare, y->is_bare);
+	assert_int_equal(x->bare_length, y->bare_length);
 	assert_ptr_equal(x->vip, y->vip);
 	assert_int_equal(x->kind, y->kind);
 	if (x->kind == MATCH_TRACKED) {
