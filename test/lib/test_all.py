@@ -212,3 +212,10 @@ def test_reason_of_a_skipped_virtual_machine(root):
     result = runner.Result()
     runner.step_vm(result)
     assert result.skips == ["no QEMU"]
+
+
+def test_a_virtual_machine_without_root(root, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    result = runner.Result()
+    runner.step_vm(result)
+    assert counts(runner.step_vm) == (0, 0, 1) and "root" in result.skips[0]
