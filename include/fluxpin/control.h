@@ -30,7 +30,7 @@
 #define CONTROL_CLIENT_LIMIT  32    /* those above push out the one that has been idle longest */
 #define CONTROL_OUTPUT_LIMIT  (64u << 20) /* bytes of replies that wait, of all clients */
 #define CONTROL_REQUEST_MS    10000	  /* a request that has begun has to be complete */
-#define CONTROL_REPLY_MS      10000	  /* a reply has to be read, or the next part of it */
+#define CONTROL_REPLY_MS      5000	  /* a reply has to be read, or the next part of it */
 #define CONTROL_IDLE_MS	      60000	  /* without a request */
 
 struct control;

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <fluxpin/connection_survey.h>
 #include <fluxpin/connection_table.h>
 #include <fluxpin/counters.h>
 #include <fluxpin/forwarding.h>
@@ -80,6 +81,14 @@ void worker_close(struct worker *worker);
 const char *worker_interface(const struct worker *worker);
 uint32_t worker_queue(const struct worker *worker);
 int worker_cpu(const struct worker *worker); /* -1: not pinned */
+/*
+ * Has the worker, which runs, go over its connection table between its batches, a few microseconds
+ * at a time. The survey is the worker's until worker_is_surveying says no, or the worker has
+ * stopped. One at a time.
+ */
+void worker_survey(struct worker *worker, struct connection_survey *survey);
+bool worker_is_surveying(const struct worker *worker);
+
 struct xsk_port *worker_port(const struct worker *worker);
 enum memory_pages worker_connection_pages(const struct worker *worker);
 const struct counters *worker_counters(const struct worker *worker);

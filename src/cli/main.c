@@ -17,8 +17,18 @@ static const struct command {
 	{ "check", command_check, "check a configuration file" },
 	{ "explain", command_explain, "say what happens to a flow, and why" },
 	{ "replay", command_replay, "run the pipeline over a capture file" },
+	{ "doctor", command_doctor, "find what keeps the host from forwarding, and mend it" },
 	{ "endpoint", command_endpoint, "decapsulate on a backend" },
 	{ "status", command_status, "show how the daemon and its workers are" },
+	{ "vips", command_vips, "list the VIPs and their traffic" },
+	{ "backends", command_backends, "list the backends, their health and traffic" },
+	{ "connections", command_connections, "count and list the flows on record, or find one" },
+	{ "drain", command_drain, "give a backend no new flows" },
+	{ "undrain", command_undrain, "give it new flows again" },
+	{ "reload", command_reload, "have the configuration read again, and show the outcome" },
+	{ "diff", command_diff, "show what a reload of a file would change" },
+	{ "warnings", command_warnings, "say what is wrong now" },
+	{ "top", command_top, "watch the daemon: rates, health, drops" },
 	{ "version", command_version, "print the version" },
 };
 

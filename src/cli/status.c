@@ -55,6 +55,20 @@ static void print_totals(const json_t *totals)
 	       client_format(client_number(totals, "connection_capacity")));
 }
 
+static void print_drains(const json_t *reply)
+{
+	const json_t *drains = json_object_get(reply, "drains");
+	uint64_t warnings = client_number(reply, "warnings");
+	json_t *drain;
+	size_t i;
+
+	json_array_foreach(drains, i, drain) printf(
+		"%s%s, for %s\n", i == 0 ? "drained        " : "               ",
+		client_text(drain, "backend"), client_duration(client_number(drain, "for_ms")));
+	if (warnings > 0)
+		printf("warnings       %s (fluxpin warnings)\n", client_format(warnings));
+}
+
 static int print_workers(const json_t *workers)
 {
 	static const char *const headings[] = { "INTERFACE",   ">QUEUE",    ">CPU",
@@ -109,6 +123,7 @@ int command_status(int argc, char **argv)
 	       client_duration(client_number(reply, "uptime_ms")));
 	print_reload(reply);
 	print_totals(json_object_get(reply, "totals"));
+	print_drains(reply);
 	status = print_workers(json_object_get(reply, "workers"));
 	json_decref(reply);
 	return status;

@@ -13,6 +13,15 @@ static const struct {
 	control_answer *answer;
 } commands[] = {
 	{ "status", control_status },
+	{ "vips", control_vips },
+	{ "backends", control_backends },
+	{ "connections", control_connections },
+	{ "flows", control_flows },
+	{ "drain", control_drain },
+	{ "undrain", control_undrain },
+	{ "reload", control_reload },
+	{ "configuration", control_configuration },
+	{ "warnings", control_warnings },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -64,11 +73,17 @@ int daemon_open_control(struct daemon *daemon)
 		return -ENOMEM;
 	answers->daemon = daemon;
 	answers->started_ns = daemon_clock();
-	error = control_open(&daemon->loop, path, on_request, answers, &answers->control);
+	answers->drains = json_object();
+	error = answers->drains != NULL ? control_drops_open(answers) : -ENOMEM;
+	if (error == 0)
+		error = control_open(&daemon->loop, path, on_request, answers, &answers->control);
 	if (error != 0) {
+		control_drops_close(answers);
+		json_decref(answers->drains);
 		free(answers);
 		return error;
 	}
+	control_surveys_open(answers);
 	daemon->answers = answers;
 	return 0;
 }
@@ -83,9 +98,14 @@ void daemon_follow_control(struct daemon *daemon)
 
 void daemon_close_control(struct daemon *daemon)
 {
-	if (daemon->answers == NULL)
+	struct control_answers *answers = daemon->answers;
+
+	if (answers == NULL)
 		return;
-	control_close(daemon->answers->control);
-	free(daemon->answers);
+	control_surveys_close(answers);
+	control_close(answers->control);
+	control_drops_close(answers);
+	json_decref(answers->drains);
+	free(answers);
 	daemon->answers = NULL;
 }

@@ -89,7 +89,7 @@ static json_t *workers_part(const struct daemon *daemon)
 	json_t *array = json_array();
 
 	for (uint32_t i = 0; i < daemon->worker_count; i++)
-		json_array_append_new(array, control_worker(daemon, daemon->workers[i]));
+		json_array_append_new(array, control_worker(daemon, i));
 	return array;
 }
 
@@ -99,11 +99,14 @@ void control_status(struct control_answers *answers, struct control_call *call,
 	const struct daemon *daemon = answers->daemon;
 	const struct metrics_source *metrics = &daemon->metrics;
 	uint64_t now = daemon_clock();
+	json_t *warnings;
 
 	if (!control_takes_nothing(call, request))
 		return;
+	warnings = control_find_warnings(answers);
 	control_reply(call,
-		      json_pack("{s:s, s:I, s:o, s:o, s:o, s:{s:b, s:o, s:o}, s:o, s:o, s:o, s:o}",
+		      json_pack("{s:s, s:I, s:o, s:o, s:o, s:{s:b, s:o, s:o}, s:o, s:o, s:o, s:o, "
+				"s:o, s:I}",
 				"version", FLUXPIN_VERSION, "pid", (json_int_t)getpid(),
 				"uptime_ms", control_number((now - answers->started_ns) / 1000000),
 				"clock_ms", control_number(now / 1000000), "configuration",
@@ -113,5 +116,7 @@ void control_status(struct control_answers *answers, struct control_call *call,
 				control_number(metrics->reloads_failed), "metrics_file",
 				text_or_null(daemon_metrics_path(daemon)), "interfaces",
 				interfaces_part(daemon), "workers", workers_part(daemon), "totals",
-				totals_part(daemon)));
+				totals_part(daemon), "drains", control_drains(answers), "warnings",
+				(json_int_t)json_array_size(warnings)));
+	json_decref(warnings);
 }

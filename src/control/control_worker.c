@@ -78,8 +78,16 @@ static json_t *statistics_to_json(const struct worker *worker)
 			 control_number(statistics.tx_ring_empty));
 }
 
-json_t *control_worker(const struct daemon *daemon, const struct worker *worker)
+bool control_is_stalled(const struct daemon *daemon, uint32_t i)
 {
+	const struct metrics_source *metrics = &daemon->metrics;
+
+	return metrics->is_stalled != NULL && metrics->is_stalled(metrics->context, i);
+}
+
+json_t *control_worker(const struct daemon *daemon, uint32_t number)
+{
+	const struct worker *worker = daemon->workers[number];
 	const struct counters *counters = worker_counters(worker);
 	struct worker_report report;
 	const char *mode = "copy";
@@ -91,10 +99,11 @@ json_t *control_worker(const struct daemon *daemon, const struct worker *worker)
 			mode = "skb";
 	if (xsk_port_is_zero_copy(worker_port(worker)))
 		mode = "zerocopy";
-	return json_pack("{s:s, s:I, s:I, s:s, s:b, s:o, s:o, s:o, s:o, s:{s:o, s:o}}", "interface",
-			 worker_interface(worker), "queue", (json_int_t)worker_queue(worker), "cpu",
-			 (json_int_t)worker_cpu(worker), "mode", mode, "zero_copy",
-			 xsk_port_is_zero_copy(worker_port(worker)), "counters",
+	return json_pack("{s:s, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:{s:o, s:o}}",
+			 "interface", worker_interface(worker), "queue",
+			 (json_int_t)worker_queue(worker), "cpu", (json_int_t)worker_cpu(worker),
+			 "mode", mode, "zero_copy", xsk_port_is_zero_copy(worker_port(worker)),
+			 "stalled", control_is_stalled(daemon, number), "counters",
 			 counters_to_json(counters), "connections",
 			 connections_to_json(&report, counters), "umem_frames",
 			 ledger_to_json(&report.ledger), "xsk", statistics_to_json(worker),

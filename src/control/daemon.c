@@ -122,22 +122,32 @@ static void on_netlink(uv_poll_t *poll, int status, int events)
 		daemon_settle(daemon);
 }
 
-static void on_reload_timer(uv_timer_t *timer)
+int daemon_reload_all(struct daemon *daemon, struct findings *findings)
 {
-	struct daemon *daemon = timer->data;
 	const char *path = daemon_metrics_path(daemon);
 	char *old_path = path != NULL ? strdup(path) : NULL;
+	int error = daemon_reload(daemon, findings);
 
-	if (daemon_reload(daemon) == 0) {
+	if (error == 0) {
 		path = daemon_metrics_path(daemon);
 		if (old_path != NULL && (path == NULL || strcmp(path, old_path) != 0))
 			metrics_remove(old_path);
 		start_metrics_timer(daemon);
+		daemon_follow_listener(daemon);
 		daemon_follow_control(daemon);
 		uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
 	}
 	free(old_path);
 	write_metrics(daemon);
+	return error;
+}
+
+static void on_reload_timer(uv_timer_t *timer)
+{
+	struct findings findings = { 0 };
+
+	daemon_reload_all(timer->data, &findings);
+	findings_release(&findings);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -296,7 +306,9 @@ static int start(struct daemon *daemon)
 						   .last_success_seconds = time(NULL),
 						   .context = daemon,
 						   .backend = daemon_describe_backend };
-	error = registry_open(&daemon->backend_indexes);
+	error = daemon_open_listener(daemon);
+	if (error == 0)
+		error = registry_open(&daemon->backend_indexes);
 	if (error == 0)
 		error = backend_overrides_open(&daemon->drains);
 	if (error == 0)
@@ -328,6 +340,8 @@ static int start(struct daemon *daemon)
 
 static void stop(struct daemon *daemon)
 {
+	daemon_close_health(daemon);
+	listener_close(daemon->listener);
 	daemon_stop_workers(daemon);
 	daemon_close_control(daemon);
 	if (daemon->metrics.worker_count > 0)

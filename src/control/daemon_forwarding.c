@@ -106,6 +106,9 @@ int daemon_first_forwarding(struct daemon *daemon)
 	struct forwarding_state *state;
 	int error;
 
+	error = daemon_configure_health(daemon, daemon->configuration);
+	if (error != 0)
+		return error;
 	registry_begin(daemon->backend_indexes);
 	registry_begin(daemon->vip_indexes);
 	error = backend_states_build(daemon->configuration, NULL, &sources, daemon_clock(),
@@ -225,6 +228,9 @@ static int activate(struct daemon *daemon, struct configuration *new)
 	struct forwarding_state *state;
 	int error;
 
+	error = daemon_configure_health(daemon, new);
+	if (error != 0)
+		return error;
 	registry_begin(daemon->backend_indexes);
 	registry_begin(daemon->vip_indexes);
 	daemon->metrics.generation++;
@@ -242,6 +248,9 @@ static int activate(struct daemon *daemon, struct configuration *new)
 		backend_states_release(states);
 		registry_abort(daemon->backend_indexes);
 		registry_abort(daemon->vip_indexes);
+		/* The new ones are borrowed from a configuration that goes. */
+		if (daemon_configure_health(daemon, old) != 0)
+			daemon_close_health(daemon);
 		/* The neighbours of the old state were let go of when the new one was resolved. */
 		daemon_settle(daemon);
 		return error;
@@ -275,30 +284,29 @@ static int check_host(const struct configuration *configuration, struct findings
 	return error == 0 ? 0 : configuration_check_host(configuration, findings);
 }
 
-static int read_configuration(struct daemon *daemon, struct configuration **new)
+static int read_configuration(struct daemon *daemon, struct configuration **new,
+			      struct findings *findings)
 {
-	struct findings findings = { 0 };
-	int error = configuration_read(daemon->options->configuration_file, new, &findings);
+	int error = configuration_read(daemon->options->configuration_file, new, findings);
 
 	/* With interfaces on the command line, those of the file are not in use. */
 	if (error == 0 && daemon->options->interface_count == 0) {
-		error = check_host(*new, &findings);
+		error = check_host(*new, findings);
 		if (error != 0)
 			configuration_release(*new);
 	}
-	findings_print(&findings, stderr);
-	findings_release(&findings);
+	findings_print(findings, stderr);
 	return error;
 }
 
-int daemon_reload(struct daemon *daemon)
+int daemon_reload(struct daemon *daemon, struct findings *findings)
 {
 	struct metrics_source *metrics = &daemon->metrics;
 	struct configuration *new;
 	int error;
 
 	log_info("reload: reading %s", daemon->options->configuration_file);
-	error = read_configuration(daemon, &new);
+	error = read_configuration(daemon, &new, findings);
 	if (error == 0) {
 		warn_restart(daemon, new);
 		error = activate(daemon, new);

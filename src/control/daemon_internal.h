@@ -14,6 +14,8 @@
 #include <fluxpin/backend_states.h>
 #include <fluxpin/daemon.h>
 #include <fluxpin/forwarding_builder.h>
+#include <fluxpin/health.h>
+#include <fluxpin/listener.h>
 #include <fluxpin/metrics.h>
 #include <fluxpin/neighbours.h>
 #include <fluxpin/redirect.h>
@@ -42,8 +44,10 @@ struct daemon {
 	const struct daemon_options *options;
 	struct configuration *configuration; /* the active one */
 	struct configuration *start;	     /* the one of the start, for what is not reloaded */
-	struct backend_overrides *drains;    /* by command: they survive reloads */
-	struct backend_states *states;	     /* of the active configuration's backends */
+	struct health *health;
+	int probe_socket;		  /* sends checks through the tunnel; 0: none */
+	struct backend_overrides *drains; /* by command: they survive reloads */
+	struct backend_states *states;	  /* of the active configuration's backends */
 	struct forwarding_tables *tables;
 	struct forwarding_state *state;
 	struct forwarding *published; /* &state->forwarding, through RCU */
@@ -56,6 +60,7 @@ struct daemon {
 	struct worker **workers;
 	uint32_t worker_count;
 	struct metrics_source metrics;
+	struct listener *listener;
 	bool has_new_states;		/* that no published tables have yet */
 	uint8_t *pool_conditions;	/* by pool of the active configuration, as told last */
 	uint64_t conditions_generation; /* of that configuration */
@@ -70,13 +75,18 @@ struct daemon {
 	uv_timer_t metrics_timer;
 	uv_timer_t settle_timer; /* lets changes of the kernel's tables gather */
 	uv_timer_t warn_timer;
-	uv_timer_t states_timer; /* lets changes of backends gather */
-	uv_timer_t growth_timer; /* the next step of slow start */
+	uv_timer_t survey_timer;	 /* control_survey.c: while the workers are asked */
+	uv_timer_t drops_timer;		 /* control_drops.c: what was dropped lately */
+	uv_timer_t states_timer;	 /* lets changes of backends gather */
+	uv_timer_t growth_timer;	 /* the next step of slow start */
 	struct control_answers *answers; /* NULL before there may be requests */
 };
 
 /* daemon.c: has NICs and next hops read again soon, once for all changes until then. */
 void daemon_settle(struct daemon *daemon);
+
+/* daemon.c: reloads, and has everything follow that depends on it. As daemon_reload. */
+int daemon_reload_all(struct daemon *daemon, struct findings *findings);
 
 /* daemon_devices.c: NICs, their programs and TAPs, and the workers. Log what fails. */
 int daemon_open_devices(struct daemon *daemon);
@@ -103,11 +113,21 @@ int daemon_follow_next_hops(struct daemon *daemon);
 /* Publishes tables of the same configuration with what its backends may do now. */
 int daemon_follow_states(struct daemon *daemon);
 
-/* Reads the file again and makes it active, or says why not. Returns 0 or negative errno. */
-int daemon_reload(struct daemon *daemon);
+/* Reads the file again and makes it active, or says why not. `findings`, zeroed, is filled in
+ * (release it). Returns 0 or negative errno. */
+int daemon_reload(struct daemon *daemon, struct findings *findings);
 
 /* Warns about each backend that has no next hop, once until it has one again. */
 void daemon_warn_next_hops(struct daemon *daemon);
+
+/* daemon_health.c: health checks. */
+
+/* Takes the checks of a configuration in place of those before. Logs what fails: nothing is changed
+ * then. */
+int daemon_configure_health(struct daemon *daemon, const struct configuration *configuration);
+void daemon_close_health(struct daemon *daemon);
+void daemon_read_health(const void *daemon, uint32_t pool, uint32_t backend,
+			struct backend_health *health);
 
 /* daemon_states.c: what backends may do. */
 
@@ -140,6 +160,11 @@ void daemon_open_states(struct daemon *daemon);
 void daemon_warn_vlans(struct daemon *daemon);
 
 void daemon_release_forwarding(struct daemon *daemon);
+
+/* daemon_listener.c: the HTTP listener, with the configuration of the start, and with another one.
+ * Log what fails; with another one, it then goes on where it was. Return 0 or negative errno. */
+int daemon_open_listener(struct daemon *daemon);
+int daemon_follow_listener(struct daemon *daemon);
 
 /* control_answers.c: the control socket, if there is to be one, and what it needs. Log what fails.
  */

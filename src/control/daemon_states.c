@@ -24,7 +24,9 @@ enum pool_condition {
 
 struct backend_sources daemon_backend_sources(struct daemon *daemon)
 {
-	return (struct backend_sources){ .drains = daemon->drains };
+	return (struct backend_sources){ .drains = daemon->drains,
+					 .health = daemon_read_health,
+					 .context = daemon };
 }
 
 static void on_states_timer(uv_timer_t *timer)
@@ -98,12 +100,19 @@ void daemon_describe_backend(const void *context, uint32_t pool, uint32_t backen
 {
 	const struct daemon *daemon = context;
 	const struct backend_state *state = backend_states_get(daemon->states, pool, backend);
+	struct health_report report = { 0 };
 
+	if (daemon->health != NULL)
+		health_read(daemon->health, pool, backend, &report);
 	*described = (struct metrics_backend){ .is_checked = state->is_checked,
 					       .is_healthy = state->is_healthy,
 					       .is_drained = state->is_drained,
 					       .is_last_resort = state->is_last_resort,
-					       .weight = state->service.weight };
+					       .weight = state->service.weight,
+					       .probes_good = report.probes_good,
+					       .probes_bad = report.probes_bad,
+					       .flaps = report.flaps,
+					       .latency_ns = report.latency_ns };
 }
 
 static void tell(const char *pool, const struct pool_state *state, enum pool_condition condition)

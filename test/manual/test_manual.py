@@ -35,7 +35,8 @@ def sections_of_the_page():
     found, text = {}, rendered()
     for pattern in (r"^([A-Z][A-Z ]+)$", r"^   (\S.*)$"):
         pieces = re.split(pattern, text, flags=re.M)
-        found.update(zip(pieces[1::2], pieces[2::2]))
+        # Commands come before the keys of the configuration, of which some have the same names.
+        found = dict(zip(reversed(pieces[1::2]), reversed(pieces[2::2]))) | found
     return found
 
 
