@@ -78,6 +78,7 @@ struct daemon {
 	uv_timer_t survey_timer;	 /* control_survey.c: while the workers are asked */
 	uv_timer_t drops_timer;		 /* control_drops.c: what was dropped lately */
 	uv_timer_t states_timer;	 /* lets changes of backends gather */
+	uv_timer_t watch_timer;		 /* looks at the NICs' queues */
 	uv_timer_t growth_timer;	 /* the next step of slow start */
 	struct control_answers *answers; /* NULL before there may be requests */
 };
@@ -96,6 +97,13 @@ void daemon_close_devices(struct daemon *daemon);
 
 /* Reads the NICs again. Returns -ENODEV after logging when one is gone. */
 int daemon_refresh_devices(struct daemon *daemon);
+
+/*
+ * daemon_watch.c: the queues of NIC `ordinal`, which is `now` as given, or of all. Return -ENODEV
+ * after logging when fluxpin must be started again to serve them.
+ */
+int daemon_check_queues(struct daemon *daemon, uint32_t ordinal, const struct interface *now);
+int daemon_watch_queues(struct daemon *daemon);
 
 /* daemon_filter.c: tell the XDP programs which packets are theirs, after a state is published: the
  * VIPs follow the tables, the tunnels' addresses also the routes. Log what fails. */
