@@ -36,7 +36,7 @@ struct announce;
 
 /*
  * Takes the table, removes what an earlier process left in it, and starts the guard. Waits up to
- * 2 s for an earlier process to let go of the table. Returns 0, or negative errno after logging:
+ * 1 s for an earlier process to let go of the table. Returns 0, or negative errno after logging:
  * -EBUSY when another process has the table.
  */
 int announce_open(uint32_t table, struct announce **announce);

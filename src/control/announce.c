@@ -3,16 +3,11 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <fluxpin/log.h>
 
 #include "announce_internal.h"
-
-/* How long an earlier process, or its guard, is waited for. */
-#define LOCK_TRIES    40
-#define LOCK_PAUSE_MS 50
 
 struct entry {
 	struct prefix prefix;
@@ -30,18 +25,6 @@ struct announce {
 	bool has_failed;  /* told that the table cannot be read or that a route stays */
 	bool has_refused; /* told that a route cannot be added */
 };
-
-static int take_lock(uint32_t table, int *lock)
-{
-	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_MS * 1000000L };
-	int error = announce_lock(table, lock);
-
-	for (int i = 1; i < LOCK_TRIES && error == -EBUSY; i++) {
-		nanosleep(&pause, NULL);
-		error = announce_lock(table, lock);
-	}
-	return error;
-}
 
 static int open_sockets(struct announce *announce)
 {
@@ -69,7 +52,7 @@ int announce_open(uint32_t table, struct announce **result)
 	announce->table = table;
 	announce->guard.pipe = -1;
 	announce->lock = -1;
-	error = take_lock(table, &announce->lock);
+	error = announce_lock(table, &announce->lock);
 	if (error == -EBUSY)
 		log_error("announcing: another fluxpin has table %u; give this one another "
 			  "\"table\"",

@@ -15,13 +15,19 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <fluxpin/log.h>
 
 #include "announce_internal.h"
 
-int announce_lock(uint32_t table, int *lock)
+/* How long a process that ends is waited for: its descriptors do not go all at once, so the guard
+ * may see the end of the pipe before the lock is free. */
+#define LOCK_TRIES    100
+#define LOCK_PAUSE_MS 10
+
+static int try_lock(uint32_t table, int *lock)
 {
 	struct sockaddr_un name = { .sun_family = AF_UNIX };
 	int length = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "fluxpin/announce/%u",
@@ -38,6 +44,18 @@ int announce_lock(uint32_t table, int *lock)
 	}
 	error = errno == EADDRINUSE ? -EBUSY : -errno;
 	close(descriptor);
+	return error;
+}
+
+int announce_lock(uint32_t table, int *lock)
+{
+	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_MS * 1000000L };
+	int error = try_lock(table, lock);
+
+	for (int i = 1; i < LOCK_TRIES && error == -EBUSY; i++) {
+		nanosleep(&pause, NULL);
+		error = try_lock(table, lock);
+	}
 	return error;
 }
 

@@ -34,7 +34,8 @@ int announce_route_list(struct netlink *netlink, uint32_t table, struct prefix_l
 
 /* ---- announce_guard.c ---- */
 
-/* Takes the table's lock, a descriptor. Returns 0, -EBUSY, or another negative errno. */
+/* Takes the table's lock, a descriptor, and waits up to 1 s for a process that has it to end.
+ * Returns 0, -EBUSY, or another negative errno. */
 int announce_lock(uint32_t table, int *lock);
 
 /* Removes all of our routes in a table whose lock the caller has. */

@@ -3,6 +3,7 @@
 are shipped, and BIRD on the router, which spreads flows over what they announce."""
 
 import re
+import shutil
 import signal
 
 from lab import ROOT
@@ -81,23 +82,12 @@ def start_router(lab):
     return Bird(lab.router, ROUTER + "".join(peers))
 
 
-def substitute(text, values):
-    """The shipped file with other addresses, each of which must be in it."""
-    for old, new in values.items():
-        assert re.search(rf"(?<![\w.:]){re.escape(old)}(?![\w.:])", text), old
-        text = re.sub(rf"(?<![\w.:]){re.escape(old)}(?![\w.:])", new, text)
-    return text
-
-
 def shipped(name, balancer):
+    """The file in conf/ with the addresses of this load balancer and its router."""
     (own, router), (own_ipv6, router_ipv6) = addresses(balancer).values()
+    values = {"10.0.0.5": own, "10.0.0.1": router, "fd00::5": own_ipv6, "fd00::1": router_ipv6}
     text = (ROOT / "conf" / name).read_text()
-    # By way of names that are no address of either.
-    marks = {"10.0.0.5": "@OWN@", "10.0.0.1": "@ROUTER@", "fd00::5": "@OWN6@", "fd00::1": "@ROUTER6@"}
-    text = substitute(text, marks)
-    for mark, value in zip(marks.values(), (own, router, own_ipv6, router_ipv6)):
-        text = text.replace(mark, value)
-    return text
+    return re.sub(r"[\w:.]*\w", lambda word: values.get(word[0], word[0]), text)
 
 
 def start_bird(balancer):
@@ -110,14 +100,16 @@ class Frr:
     def __init__(self, balancer, text):
         self.namespace = balancer
         self.directory = balancer.directory / "frr"
-        self.directory.mkdir(exist_ok=True)
+        self.directory.mkdir()
+        # Its daemons are that user as soon as they have started.
+        shutil.chown(self.directory, "frr", "frr")
         self.file = self.directory / "frr.conf"
         self.file.write_text(text)
         self.log_file = balancer.directory / "frr.log"
         self.processes = []
         with open(self.log_file, "ab") as log:
             for name in ("zebra", "bfdd", "bgpd"):
-                command = [f"/usr/lib/frr/{name}", "-u", "root", "-g", "root", "-A", "127.0.0.1",
+                command = [f"/usr/lib/frr/{name}", "-A", "127.0.0.1",
                            "-f", "/dev/null", "-i", self.directory / f"{name}.pid",
                            "-z", self.directory / "zserv.api", "--vty_socket", self.directory]
                 if name == "bfdd":
@@ -130,7 +122,14 @@ class Frr:
         command = ["vtysh", "--vty_socket", self.directory, "--config_dir", self.directory]
         return self.namespace.output([*command, *arguments])
 
+    def log(self):
+        return self.log_file.read_text() + self.vtysh("-c", "show bgp summary", "-c", "show ip route")
+
     def stop(self):
         for process in reversed(self.processes):
             process.terminate()
             process.wait(10)
+
+
+def start_frr(balancer):
+    return Frr(balancer, shipped("frr.conf", balancer))

@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from fluxpin import Fluxpin, configuration, pool, vips
+import servers
+from fluxpin import Fluxpin, configuration, http_health_check, pool, vips
 from lab import Lab
-from namespaces import wait_until
+from namespaces import stop, wait_until
 from stall import stalled
 
 TABLE = 179
@@ -73,6 +74,27 @@ def test_what_can_be_served_is_announced(lab):
         wait_for_routes(lab, table=4178)
         wait_for_routes(lab, lab.http_vip, lab.dns_vip)
     assert routes(lab) == set()
+
+
+def test_backends_that_all_fail_their_checks(lab):
+    checked = [pool(lab, health_check=http_health_check())]
+    with Fluxpin(lab, settings(lab, pools=checked)) as fluxpin:
+        both = lab.http_vip, lab.dns_vip
+        wait_for_routes(lab, *both)
+        for backend in lab.backends[1:]:
+            stop(backend.nginx)
+        fluxpin.wait_for_log("web/web-3 .* is down")
+        assert routes(lab) == set(both)
+        stop(lab.backends[0].nginx)
+        wait_for_routes(lab)
+        # A last resort is announced, but not where several have to be healthy.
+        checked = [pool(lab, health_check=http_health_check(), on_all_down="all")]
+        web, dns = vips(lab)
+        assert fluxpin.reload(settings(lab, pools=checked, entries=[web, dns | {"min_healthy": 2}]))
+        wait_for_routes(lab, lab.http_vip)
+        for backend in lab.backends:
+            servers.start_nginx(backend)
+        wait_for_routes(lab, *both)
 
 
 def test_each_vip_has_its_own_conditions(lab):

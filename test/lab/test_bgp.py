@@ -156,3 +156,40 @@ def test_a_load_balancer_that_falls_silent(cluster):
         bird.signal(signal.SIGCONT)
     cluster.wait_for("lb", "lb2")
     cluster.wait_for_service()
+
+
+def test_frr_as_shipped():
+    """One load balancer with FRR: VIPs of both families come, go, and come back."""
+    with Lab(balancers=1, ipv6=True) as lab:
+        router = bgp.start_router(lab)
+        frr = bgp.start_frr(lab.lb)
+        entries = vips(lab) + [{"name": "web6", "address": lab.http_vip_ipv6, "protocol": "tcp",
+                                "port": 80, "pool": "web"}]
+        # Blackholes in the main table: a check by way of the VIP passes all the same.
+        check = {"type": "tcp", "port": 80, "via": "tunnel", "vip": "web", "interval": "200ms",
+                 "timeout": "200ms", "initial": "down"}
+        text = configuration([pool(lab, health_check=check)], entries,
+                             announce={"table": 254, "linger": "1s"})
+        everything = lab.http_vip, lab.dns_vip, lab.http_vip_ipv6
+        # Somebody else's route is not passed on, be it one to a VIP's network.
+        lab.lb.ip("route add blackhole 203.0.113.99 proto static",
+                  "route add blackhole 192.0.2.0/24 metric 213")
+
+        def wait_for(*roles):
+            for vip in everything:
+                wait_until(lambda: next_hops(lab, vip) == set(roles), 30,
+                           f"routes of {vip} to {roles}:\n{frr.log()}")
+
+        with Fluxpin(lab, text) as fluxpin:
+            wait_for("lb")
+            assert lab.load("http", lab.http_vip, "--requests", 100).result()["failed_count"] == 0
+            assert " Up" in router.ask("show", "bfd", "sessions").stdout
+            assert not lab.router.ip_json("route show 203.0.113.99")
+            assert not lab.router.ip_json("route show 192.0.2.0/24")
+            with stalled(fluxpin.process.pid, "w/eth0:0"):
+                wait_for()
+            wait_for("lb")
+            fluxpin.signal(signal.SIGTERM)
+            wait_for()
+            assert fluxpin.process.wait(10) == 0
+        frr.stop()

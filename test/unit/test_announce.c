@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Announced prefixes as ip(8) shows them, in a network namespace of the test's own. */
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include <fluxpin/announce.h>
 
 #include "namespace.h"
@@ -190,6 +193,37 @@ static void test_a_process_that_is_killed_leaves_nothing(void **state)
 	wait_for(LIST, "");
 }
 
+/* A process that is killed closes its descriptors one by one: the pipe may go before the lock. */
+static void test_a_guard_waits_for_the_lock(void **state)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	int lock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), status;
+	int length = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "fluxpin/announce/%s",
+			      TABLE);
+	pid_t guard;
+
+	(void)state;
+	need_namespace();
+	run("ip route add blackhole 203.0.113.1 proto 213 metric 213 table " TABLE);
+	assert_int_equal(
+		bind(lock, (struct sockaddr *)&name,
+		     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)),
+		0);
+	guard = fork();
+	if (guard == 0) {
+		close(lock);
+		if (freopen("/dev/null", "r", stdin) == NULL)
+			_exit(1);
+		_exit(announce_guard(TABLE_NUMBER) == 0 ? 0 : 1);
+	}
+	pause_milliseconds(100);
+	assert_string_equal(output_of(LIST), ROUTE_1);
+	close(lock);
+	assert_int_equal(waitpid(guard, &status, 0), guard);
+	assert_int_equal(status, 0);
+	assert_string_equal(output_of(LIST), "");
+}
+
 static void test_a_guard_that_is_gone_is_replaced(void **state)
 {
 	struct announce *announce;
@@ -225,6 +259,7 @@ int main(int argc, char **argv)
 		TEST(test_leftovers_go_and_nothing_else),
 		TEST(test_a_table_belongs_to_one),
 		TEST(test_a_process_that_is_killed_leaves_nothing),
+		TEST(test_a_guard_waits_for_the_lock),
 		TEST(test_a_guard_that_is_gone_is_replaced),
 #undef TEST
 	};
