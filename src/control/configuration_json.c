@@ -36,6 +36,16 @@ static json_t *prefix(const struct prefix *value)
 	return json_string(prefix_format(value, buffer));
 }
 
+static json_t *listen_address(const struct listen_address *value)
+{
+	char buffer[ADDRESS_TEXT_SIZE];
+
+	if (value->port == 0)
+		return json_null();
+	return json_sprintf(address_is_ipv4(&value->address) ? "%s:%u" : "[%s]:%u",
+			    address_format(&value->address, buffer), value->port);
+}
+
 static json_t *addresses(const struct address *list, uint32_t count)
 {
 	json_t *array = json_array();
@@ -218,9 +228,9 @@ static json_t *announce(const struct configuration *configuration)
 
 static json_t *limits(const struct configuration *configuration)
 {
-	return json_pack("{s:o, s:o, s:{s:I, s:I}, s:{s:I, s:o}, s:{s:I, s:I}}", "announce",
-			 announce(configuration), "connections", connections(configuration), "icmp",
-			 "echo_rate", (json_int_t)configuration->icmp.echo_rate, "error_rate",
+	return json_pack("{s:o, s:{s:I, s:I}, s:{s:I, s:o}, s:{s:I, s:I}}", "connections",
+			 connections(configuration), "icmp", "echo_rate",
+			 (json_int_t)configuration->icmp.echo_rate, "error_rate",
 			 (json_int_t)configuration->icmp.error_rate, "fragments", "capacity",
 			 (json_int_t)configuration->fragments.capacity, "timeout",
 			 duration(configuration->fragments.timeout_ns), "umem", "frames",
@@ -234,23 +244,27 @@ json_t *configuration_to_json(const struct configuration *configuration)
 	json_t *document;
 
 	snprintf(seed, sizeof(seed), "%016" PRIx64, configuration->hash_seed);
-	document = json_pack(
-		"{s:s, s:{s:o, s:o}, s:o, s:s, s:{s:o, s:o}, s:o, s:{s:o, s:o}, s:o, s:o, s:o}",
-		"hash_seed", seed, "source_address", "ipv4", address(&configuration->source_ipv4),
-		"ipv6", address(&configuration->source_ipv6), "interfaces",
-		interfaces(configuration), "slow_path", slow_path_names[configuration->slow_path],
-		"decapsulation", "sources",
-		prefixes(configuration->decapsulation.sources,
-			 configuration->decapsulation.source_count),
-		"addresses",
-		addresses(configuration->decapsulation.addresses,
-			  configuration->decapsulation.address_count),
-		"peers", addresses(configuration->peers, configuration->peer_count), "metrics",
-		"textfile", text(configuration->metrics.textfile), "interval",
-		duration(configuration->metrics.interval_ns), "control",
-		text(configuration->control), "pools", pools(configuration), "vips",
-		vips(configuration));
-	if (document != NULL && json_object_update_new(document, limits(configuration)) != 0) {
+	document = json_pack("{s:s, s:{s:o, s:o}, s:o, s:s, s:{s:o, s:o}, s:o, s:{s:o, s:o, s:o}, "
+			     "s:o, s:o, s:o}",
+			     "hash_seed", seed, "source_address", "ipv4",
+			     address(&configuration->source_ipv4), "ipv6",
+			     address(&configuration->source_ipv6), "interfaces",
+			     interfaces(configuration), "slow_path",
+			     slow_path_names[configuration->slow_path], "decapsulation", "sources",
+			     prefixes(configuration->decapsulation.sources,
+				      configuration->decapsulation.source_count),
+			     "addresses",
+			     addresses(configuration->decapsulation.addresses,
+				       configuration->decapsulation.address_count),
+			     "peers", addresses(configuration->peers, configuration->peer_count),
+			     "metrics", "textfile", text(configuration->metrics.textfile),
+			     "interval", duration(configuration->metrics.interval_ns), "listen",
+			     listen_address(&configuration->metrics.listen), "control",
+			     text(configuration->control), "pools", pools(configuration), "vips",
+			     vips(configuration));
+	if (document != NULL &&
+	    (json_object_set_new(document, "announce", announce(configuration)) != 0 ||
+	     json_object_update_new(document, limits(configuration)) != 0)) {
 		json_decref(document);
 		return NULL;
 	}

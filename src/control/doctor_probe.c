@@ -1,160 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* doctor --probe: a client's first packet, by way of one backend, and how far it comes. */
-#include "doctor_internal.h"
+#include "doctor_probe.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
-
-#include <fluxpin/backend_path.h>
 
 #include "probe_exchange.h"
 
-#define CLIENT_MTU	  1500
-#define ANY_PORT	  80   /* probed where the VIP takes every port */
-#define NEIGHBOUR_WAIT_MS 3200 /* three questions of the kernel, a second apart */
-
-struct probe {
-	struct doctor_report *report;
-	const struct configuration *configuration;
-	const struct pool_configuration *pool;
-	const struct backend_configuration *backend;
-	const struct vip_configuration *vip;
-	struct interface nic;
-	struct next_hop next_hop;
-	struct encapsulation_path path;
-	const char *subject;		      /* "POOL/BACKEND" */
-	char vip_text[ADDRESS_TEXT_SIZE + 8]; /* "203.0.113.10:80" */
-};
-
-/* Both parts of "POOL/BACKEND"; names have no slash. */
-static bool find_backend(struct probe *probe, const char *target)
-{
-	const struct configuration *configuration = probe->configuration;
-	const char *slash = strchr(target, '/');
-	size_t length = slash != NULL ? (size_t)(slash - target) : strlen(target);
-
-	for (uint32_t i = 0; slash != NULL && i < configuration->pool_count; i++) {
-		const struct pool_configuration *pool = &configuration->pools[i];
-
-		if (pool->is_peers || strlen(pool->name) != length ||
-		    strncmp(pool->name, target, length) != 0)
-			continue;
-		for (uint32_t j = 0; j < pool->backend_count; j++) {
-			if (strcmp(pool->backends[j].name, slash + 1) != 0)
-				continue;
-			probe->pool = pool;
-			probe->backend = &pool->backends[j];
-			return true;
-		}
-	}
-	doctor_add(probe->report, DOCTOR_ERROR, "probe", target, NULL,
-		   "there is no backend %s (POOL/BACKEND) in the configuration", target);
-	return false;
-}
-
-/* The VIP of that name, or of the pool: one that takes TCP, by preference to a port of its own. */
-static int rank(const struct vip_configuration *vip)
-{
-	bool takes_tcp = vip->protocol == 0 || vip->protocol == IPPROTO_TCP;
-
-	return (takes_tcp ? 2 : 0) + (vip->port != 0 ? 1 : 0);
-}
-
-static bool find_vip(struct probe *probe, const char *name)
-{
-	const struct configuration *configuration = probe->configuration;
-	const struct pool_configuration *pools = configuration->pools;
-
-	for (uint32_t i = 0; i < configuration->vip_count; i++) {
-		const struct vip_configuration *vip = &configuration->vips[i];
-
-		if (&pools[vip->pool] != probe->pool ||
-		    (name != NULL && strcmp(vip->name, name) != 0))
-			continue;
-		if (probe->vip == NULL || rank(vip) > rank(probe->vip))
-			probe->vip = vip;
-	}
-	if (probe->vip != NULL)
-		return true;
-	if (name != NULL)
-		doctor_add(probe->report, DOCTOR_ERROR, "probe", probe->subject, NULL,
-			   "pool %s has no VIP named %s", probe->pool->name, name);
-	else
-		doctor_add(probe->report, DOCTOR_ERROR, "probe", probe->subject, NULL,
-			   "no VIP uses pool %s", probe->pool->name);
-	return false;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* The way from a NIC, waiting for its neighbour. */
-static int resolve(struct probe *probe, struct neighbours *neighbours)
-{
-	struct pollfd events = { .fd = neighbours_descriptor(neighbours), .events = POLLIN };
-	int64_t end = now_ms() + NEIGHBOUR_WAIT_MS;
-
-	for (;;) {
-		int error = backend_path_find(probe->configuration, probe->pool,
-					      &probe->backend->address, neighbours, &probe->nic,
-					      false, &probe->next_hop, &probe->path);
-		bool changed = false;
-		int64_t left = end - now_ms();
-
-		if (error != 0 || probe->next_hop.state != NEXT_HOP_NO_NEIGHBOUR || left <= 0)
-			return error;
-		poll(&events, 1, (int)left);
-		error = neighbours_drain(neighbours, &changed);
-		if (error != 0)
-			return error;
-	}
-}
-
-/* The first NIC from which there is a way. */
-static bool find_nic(struct probe *probe, const struct interface_configuration *interfaces,
-		     uint32_t count)
-{
-	char address[ADDRESS_TEXT_SIZE];
-	struct neighbours *neighbours;
-	bool is_found = false;
-	int error = neighbours_open_passive(&neighbours);
-
-	if (error != 0) {
-		doctor_add(probe->report, DOCTOR_ERROR, "probe", probe->subject, NULL,
-			   "routes and neighbours cannot be read: %s", strerror(-error));
-		return false;
-	}
-	for (uint32_t i = 0; i < count && !is_found; i++) {
-		error = interface_query(interfaces[i].name, &probe->nic);
-		if (error == 0)
-			error = resolve(probe, neighbours);
-		is_found = error == 0 && probe->next_hop.state == NEXT_HOP_RESOLVED;
-		if (!is_found)
-			doctor_add(probe->report, DOCTOR_ERROR, "probe", probe->subject, NULL,
-				   "nothing was sent: from %s to backend %s (%s): %s",
-				   interfaces[i].name, probe->subject,
-				   address_format(&probe->backend->address, address),
-				   error != 0 ? strerror(-error)
-					      : next_hop_state_name(probe->next_hop.state));
-	}
-	if (count == 0)
-		doctor_add(probe->report, DOCTOR_ERROR, "probe", probe->subject, NULL,
-			   "no interface is named, in the configuration or by -i");
-	neighbours_close(neighbours);
-	return is_found;
-}
+#define CLIENT_MTU 1500
+#define ANY_PORT   80 /* probed where the VIP takes every port */
 
 /* The address that this host would send from, to one of the family of the VIP. */
 static int choose_source(const struct address *towards, struct address *source)
@@ -182,7 +40,7 @@ static int choose_source(const struct address *towards, struct address *source)
 	return 0;
 }
 
-static bool start_flow(struct probe *probe, struct probe_flow *flow)
+static bool start_flow(struct doctor_probe *probe, struct probe_flow *flow)
 {
 	const struct address *vip = &probe->vip->prefix.address;
 	bool is_same = address_is_ipv4(vip) == address_is_ipv4(&probe->backend->address);
@@ -211,7 +69,7 @@ static bool start_flow(struct probe *probe, struct probe_flow *flow)
 	return error == 0;
 }
 
-static void add_error(const struct probe *probe, const struct probe_answer *answer)
+static void add_error(const struct doctor_probe *probe, const struct probe_answer *answer)
 {
 	char text[ADDRESS_TEXT_SIZE];
 
@@ -229,10 +87,10 @@ static void add_error(const struct probe *probe, const struct probe_answer *answ
 			   answer->is_about_outer ? "outer header" : "packet inside");
 }
 
-static enum doctor_probe_outcome add_answer(const struct probe *probe,
+static enum doctor_probe_outcome add_answer(const struct doctor_probe *probe,
 					    const struct probe_answer *answer)
 {
-	bool takes_tcp = rank(probe->vip) >= 2;
+	bool takes_tcp = doctor_probe_is_tcp(probe->vip);
 	char gateway[ADDRESS_TEXT_SIZE];
 
 	switch (answer->kind) {
@@ -265,7 +123,7 @@ static enum doctor_probe_outcome add_answer(const struct probe *probe,
 
 /* The same once more as long as a client's packets get: who answers the short one only has a hop of
  * too small an MTU in front. */
-static int check_size(const struct probe *probe, struct probe_exchange *exchange)
+static int check_size(const struct doctor_probe *probe, struct probe_exchange *exchange)
 {
 	bool is_ipv6 = !address_is_ipv4(&probe->backend->address);
 	uint32_t outer = encapsulation_overhead(probe->pool->encapsulation, is_ipv6);
@@ -290,7 +148,7 @@ static int check_size(const struct probe *probe, struct probe_exchange *exchange
 	return 0;
 }
 
-static enum doctor_probe_outcome run(struct probe *probe)
+static enum doctor_probe_outcome run(struct doctor_probe *probe)
 {
 	struct probe_exchange exchange = { .path = &probe->path,
 					   .interface = probe->nic.index,
@@ -316,7 +174,7 @@ static enum doctor_probe_outcome run(struct probe *probe)
 int doctor_probe(const struct doctor_probe_options *options, enum doctor_probe_outcome *outcome,
 		 struct doctor_report *report)
 {
-	struct probe probe = { .report = report, .subject = options->target };
+	struct doctor_probe probe = { .report = report, .subject = options->target };
 	const struct interface_configuration *interfaces = options->host.interfaces;
 	uint32_t count = options->host.interface_count;
 	struct configuration *configuration;
@@ -331,9 +189,10 @@ int doctor_probe(const struct doctor_probe_options *options, enum doctor_probe_o
 		interfaces = configuration->interfaces;
 		count = configuration->interface_count;
 	}
-	if (find_backend(&probe, options->target) && find_vip(&probe, options->vip)) {
+	if (doctor_probe_find_backend(&probe, options->target) &&
+	    doctor_probe_find_vip(&probe, options->vip)) {
 		*outcome = PROBE_NO_NEXT_HOP;
-		if (find_nic(&probe, interfaces, count))
+		if (doctor_probe_find_nic(&probe, interfaces, count))
 			*outcome = run(&probe);
 	}
 	configuration_release(configuration);

@@ -64,7 +64,7 @@ int metrics_write(const struct metrics_source *source, const char *path)
 {
 	char *temporary = temporary_path(path), *text = NULL;
 	int descriptor, error;
-	size_t length;
+	size_t length = 0;
 
 	if (temporary == NULL)
 		return -ENOMEM;

@@ -13,7 +13,7 @@ from fluxpin import Fluxpin, configuration, pool, vips
 from lab import CLIENT_ADDRESS
 from namespaces import wait_until
 
-SHORT = {"connections": {"tcp_closing_idle": "1s", "capacity": 65536}}
+SMALL = {"capacity": 65536}  # goes over it are fast under sanitizers, too
 COMMANDS = ["status", "vips", "backends", "connections", "reload", "warnings"]
 
 
@@ -71,7 +71,7 @@ def test_tables_are_for_people(lab):
 @pytest.mark.sanitizer
 def test_connections_are_counted_and_found(lab):
     """Also under ThreadSanitizer: the workers count in memory of the control thread."""
-    with start(lab) as fluxpin:
+    with start(lab, connections=SMALL) as fluxpin:
         udp = lab.load("udp", lab.dns_vip, "--source-ports", 40).result()
         assert udp["failed_count"] == 0, udp
         load = lab.load("http", lab.http_vip, "--requests", 50, "--ports").result()
@@ -106,7 +106,7 @@ def test_connections_are_counted_and_found(lab):
 
 
 def test_a_drain_gives_no_new_flows_keeps_old_ones_and_waits_for_them(lab):
-    with start(lab, **SHORT) as fluxpin:
+    with start(lab, connections={**SMALL, "tcp_closing_idle": "1s"}) as fluxpin:
         load = lab.load("keepalive", lab.http_vip, "--parallel", 30)
         assert load.wait_for_line() == "holding"
         done = run(fluxpin, "drain", "web/web-1")

@@ -36,7 +36,9 @@ def is_instrumented(lab):
 @pytest.fixture(name="served", scope="module")
 def served_while_clients_misbehave(lab):
     """A daemon under load: every request must be answered, and at the end nothing may be left."""
-    with Fluxpin(lab, configuration([pool(lab)], vips(lab)), queues="0-3") as fluxpin:
+    small = {"capacity": 65536}  # goes over it are fast under sanitizers, too
+    text = configuration([pool(lab)], vips(lab), connections=small)
+    with Fluxpin(lab, text, queues="0-3") as fluxpin:
         load = lab.load("http", lab.http_vip, "--parallel", 4, "--hold", "--rate", 100)
         assert load.wait_for_line() == "holding"
         before, open_before = resident(fluxpin), descriptors(fluxpin)

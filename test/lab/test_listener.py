@@ -19,7 +19,7 @@ ARTEFACTS = ROOT / "build/artefacts"
 DOCUMENTED = re.compile(r"^\| `(fluxpin_\w+)(?:\{([\w,]*)\})?` \| (\w+) \|", re.M)
 OF_WORKERS = re.compile(r"fluxpin_(worker|connection|fragment|xsk)")
 # Not in this run, or not in every build.
-CONDITIONAL = {"fluxpin_vip_announced", "fluxpin_worker_stalled",
+CONDITIONAL = {"fluxpin_vip_announced",
                "fluxpin_worker_sent_in_place_packets_total"}
 # What changes without traffic.
 UNSTEADY = {"fluxpin_worker_umem_frames", "fluxpin_health_probes_total",

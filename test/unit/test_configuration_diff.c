@@ -141,6 +141,8 @@ static void every_setting_counts(void **state)
 		"umem = { frame_size = 4096; };",
 		"metrics = { textfile = \"/tmp/x.prom\"; };",
 		"metrics = { interval = \"11s\"; };",
+		"metrics = { listen = \"127.0.0.1:9100\"; };",
+		"announce = { table = 7; };",
 		"control = \"/tmp/x.sock\";",
 		"announce = {};",
 		"source_address = { ipv4 = \"10.0.0.7\"; };\npeers = ( \"10.0.0.7\" );",
@@ -152,11 +154,8 @@ static void every_setting_counts(void **state)
 		"on_all_down = \"all\";",    "health_check = { type = \"tcp\"; port = 80; };",
 	};
 	static const char *const vip[] = {
-		"fragments = false;",
-		"icmp_echo = \"drop\";",
-		"tracking = false;",
-		"affinity = \"source\";",
-		"min_healthy = 0;",
+		"fragments = false;",	  "icmp_echo = \"drop\";", "tracking = false;",
+		"affinity = \"source\";", "min_healthy = 0;",
 	};
 	json_t *before = document_of(BASE);
 	char text[2048];
