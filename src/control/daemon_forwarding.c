@@ -160,6 +160,8 @@ int daemon_follow_states(struct daemon *daemon)
 	daemon_schedule_growth(daemon, next_ns);
 	if (!daemon->has_new_states) {
 		daemon_tell_pools(daemon);
+		/* The end of a last resort need not change what any backend serves. */
+		daemon_announce_update(daemon);
 		return 0;
 	}
 	error = forwarding_tables_rebuild(daemon->configuration,

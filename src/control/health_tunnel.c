@@ -51,7 +51,7 @@ static struct prober *find_prober(const struct health *health, const uint8_t *pa
 	if (length < header + 4 || (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP))
 		return NULL;
 	kind |= protocol == IPPROTO_UDP ? KIND_UDP : 0;
-	port = (uint32_t)packet[header] << 8 | packet[header + 1];
+	port = (uint32_t)packet[header] << 8 | (uint32_t)packet[header + 1];
 	return health->tunnel_ports[kind * PORT_COUNT + port];
 }
 

@@ -248,7 +248,7 @@ def test_a_second_signal_stops_at_once(lab):
 
 
 def guards(pid):
-    children = subprocess.run(["pgrep", "-P", str(pid), "fluxpin-guard"],
+    children = subprocess.run(["pgrep", "-P", str(pid), "-f", "--", "--guard"],
                               capture_output=True, text=True, check=False).stdout.split()
     return [int(each) for each in children]
 
