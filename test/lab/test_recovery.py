@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What happens to the NIC under traffic: fluxpin goes on by itself, or ends with a sentence and
 status 1, for the service manager to start it again. The rest, which veth does not have, is in
-test/vm/test_recovery.py."""
+test/vm/test_card_recovery.py."""
 
 import signal
 import subprocess

@@ -304,7 +304,7 @@ def step_vm(result):
     if os.geteuid() != 0:
         result.skips.append("vm: a virtual machine with networks needs root")
         return
-    status, output = run([PYTHON, "test/vm/run"], FLUXPIN=str(ROOT / "build/dev/src/cli/fluxpin"))
+    status, output = run([PYTHON, "test/vm/run", "--quick"], FLUXPIN=str(ROOT / "build/dev/src/cli/fluxpin"))
     if status == VM_SKIPPED:
         result.skips.append((output.splitlines() or ["no reason given"])[-1])
         return

@@ -63,7 +63,8 @@ class Growth:
 def flow(lab, address):
     """A client's socket whose datagrams may be fragmented."""
     client = lab.client.socket(kind=socket.SOCK_DGRAM)
-    client.bind((address, 0))
+    # Always the same flows, so that both backends have some.
+    client.bind((address, 20000))
     client.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
     client.settimeout(120)
     return client
