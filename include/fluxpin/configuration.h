@@ -26,14 +26,15 @@
 
 /* Limits, also named in the messages. Backend and VIP indexes are 16 bits wide on the packet path.
  */
-#define CONFIGURATION_MAX_BACKENDS 65535 /* over all pools */
-#define CONFIGURATION_MAX_VIPS	   65535
-#define CONFIGURATION_MAX_POOLS	   65535
-#define CONFIGURATION_MAX_WEIGHT   65535
-#define CONFIGURATION_MAX_QUEUES   1024 /* of one interface */
-#define CONFIGURATION_MAX_PEERS	   256
-#define CONFIGURATION_NAME_LENGTH  63	/* letters, digits, "-", "_", ".", ":" */
-#define FINDINGS_MAX		   1000 /* those after are only counted */
+#define CONFIGURATION_MAX_BACKENDS   65535 /* over all pools */
+#define CONFIGURATION_MAX_VIPS	     65535
+#define CONFIGURATION_MAX_POOLS	     65535
+#define CONFIGURATION_MAX_WEIGHT     65535
+#define CONFIGURATION_MAX_QUEUES     1024 /* of one interface */
+#define CONFIGURATION_MAX_PEERS	     256
+#define CONFIGURATION_ANNOUNCE_TABLE 179
+#define CONFIGURATION_NAME_LENGTH    63	  /* letters, digits, "-", "_", ".", ":" */
+#define FINDINGS_MAX		     1000 /* those after are only counted */
 
 enum slow_path {
 	SLOW_PATH_TAP,
@@ -53,11 +54,30 @@ enum health_check_type {
 	HEALTH_CHECK_TCP,
 	HEALTH_CHECK_HTTP,
 	HEALTH_CHECK_HTTPS,
+	HEALTH_CHECK_UDP,
+};
+
+/* How a probe reaches the backend. */
+enum health_check_via {
+	HEALTH_CHECK_DIRECT, /* at its own address */
+	HEALTH_CHECK_TUNNEL, /* at the VIP's, encapsulated as the VIP's packets are */
+};
+
+/* What a pool does whose backends are all down. */
+enum all_down {
+	ALL_DOWN_DROP, /* its packets */
+	ALL_DOWN_ALL,  /* serves all of them, as a last resort */
 };
 
 enum affinity {
 	AFFINITY_5TUPLE,
 	AFFINITY_SOURCE,
+};
+
+/* Where to listen for clients of this host: a loopback address. */
+struct listen_address {
+	struct address address;
+	uint16_t port; /* host order; 0: nowhere */
 };
 
 /* Where in the file something stands, from 1; line 0 means "not in the file". */
@@ -79,11 +99,35 @@ struct interface_configuration {
 	struct position cpus_position;
 };
 
+/* HTTP status codes, both ends included. */
+struct status_range {
+	uint16_t low;
+	uint16_t high;
+};
+
+struct byte_string {
+	uint8_t *bytes; /* NULL: not in the file */
+	uint32_t length;
+};
+
 struct health_check_configuration {
 	enum health_check_type type;
+	enum health_check_via via;
 	uint16_t port; /* host order */
+	bool starts_down;
+	bool insecure; /* of https: any certificate will do */
 	char *path;    /* NULL without a check */
-	char *host;    /* NULL: the backend's address */
+	char *host;    /* NULL: the backend's address and port */
+	char *sni;     /* of https; NULL: none, and certificates are of the backend's address */
+	char *ca_file; /* NULL: the system's */
+	char *body;    /* what the body must hold; NULL: anything */
+	struct status_range *statuses; /* of http and https: the good ones, at least one range */
+	uint32_t status_count;
+	struct byte_string send; /* of udp */
+	struct byte_string expect;
+	struct address source; /* zero: the kernel's choice */
+	char *vip_name;	       /* of a check through the tunnel; NULL: the pool's first VIP */
+	struct address vip;    /* the address that goes with it; zero without a tunnel */
 	uint64_t interval_ns;
 	uint64_t timeout_ns;
 	uint32_t rise;
@@ -94,6 +138,7 @@ struct backend_configuration {
 	char *name; /* unique in its pool; the address as text when the file gives none */
 	struct address address;
 	uint16_t weight; /* 0: draining */
+	uint32_t origin; /* index of the pool that names it: this one, or one that it contains */
 	struct position position;
 };
 
@@ -104,7 +149,10 @@ struct pool_configuration {
 	bool is_peers;	     /* the last one, made of `peers`: no VIP has it */
 	uint32_t table_size; /* M, a prime above the number of backends, at most 2^24 */
 	struct health_check_configuration health_check;
-	struct backend_configuration *backends; /* in the order of the file */
+	enum all_down on_all_down;
+	uint64_t slow_start_ns; /* 0: a backend has its whole weight at once */
+	/* In the order of the file, then those of the pools that it contains. */
+	struct backend_configuration *backends;
 	uint32_t backend_count;
 	struct position position;
 };
@@ -113,9 +161,11 @@ struct vip_configuration {
 	char *name; /* unique; "ADDRESS:PORT/PROTOCOL" ("[ADDRESS]:PORT/PROTOCOL" for IPv6) when
 		     * the file gives none */
 	struct prefix prefix;
-	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP, or 0 for any */
-	uint16_t port;	  /* host order; 0: every port */
-	uint32_t pool;	  /* index into pools */
+	uint8_t protocol;     /* IPPROTO_TCP, IPPROTO_UDP, or 0 for any */
+	uint16_t port;	      /* host order; 0: every port */
+	uint32_t pool;	      /* index into pools */
+	bool announce;	      /* false whenever the configuration does not announce at all */
+	uint16_t min_healthy; /* backends without which it is not announced */
 	bool fragments;
 	bool tracking;
 	enum icmp_echo icmp_echo;
@@ -163,7 +213,14 @@ struct configuration {
 	struct {
 		char *textfile; /* NULL: none */
 		uint64_t interval_ns;
+		struct listen_address listen;
 	} metrics;
+	struct {
+		bool is_on;	    /* `announce` is in the file */
+		uint32_t table;	    /* of the kernel's routes, 1 to 2^31 - 1 and not 255 */
+		uint64_t linger_ns; /* from the withdrawal to the end, 0 to 5 m */
+		uint64_t stall_ns;  /* a worker that moves less often has stalled, 1 s to 1 m */
+	} announce;
 	char *control; /* path of the control socket; NULL: none */
 	struct pool_configuration *pools;
 	uint32_t pool_count;
@@ -226,6 +283,9 @@ struct configuration_size {
 	uint32_t backends;
 };
 struct configuration_size configuration_size(const struct configuration *configuration);
+
+/* Backends of all pools, those that several pools contain once for each. Thread: any. */
+uint32_t configuration_backend_count(const struct configuration *configuration);
 
 /* Whether a Maglev table may have that many slots: a prime, at most 2^24. Thread: any. */
 bool configuration_is_table_size(uint32_t size);

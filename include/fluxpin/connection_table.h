@@ -86,7 +86,7 @@ struct connection {
 	uint16_t generation; /* of that index: another backend that takes it over has another one */
 	uint16_t last_seen;  /* seconds, low 16 bits */
 	uint8_t state;	     /* enum connection_state */
-	uint8_t unused;
+	uint8_t vip_tag;     /* low 8 bits of its VIP's index: the caller's, for surveys */
 };
 
 struct connection_bucket {
@@ -240,9 +240,9 @@ static inline struct connection *connection_look_up(const struct connection_tabl
 }
 
 /*
- * The live entry of a flow, or NULL. `second` is the coarse clock. The caller may change backend
- * and generation, and nothing else. The pointer is good until the next call of touch, record or
- * insert.
+ * The live entry of a flow, or NULL. `second` is the coarse clock. The caller may change backend,
+ * generation and vip_tag, and nothing else. The pointer is good until the next call of touch,
+ * record or insert.
  */
 static inline struct connection *connection_find(const struct connection_table *table,
 						 uint64_t hash, uint64_t second)

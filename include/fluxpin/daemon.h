@@ -16,6 +16,7 @@ struct daemon_options {
 	uint32_t interface_count;
 	const enum xdp_mode *mode; /* for every interface; NULL: what the file says */
 	const char *metrics_file;  /* NULL: what the file says */
+	const char *control;	   /* path of the control socket; NULL: what the file says */
 };
 
 /*

@@ -15,6 +15,7 @@
 
 #include <fluxpin/configuration.h>
 #include <fluxpin/encapsulation.h>
+#include <fluxpin/forwarding_builder.h>
 #include <fluxpin/verdict.h>
 
 struct explained_flow {
@@ -41,9 +42,10 @@ struct explanation {
 	enum verdict verdict;
 	enum drop_reason reason; /* of VERDICT_DROP */
 	bool has_vip;
-	uint32_t vip;	  /* index into the configuration's VIPs */
-	bool is_selected; /* for a backend of the VIP's pool: the fields below are set */
-	uint64_t hash;	  /* that chooses the slot: with affinity "source" of the addresses alone */
+	uint32_t vip;	    /* index into the configuration's VIPs */
+	bool is_selected;   /* for a backend of the VIP's pool: the fields below are set */
+	uint64_t flow_hash; /* by which a worker tracks it */
+	uint64_t hash; /* that chooses the slot: with affinity "source" of the addresses alone */
 	uint32_t slot;
 	bool has_backend;	/* the fields below are set when it has */
 	uint32_t backend;	/* index into the pool's backends */
@@ -65,6 +67,14 @@ const char *explain_protocol_name(uint8_t protocol);
 /* Returns 0 with *explanation filled in (release it), or negative errno. */
 int explain_flow(const struct configuration *configuration, const struct explained_flow *flow,
 		 struct explanation *explanation);
+
+/*
+ * The same by the tables and state that are in use, of this configuration: what the backends may do
+ * now counts, and so do the next hops, of the first interface. Thread: control.
+ */
+int explain_flow_now(const struct configuration *configuration,
+		     const struct forwarding_tables *tables, const struct forwarding_state *state,
+		     const struct explained_flow *flow, struct explanation *explanation);
 void explanation_release(struct explanation *explanation);
 
 /* "another address", ... */

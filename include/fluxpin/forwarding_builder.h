@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <fluxpin/backend_overrides.h>
+#include <fluxpin/backend_states.h>
 #include <fluxpin/configuration.h>
 #include <fluxpin/forwarding.h>
 #include <fluxpin/interface.h>
@@ -31,8 +31,10 @@ struct forwarding_backend {
 };
 
 struct forwarding_tables {
-	struct vip_table *vips;
+	const struct vip_table *vips;
+	struct vip_set *vip_set; /* shared with the tables before, as are the pools' */
 	struct forwarding_pool *pools;
+	struct pool_table **pool_tables;
 	struct forwarding_backend *backends; /* of all pools, in the configuration's order */
 	uint16_t *vip_indexes;		     /* of the configuration's VIPs */
 	struct prefix *prefixes;	     /* of the configuration's VIPs */
@@ -46,13 +48,22 @@ struct forwarding_tables {
 };
 
 /*
- * Builds the tables of a valid configuration, with what overrides it (NULL: nothing), within a
- * round of both registries (the caller begins and ends it). Returns 0, -ENOMEM, or -ENOSPC when the
- * indexes do not suffice.
+ * Builds the tables of a valid configuration, within a round of both registries (the caller begins
+ * and ends it). `services` says what its backends may do, pool after pool; NULL: all that the
+ * configuration says. `previous` are the tables in use, or NULL; what did not change is taken from
+ * them: they may be released in any order. Returns 0, -ENOMEM, or -ENOSPC when the indexes do not
+ * suffice.
  */
 int forwarding_tables_build(const struct configuration *configuration,
-			    const struct backend_overrides *overrides, struct registry *backends,
+			    const struct backend_service *services,
+			    const struct forwarding_tables *previous, struct registry *backends,
 			    struct registry *vips, struct forwarding_tables **tables);
+
+/* The tables of the same configuration as the previous ones, with other services. 0 or -ENOMEM. */
+int forwarding_tables_rebuild(const struct configuration *configuration,
+			      const struct backend_service *services,
+			      const struct forwarding_tables *previous,
+			      struct forwarding_tables **tables);
 void forwarding_tables_release(struct forwarding_tables *tables);
 
 struct forwarding_state {

@@ -63,4 +63,45 @@ int interface_source_ipv4(int index, uint32_t *ipv4_be);
  * listed. Returns 0 or negative errno. */
 int interface_harmful_offloads(const char *name, char *list, uint32_t size);
 
+struct interface_channels {
+	uint32_t combined;
+	uint32_t receive;  /* those that only receive */
+	uint32_t transmit; /* those that only transmit */
+};
+
+/* The channels as ethtool -l shows them. Returns 0, or negative errno where the driver has none. */
+int interface_channels(const char *name, struct interface_channels *channels);
+
+/*
+ * Which receive queues the NIC spreads packets over (the indirection table of RSS, ethtool -x):
+ * is_used[q] is set for queues below `count`. Returns 0, or negative errno where the driver does
+ * not say.
+ */
+int interface_spread(const char *name, bool *is_used, uint32_t count);
+
+/* As interface_harmful_offloads, of the features given by the names that the kernel has for them.
+ */
+int interface_active_offloads(const char *name, const char *const *features, uint32_t feature_count,
+			      char *list, uint32_t size);
+
+/* What the driver says that it can do with XDP (NETDEV_XDP_ACT_* of linux/netdev.h). */
+#define INTERFACE_XDP_BASIC	0x01
+#define INTERFACE_XDP_REDIRECT	0x02
+#define INTERFACE_XDP_ZERO_COPY 0x08
+
+/* Returns 0; -EOPNOTSUPP before Linux 6.3, which does not say; another negative errno. */
+int interface_xdp_features(int index, uint64_t *features);
+
+/* How a device stands to others. */
+struct interface_relations {
+	char kind[16];	    /* "veth", "vlan", ...; "" for most hardware */
+	int master;	    /* index of the bridge or bond that it is a port of; 0: none */
+	int peer;	    /* of a veth: the other end, in its own namespace; 0: none */
+	int peer_namespace; /* number that this namespace has for the peer's; -1: this one */
+	bool has_arp;
+	bool is_loopback;
+};
+
+int interface_relations(int index, struct interface_relations *relations);
+
 #endif

@@ -58,6 +58,13 @@ struct next_hop {
 /* Opens both sockets. Returns 0, or negative errno after logging. */
 int neighbours_open(struct neighbours **neighbours);
 
+/*
+ * The same for who only looks, beside a fluxpin or without one: no entry becomes a managed one or
+ * is removed. Where a neighbour is not known or has failed, the kernel is asked to resolve it once,
+ * as by any packet that is sent there. There are no rounds.
+ */
+int neighbours_open_passive(struct neighbours **neighbours);
+
 /* Descriptor that is readable when the kernel has reported changes. */
 int neighbours_descriptor(const struct neighbours *neighbours);
 

@@ -58,4 +58,27 @@ bool redirect_is_attached(const struct redirect *redirect);
 /* Detaches our program, and only ours; releases the lock. NULL is allowed. */
 void redirect_detach(struct redirect *redirect);
 
+/* What XDP programs are on a NIC, for who only looks. */
+enum redirect_attached {
+	REDIRECT_NONE,
+	REDIRECT_OURS,	     /* the program of a fluxpin, by itself or in libxdp's dispatcher */
+	REDIRECT_DISPATCHER, /* a dispatcher without a program of ours */
+	REDIRECT_FOREIGN,
+	REDIRECT_UNKNOWN, /* there is one; which, may not be read (CAP_SYS_ADMIN) */
+};
+
+#define REDIRECT_NAME_SIZE 64
+
+struct redirect_presence {
+	enum redirect_attached attached;
+	bool is_generic;
+	bool is_shared;		       /* ours, with others in the same dispatcher */
+	uint32_t program_id;	       /* what the kernel has on the NIC: ours, or the dispatcher */
+	char name[REDIRECT_NAME_SIZE]; /* of the program of others */
+	bool is_locked;		       /* a fluxpin that lives has the NIC */
+};
+
+/* Returns 0 or negative errno; changes nothing. */
+int redirect_inspect(const struct interface *nic, struct redirect_presence *presence);
+
 #endif

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <fluxpin/connection_survey.h>
 #include <fluxpin/connection_table.h>
 #include <fluxpin/counters.h>
 #include <fluxpin/forwarding.h>
@@ -64,6 +65,13 @@ int worker_join(struct worker *const *workers, uint32_t count);
 /* Starts the thread. Returns 0 or negative errno after logging. */
 int worker_start(struct worker *worker);
 
+/*
+ * How often the worker has gone round: a sign of life. One that sleeps does so at least once a
+ * second, and at once after worker_wake.
+ */
+uint64_t worker_rounds(const struct worker *worker);
+void worker_wake(struct worker *worker);
+
 /* Tells the thread to end, and returns at once: so that several end at the same time. */
 void worker_request_stop(struct worker *worker);
 
@@ -79,6 +87,15 @@ void worker_close(struct worker *worker);
 
 const char *worker_interface(const struct worker *worker);
 uint32_t worker_queue(const struct worker *worker);
+int worker_cpu(const struct worker *worker); /* -1: not pinned */
+/*
+ * Has the worker, which runs, go over its connection table between its batches, a few microseconds
+ * at a time. The survey is the worker's until worker_is_surveying says no, or the worker has
+ * stopped. One at a time.
+ */
+void worker_survey(struct worker *worker, struct connection_survey *survey);
+bool worker_is_surveying(const struct worker *worker);
+
 struct xsk_port *worker_port(const struct worker *worker);
 enum memory_pages worker_connection_pages(const struct worker *worker);
 const struct counters *worker_counters(const struct worker *worker);

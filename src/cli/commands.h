@@ -17,7 +17,20 @@ int command_run(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_replay(int argc, char **argv);
 int command_check(int argc, char **argv);
+int command_doctor(int argc, char **argv);
+int command_announce(int argc, char **argv);
 int command_endpoint(int argc, char **argv);
+int command_status(int argc, char **argv);
+int command_vips(int argc, char **argv);
+int command_backends(int argc, char **argv);
+int command_connections(int argc, char **argv);
+int command_drain(int argc, char **argv);
+int command_undrain(int argc, char **argv);
+int command_reload(int argc, char **argv);
+int command_diff(int argc, char **argv);
+int command_warnings(int argc, char **argv);
+int command_top(int argc, char **argv);
+int command_endpoint_doctor(int argc, char **argv);
 int command_version(int argc, char **argv);
 
 #endif

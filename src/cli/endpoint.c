@@ -24,12 +24,14 @@ static const char usage[] =
 	"usage: fluxpin endpoint attach -i IF [--mode auto|native|skb]\n"
 	"       fluxpin endpoint detach -i IF\n"
 	"       fluxpin endpoint status -i IF [--json]\n"
+	"       fluxpin endpoint doctor -i IF [-c FILE] [--vip ADDRESS]... [--json]\n"
 	"\n"
 	"Takes the outer headers off what the load balancer sends to this host (GRE, IP in IP,\n"
 	"GUE; over IPv4 and IPv6).\n"
 	"  attach    attach the program to the interface; again: read the host's addresses again\n"
 	"  detach    remove it\n"
-	"  status    show its mode and what it counted\n";
+	"  status    show its mode and what it counted\n"
+	"  doctor    find what keeps this backend from serving\n";
 
 static int attach(const struct endpoint_options *options)
 {
@@ -183,6 +185,8 @@ int command_endpoint(int argc, char **argv)
 		fputs(usage, stdout);
 		return EXIT_DONE;
 	}
+	if (argc >= 2 && strcmp(argv[1], "doctor") == 0)
+		return command_endpoint_doctor(argc - 1, argv + 1);
 	for (size_t i = 0; argc >= 2 && i < sizeof(actions) / sizeof(actions[0]); i++) {
 		if (strcmp(argv[1], actions[i].name) != 0)
 			continue;

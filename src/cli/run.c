@@ -21,7 +21,7 @@ static const char usage[] =
 	"                           copying in native XDP, then generic XDP; the others take\n"
 	"                           nothing less\n"
 	"      --metrics-file PATH  Prometheus textfile, in place of the one in the file\n"
-	"      --control PATH       path of the control socket (not served by this version)\n"
+	"      --control PATH       path of the control socket, in place of the one in the file\n"
 	"      --log-level LEVEL    error, warning, info or debug\n"
 	"\n"
 	"SIGHUP reads the configuration again; SIGTERM and SIGINT stop cleanly.\n";
@@ -78,7 +78,7 @@ static int take_option(int option, struct arguments *arguments)
 		arguments->options.metrics_file = optarg;
 		return EXIT_DONE;
 	case 's':
-		log_info("--control %s: this version has no control socket", optarg);
+		arguments->options.control = optarg;
 		return EXIT_DONE;
 	case 'l':
 		if (log_parse_level(optarg, &level) != 0)

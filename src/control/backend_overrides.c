@@ -97,3 +97,40 @@ unsigned int backend_overrides_get(const struct backend_overrides *overrides, co
 
 	return override != NULL ? override->flags : 0;
 }
+
+/* One that was taken from another pool is drained, or down, with that one. */
+static unsigned int flags_of(const struct backend_overrides *overrides,
+			     const struct configuration *configuration,
+			     const struct pool_configuration *pool,
+			     const struct backend_configuration *backend)
+{
+	const struct pool_configuration *origin = &configuration->pools[backend->origin];
+	unsigned int flags = backend_overrides_get(overrides, pool->name, backend->name);
+
+	if (origin != pool)
+		flags |= backend_overrides_get(overrides, origin->name, backend->name);
+	return flags;
+}
+
+struct backend_service *backend_overrides_apply(const struct backend_overrides *overrides,
+						const struct configuration *configuration)
+{
+	uint32_t count = configuration_backend_count(configuration);
+	struct backend_service *services = calloc(count + 1, sizeof(*services));
+	struct backend_service *service = services;
+
+	if (services == NULL)
+		return NULL;
+	for (uint32_t i = 0; i < configuration->pool_count; i++) {
+		const struct pool_configuration *pool = &configuration->pools[i];
+
+		for (uint32_t j = 0; j < pool->backend_count; j++, service++) {
+			const struct backend_configuration *backend = &pool->backends[j];
+			unsigned int flags = flags_of(overrides, configuration, pool, backend);
+
+			service->is_down = (flags & BACKEND_DOWN) != 0;
+			service->weight = flags != 0 ? 0 : backend->weight;
+		}
+	}
+	return services;
+}

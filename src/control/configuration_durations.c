@@ -44,7 +44,9 @@ int duration_parse(const char *text, uint64_t *nanoseconds)
 const char *duration_format(uint64_t nanoseconds, char buffer[static 32])
 {
 	for (uint32_t i = 0; i < COUNT_OF(units); i++) {
-		if (nanoseconds > 0 && nanoseconds % units[i].nanoseconds == 0) {
+		/* 0 is told in seconds. */
+		if (nanoseconds % units[i].nanoseconds == 0 &&
+		    (nanoseconds > 0 || units[i].nanoseconds == NANOSECONDS_PER_SECOND)) {
 			snprintf(buffer, 32, "%" PRIu64 "%s", nanoseconds / units[i].nanoseconds,
 				 units[i].name);
 			return buffer;

@@ -248,15 +248,10 @@ static int check_mtu(const struct configuration *configuration,
 }
 
 static int check_interface(const struct configuration *configuration,
-			   const struct interface_configuration *wanted, const struct cpus *cpus,
-			   struct findings *findings)
+			   const struct interface_configuration *wanted, struct findings *findings)
 {
 	struct interface interface;
-	int status = check_cpus(wanted, cpus, findings);
-
-	if (status != 0)
-		return status;
-	status = interface_query(wanted->name, &interface);
+	int status = interface_query(wanted->name, &interface);
 	if (status == -ENODEV)
 		return findings_add(findings, false, wanted->position,
 				    "interface %s does not exist", wanted->name);
@@ -275,9 +270,8 @@ static int check_interface(const struct configuration *configuration,
 	return status;
 }
 
-int configuration_check_host(const struct configuration *configuration, struct findings *findings)
+int configuration_check_cpus(const struct configuration *configuration, struct findings *findings)
 {
-	uint32_t errors = findings->error_count;
 	struct cpus *cpus = calloc(1, sizeof(*cpus));
 	int status = -ENOMEM;
 
@@ -291,9 +285,18 @@ int configuration_check_host(const struct configuration *configuration, struct f
 				      "the CPUs of this process cannot be read: %s",
 				      strerror(-status));
 	for (uint32_t i = 0; i < configuration->interface_count && status == 0; i++)
-		status = check_interface(configuration, &configuration->interfaces[i], cpus,
-					 findings);
+		status = check_cpus(&configuration->interfaces[i], cpus, findings);
 	free(cpus);
+	return status;
+}
+
+int configuration_check_host(const struct configuration *configuration, struct findings *findings)
+{
+	uint32_t errors = findings->error_count;
+	int status = configuration_check_cpus(configuration, findings);
+
+	for (uint32_t i = 0; i < configuration->interface_count && status == 0; i++)
+		status = check_interface(configuration, &configuration->interfaces[i], findings);
 	findings_sort(findings);
 	if (status == 0 && findings->error_count > errors)
 		status = -EINVAL;

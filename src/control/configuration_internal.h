@@ -15,6 +15,7 @@
 #include <libconfig.h>
 
 #include <fluxpin/configuration.h>
+#include <fluxpin/duration.h>
 #include <fluxpin/maglev.h>
 
 #define FILE_SIZE_MAX  (16u << 20)
@@ -244,6 +245,9 @@ bool value_choice(struct reader *reader, const struct value *value, const char *
 bool value_name(struct reader *reader, const struct value *value, const char **name);
 bool value_path(struct reader *reader, const struct value *value, size_t size, char **path);
 
+/* configuration_listen.c: an address of the loopback interface, and a port. */
+bool value_listen(struct reader *reader, const struct value *value, struct listen_address *where);
+
 /* An address that a host can have: not unspecified, loopback, multicast or broadcast. */
 bool value_address(struct reader *reader, const struct value *value, struct address *address);
 
@@ -258,19 +262,16 @@ const char *address_objection(const struct address *address);
 #define NANOSECONDS_PER_MILLISECOND UINT64_C(1000000)
 #define NANOSECONDS_PER_SECOND	    UINT64_C(1000000000)
 
-/* Reads "10s" and the like: digits and one of us, ms, s, m, h. Returns 0, -EINVAL, or -ERANGE when
- * the result does not fit. */
-int duration_parse(const char *text, uint64_t *nanoseconds);
-const char *duration_format(uint64_t nanoseconds, char buffer[static 32]);
-
 /* ---- configuration_names.c ---- */
 
 /* The words of the file in the order of their enums. */
 extern const char *const xdp_mode_names[4];
 extern const char *const encapsulation_names[4];
 extern const char *const slow_path_names[2];
-extern const char *const health_check_names[4];
+extern const char *const health_check_names[5];
+extern const char *const health_check_via_names[2];
 extern const char *const icmp_echo_names[3];
+extern const char *const all_down_names[2];
 extern const char *const affinity_names[2];
 
 /* Names that must be unique, sorted so that they can be found and doubles seen. */
@@ -315,9 +316,31 @@ void configuration_read_icmp(struct reader *reader, const struct value *group);
 void configuration_read_fragments(struct reader *reader, const struct value *group);
 void configuration_read_umem(struct reader *reader, const struct value *group);
 void configuration_read_metrics(struct reader *reader, const struct value *group);
+void configuration_read_announce(struct reader *reader, const struct value *group);
+
+/* `announce` and `min_healthy` of a VIP whose pool is read, after those of the file. */
+void configuration_read_vip_announce(struct reader *reader, const struct value *announce,
+				     const struct value *min_healthy,
+				     struct vip_configuration *vip);
 void configuration_read_pools(struct reader *reader, const struct value *list);
 void configuration_read_health_check(struct reader *reader, const struct value *group,
 				     struct health_check_configuration *check);
+void configuration_release_health_check(struct health_check_configuration *check);
+
+/* After the VIPs: finds the VIP that each check through the tunnel is sent to. */
+void configuration_resolve_health_checks(struct reader *reader);
+
+/* ---- configuration_health_values.c ---- */
+
+/* A list of codes and ranges such as ( 200, "300-399" ). Leaves `check` alone if there is none. */
+void value_statuses(struct reader *reader, const struct value *list,
+		    struct health_check_configuration *check);
+
+/* Bytes as text, or as "hex:" and hexadecimal digits in pairs, spaces between them. */
+void value_bytes(struct reader *reader, const struct value *value, struct byte_string *bytes);
+
+/* Whether the text is a host name (RFC 1123 section 2.1, and "_") without a port. */
+bool is_host_name(const char *text);
 
 /* `pools` is the list of pools, read before. */
 void configuration_read_vips(struct reader *reader, const struct value *list,
@@ -329,9 +352,6 @@ void configuration_read_decapsulation(struct reader *reader, const struct value 
 /* Last of all: adds a pool that VIPs cannot name. */
 void configuration_read_peers(struct reader *reader, const struct value *list);
 
-/* Settings that are read and checked but that this version does not act on. */
-void configuration_check_supported(struct reader *reader);
-
 struct interface;
 
 /*
@@ -341,5 +361,9 @@ struct interface;
 int configuration_check_own(const struct configuration *configuration, struct findings *findings);
 int configuration_check_nic_address(const struct configuration *configuration,
 				    const struct interface *nic, struct findings *findings);
+
+/* The part of configuration_check_host that is about the CPUs of workers. Adds to findings. Returns
+ * 0 or -ENOMEM. */
+int configuration_check_cpus(const struct configuration *configuration, struct findings *findings);
 
 #endif

@@ -24,17 +24,25 @@ const char *const slow_path_names[2] = {
 	[SLOW_PATH_PASS] = "pass",
 };
 
-const char *const health_check_names[4] = {
-	[HEALTH_CHECK_NONE] = "none",
-	[HEALTH_CHECK_TCP] = "tcp",
-	[HEALTH_CHECK_HTTP] = "http",
-	[HEALTH_CHECK_HTTPS] = "https",
+const char *const health_check_names[5] = {
+	[HEALTH_CHECK_NONE] = "none",	[HEALTH_CHECK_TCP] = "tcp", [HEALTH_CHECK_HTTP] = "http",
+	[HEALTH_CHECK_HTTPS] = "https", [HEALTH_CHECK_UDP] = "udp",
+};
+
+const char *const health_check_via_names[2] = {
+	[HEALTH_CHECK_DIRECT] = "direct",
+	[HEALTH_CHECK_TUNNEL] = "tunnel",
 };
 
 const char *const icmp_echo_names[3] = {
 	[ICMP_ECHO_REPLY] = "reply",
 	[ICMP_ECHO_FORWARD] = "forward",
 	[ICMP_ECHO_DROP] = "drop",
+};
+
+const char *const all_down_names[2] = {
+	[ALL_DOWN_DROP] = "drop",
+	[ALL_DOWN_ALL] = "all",
 };
 
 const char *const affinity_names[2] = {

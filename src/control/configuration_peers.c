@@ -124,6 +124,7 @@ static void add_pool(struct reader *reader, const struct value *list)
 			.name = reader_copy(reader, address_format(&configuration->peers[i], text)),
 			.address = configuration->peers[i],
 			.weight = 1,
+			.origin = configuration->pool_count - 1,
 			.position = list->node->value_position,
 		};
 		pool->backend_count = i + 1;
@@ -141,6 +142,15 @@ struct configuration_size configuration_size(const struct configuration *configu
 		size.backends += configuration->pools[i].backend_count;
 	}
 	return size;
+}
+
+uint32_t configuration_backend_count(const struct configuration *configuration)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < configuration->pool_count; i++)
+		count += configuration->pools[i].backend_count;
+	return count;
 }
 
 void configuration_read_peers(struct reader *reader, const struct value *list)

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "configuration_internal.h"
+#include "configuration_pools.h"
+
+#define SLOW_START_HIGH_NS (3600 * NANOSECONDS_PER_SECOND)
 
 enum {
 	TABLE_SIZE_DEFAULT = 65537,
-	WEIGHT_DEFAULT = 100,
 	/* Below this many slots for each backend their shares differ by more than one percent
 	 * (the Maglev paper, section 5.3). */
 	SLOTS_PER_BACKEND = 100,
@@ -75,59 +74,6 @@ static void read_table_size(struct reader *reader, const struct value *value,
 	pool->table_size = size;
 }
 
-static void read_backend(struct reader *reader, const struct value *element,
-			 struct backend_configuration *backend)
-{
-	static const struct key keys[] = {
-		{ "name", KEY_STRING, false },
-		{ "address", KEY_STRING, true },
-		{ "weight", KEY_INTEGER, false },
-	};
-	enum {
-		NAME,
-		ADDRESS,
-		WEIGHT
-	};
-	struct value values[COUNT_OF(keys)];
-	char buffer[ADDRESS_TEXT_SIZE];
-	uint32_t weight = WEIGHT_DEFAULT;
-	const char *name = NULL;
-
-	backend->position = element->node->value_position;
-	backend->weight = WEIGHT_DEFAULT;
-	if (!element->setting)
-		return;
-	value_read_group(reader, element, "a backend", keys, COUNT_OF(keys), values);
-	if (value_address(reader, &values[ADDRESS], &backend->address) && !values[NAME].node)
-		name = address_format(&backend->address, buffer);
-	if (values[ADDRESS].node)
-		backend->position = values[ADDRESS].node->value_position;
-	if (values[NAME].node)
-		backend->position = values[NAME].node->value_position;
-	value_integer(reader, &values[WEIGHT], 0, CONFIGURATION_MAX_WEIGHT, &weight);
-	backend->weight = (uint16_t)weight;
-	if (value_name(reader, &values[NAME], &name) || name)
-		backend->name = reader_copy(reader, name);
-}
-
-static void check_backend_names(struct reader *reader, const struct pool_configuration *pool)
-{
-	struct name_entry *entries = reader_allocate(reader, pool->backend_count, sizeof(*entries));
-	uint32_t count = 0;
-
-	if (!entries)
-		return;
-	for (uint32_t i = 0; i < pool->backend_count; i++) {
-		const struct backend_configuration *backend = &pool->backends[i];
-
-		if (backend->name)
-			entries[count++] =
-				(struct name_entry){ backend->name, backend->position, i };
-	}
-	names_check_unique(reader, entries, count, "backend");
-	free(entries);
-}
-
 static void warn_if_idle(struct reader *reader, const struct pool_configuration *pool)
 {
 	for (uint32_t i = 0; i < pool->backend_count; i++) {
@@ -142,41 +88,16 @@ static void warn_if_idle(struct reader *reader, const struct pool_configuration 
 			    "every backend of this pool has weight 0: new flows are dropped");
 }
 
-static void read_backends(struct reader *reader, const struct value *list,
-			  struct pool_configuration *pool, uint32_t *total)
-{
-	const struct node *nodes = reader->tree->nodes;
-	uint32_t index = 0;
-
-	if (!list->setting)
-		return;
-	*total += list->node->child_count;
-	if (*total > CONFIGURATION_MAX_BACKENDS) {
-		reader_error(reader, list->node->value_position,
-			     "too many backends: %u with those of the pools before, at most %d",
-			     *total, CONFIGURATION_MAX_BACKENDS);
-		return;
-	}
-	pool->backends = reader_allocate(reader, list->node->child_count, sizeof(*pool->backends));
-	if (reader->status != 0)
-		return;
-	pool->backend_count = list->node->child_count;
-	for (uint32_t i = list->node->first_child; i != 0; i = nodes[i].next, index++) {
-		struct value element = value_element(reader, list, &nodes[i], index, "a backend");
-
-		read_backend(reader, &element, &pool->backends[index]);
-	}
-	check_backend_names(reader, pool);
-	warn_if_idle(reader, pool);
-}
-
 static void read_pool(struct reader *reader, const struct value *element,
-		      struct pool_configuration *pool, uint32_t *total)
+		      struct pool_configuration *pool, struct pool_reading *reading,
+		      uint32_t *total)
 {
 	static const struct key keys[] = {
-		{ "name", KEY_STRING, true },	      { "encapsulation", KEY_STRING, false },
-		{ "table_size", KEY_INTEGER, false }, { "health_check", KEY_GROUP, false },
-		{ "backends", KEY_LIST, true },	      { "udp_checksum", KEY_BOOLEAN, false },
+		{ "name", KEY_STRING, true },	       { "encapsulation", KEY_STRING, false },
+		{ "table_size", KEY_INTEGER, false },  { "health_check", KEY_GROUP, false },
+		{ "backends", KEY_LIST, false },       { "udp_checksum", KEY_BOOLEAN, false },
+		{ "pools", KEY_LIST, false },	       { "on_all_down", KEY_STRING, false },
+		{ "slow_start", KEY_DURATION, false },
 	};
 	enum {
 		NAME,
@@ -184,10 +105,13 @@ static void read_pool(struct reader *reader, const struct value *element,
 		TABLE_SIZE,
 		HEALTH_CHECK,
 		BACKENDS,
-		UDP_CHECKSUM
+		UDP_CHECKSUM,
+		POOLS,
+		ON_ALL_DOWN,
+		SLOW_START
 	};
 	struct value values[COUNT_OF(keys)];
-	uint32_t choice = ENCAPSULATION_GRE;
+	uint32_t choice = ENCAPSULATION_GRE, all_down = ALL_DOWN_DROP;
 	const char *name;
 
 	pool->position = element->node->value_position;
@@ -202,9 +126,20 @@ static void read_pool(struct reader *reader, const struct value *element,
 		     COUNT_OF(encapsulation_names), &choice);
 	pool->encapsulation = (enum encapsulation)choice;
 	value_boolean(&values[UDP_CHECKSUM], &pool->udp_checksum);
+	value_choice(reader, &values[ON_ALL_DOWN], all_down_names, COUNT_OF(all_down_names),
+		     &all_down);
+	pool->on_all_down = (enum all_down)all_down;
+	value_duration(reader, &values[SLOW_START], 0, SLOW_START_HIGH_NS, &pool->slow_start_ns);
 	configuration_read_health_check(reader, &values[HEALTH_CHECK], &pool->health_check);
-	read_backends(reader, &values[BACKENDS], pool, total);
-	read_table_size(reader, &values[TABLE_SIZE], pool);
+	if (!values[BACKENDS].node && !values[POOLS].node) {
+		reader_error(reader, element->node->value_position,
+			     "missing key \"backends\" in a pool");
+		return;
+	}
+	pool_read_backends(reader, &values[BACKENDS], pool, total);
+	reading->table_size = values[TABLE_SIZE];
+	reading->pools = values[POOLS];
+	reading->is_read = true;
 }
 
 static void check_pool_names(struct reader *reader)
@@ -230,6 +165,7 @@ void configuration_read_pools(struct reader *reader, const struct value *list)
 {
 	struct configuration *configuration = reader->configuration;
 	const struct node *nodes = reader->tree->nodes;
+	struct pool_reading *readings;
 	uint32_t index = 0, total = 0, count;
 
 	if (!list->setting)
@@ -241,13 +177,23 @@ void configuration_read_pools(struct reader *reader, const struct value *list)
 		return;
 	}
 	configuration->pools = reader_allocate(reader, count, sizeof(*configuration->pools));
+	readings = reader_allocate(reader, count, sizeof(*readings));
 	if (reader->status != 0)
-		return;
+		goto out;
 	configuration->pool_count = count;
 	for (uint32_t i = list->node->first_child; i != 0; i = nodes[i].next, index++) {
 		struct value element = value_element(reader, list, &nodes[i], index, "a pool");
 
-		read_pool(reader, &element, &configuration->pools[index], &total);
+		read_pool(reader, &element, &configuration->pools[index], &readings[index], &total);
 	}
 	check_pool_names(reader);
+	pools_take_members(reader, readings, total);
+	for (uint32_t i = 0; i < count; i++) {
+		if (!readings[i].is_read)
+			continue;
+		warn_if_idle(reader, &configuration->pools[i]);
+		read_table_size(reader, &readings[i].table_size, &configuration->pools[i]);
+	}
+out:
+	free(readings);
 }

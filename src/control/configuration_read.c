@@ -24,6 +24,7 @@ enum {
 	ICMP,
 	FRAGMENTS,
 	PEERS,
+	ANNOUNCE,
 };
 
 static const struct key keys[] = {
@@ -41,6 +42,7 @@ static const struct key keys[] = {
 	[ICMP] = { "icmp", KEY_GROUP, false },
 	[FRAGMENTS] = { "fragments", KEY_GROUP, false },
 	[PEERS] = { "peers", KEY_LIST, false },
+	[ANNOUNCE] = { "announce", KEY_GROUP, false },
 };
 
 static const struct position whole_file = { 0, 0 };
@@ -97,10 +99,11 @@ static void read_root(struct reader *reader, const config_t *parsed)
 	configuration_read_metrics(reader, &values[METRICS]);
 	value_path(reader, &values[CONTROL], sizeof(((struct sockaddr_un *)NULL)->sun_path),
 		   &configuration->control);
+	configuration_read_announce(reader, &values[ANNOUNCE]);
 	configuration_read_pools(reader, &values[POOLS]);
 	configuration_read_vips(reader, &values[VIPS], &values[POOLS]);
 	warn_if_empty(reader, &values[VIPS]);
-	configuration_check_supported(reader);
+	configuration_resolve_health_checks(reader);
 	configuration_read_peers(reader, &values[PEERS]);
 	if (reader->status == 0 && reader->findings->error_count == 0)
 		reader->status = configuration_check_own(configuration, reader->findings);
@@ -302,8 +305,7 @@ void configuration_release(struct configuration *configuration)
 		for (uint32_t j = 0; j < pool->backend_count; j++)
 			free(pool->backends[j].name);
 		free(pool->backends);
-		free(pool->health_check.path);
-		free(pool->health_check.host);
+		configuration_release_health_check(&pool->health_check);
 		free(pool->name);
 	}
 	for (uint32_t i = 0; i < configuration->vip_count; i++)

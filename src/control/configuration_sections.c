@@ -175,6 +175,7 @@ void configuration_read_metrics(struct reader *reader, const struct value *group
 	static const struct key keys[] = {
 		{ "textfile", KEY_STRING, false },
 		{ "interval", KEY_DURATION, false },
+		{ "listen", KEY_STRING, false },
 	};
 	struct configuration *configuration = reader->configuration;
 	struct value values[COUNT_OF(keys)];
@@ -186,6 +187,7 @@ void configuration_read_metrics(struct reader *reader, const struct value *group
 	value_path(reader, &values[0], PATH_MAX, &configuration->metrics.textfile);
 	value_duration(reader, &values[1], INTERVAL_LOW_NS, INTERVAL_HIGH_NS,
 		       &configuration->metrics.interval_ns);
+	value_listen(reader, &values[2], &configuration->metrics.listen);
 }
 
 static void read_numbers(struct reader *reader, const struct value *value, uint32_t limit,

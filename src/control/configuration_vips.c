@@ -22,7 +22,9 @@ enum {
 	FRAGMENTS,
 	ICMP_ECHO,
 	TRACKING,
-	AFFINITY
+	AFFINITY,
+	ANNOUNCE,
+	MIN_HEALTHY
 };
 
 static const struct key keys[] = {
@@ -35,6 +37,8 @@ static const struct key keys[] = {
 	[ICMP_ECHO] = { "icmp_echo", KEY_STRING, false },
 	[TRACKING] = { "tracking", KEY_BOOLEAN, false },
 	[AFFINITY] = { "affinity", KEY_STRING, false },
+	[ANNOUNCE] = { "announce", KEY_BOOLEAN, false },
+	[MIN_HEALTHY] = { "min_healthy", KEY_INTEGER, false },
 };
 
 static const char *const protocol_names[] = { "any", "tcp", "udp" };
@@ -131,6 +135,7 @@ static void read_options(struct reader *reader, const struct value *values,
 		     &affinity);
 	vip->icmp_echo = (enum icmp_echo)icmp_echo;
 	vip->affinity = (enum affinity)affinity;
+	configuration_read_vip_announce(reader, &values[ANNOUNCE], &values[MIN_HEALTHY], vip);
 }
 
 /* Returns whether what identifies the VIP could be read. */

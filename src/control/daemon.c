@@ -83,6 +83,8 @@ static void on_settle_timer(uv_timer_t *timer)
 	}
 	if (error == 0)
 		error = daemon_follow_next_hops(daemon);
+	if (error == 0)
+		daemon_announce_update(daemon);
 	/* What was reported is not reported again. */
 	if (error != 0)
 		uv_timer_start(timer, on_settle_timer, RETRY_MS, 0);
@@ -122,21 +124,32 @@ static void on_netlink(uv_poll_t *poll, int status, int events)
 		daemon_settle(daemon);
 }
 
-static void on_reload_timer(uv_timer_t *timer)
+int daemon_reload_all(struct daemon *daemon, struct findings *findings)
 {
-	struct daemon *daemon = timer->data;
 	const char *path = daemon_metrics_path(daemon);
 	char *old_path = path != NULL ? strdup(path) : NULL;
+	int error = daemon_reload(daemon, findings);
 
-	if (daemon_reload(daemon) == 0) {
+	if (error == 0) {
 		path = daemon_metrics_path(daemon);
 		if (old_path != NULL && (path == NULL || strcmp(path, old_path) != 0))
 			metrics_remove(old_path);
 		start_metrics_timer(daemon);
+		daemon_follow_listener(daemon);
+		daemon_follow_control(daemon);
 		uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
 	}
 	free(old_path);
 	write_metrics(daemon);
+	return error;
+}
+
+static void on_reload_timer(uv_timer_t *timer)
+{
+	struct findings findings = { 0 };
+
+	daemon_reload_all(timer->data, &findings);
+	findings_release(&findings);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -151,6 +164,8 @@ static void on_signal(uv_signal_t *handle, int number)
 		uv_timer_start(&daemon->reload_timer, on_reload_timer, 0, 0);
 		return;
 	}
+	if (daemon_linger(daemon))
+		return;
 	log_info("stopping");
 	uv_stop(&daemon->loop);
 }
@@ -172,6 +187,7 @@ static int open_handles(struct daemon *daemon)
 	uv_timer_init(&daemon->loop, &daemon->metrics_timer);
 	uv_timer_init(&daemon->loop, &daemon->settle_timer);
 	uv_timer_init(&daemon->loop, &daemon->warn_timer);
+	daemon_open_states(daemon);
 	daemon->reload_timer.data = daemon;
 	daemon->metrics_timer.data = daemon;
 	daemon->settle_timer.data = daemon;
@@ -291,8 +307,16 @@ static int start(struct daemon *daemon)
 	daemon->metrics = (struct metrics_source){ .configuration = daemon->configuration,
 						   .generation = 1,
 						   .last_reload_successful = true,
-						   .last_success_seconds = time(NULL) };
-	error = registry_open(&daemon->backend_indexes);
+						   .last_success_seconds = time(NULL),
+						   .context = daemon,
+						   .backend = daemon_describe_backend,
+						   .announcement = daemon_vip_is_announced,
+						   .is_stalled = daemon_worker_is_stalled };
+	error = daemon_open_listener(daemon);
+	if (error == 0)
+		error = registry_open(&daemon->backend_indexes);
+	if (error == 0)
+		error = backend_overrides_open(&daemon->drains);
 	if (error == 0)
 		error = registry_open(&daemon->vip_indexes);
 	if (error == 0)
@@ -305,6 +329,12 @@ static int start(struct daemon *daemon)
 		error = listen_to_netlink(daemon);
 	if (error == 0)
 		error = daemon_start_workers(daemon);
+	if (error == 0)
+		error = daemon_open_watch(daemon);
+	if (error == 0)
+		error = daemon_open_announce(daemon);
+	if (error == 0)
+		error = daemon_open_control(daemon);
 	if (error != 0)
 		return error;
 	daemon->metrics.workers = daemon->workers;
@@ -320,7 +350,12 @@ static int start(struct daemon *daemon)
 
 static void stop(struct daemon *daemon)
 {
+	daemon_close_health(daemon);
+	listener_close(daemon->listener);
+	daemon_close_announce(daemon);
 	daemon_stop_workers(daemon);
+	daemon_close_watch(daemon);
+	daemon_close_control(daemon);
 	if (daemon->metrics.worker_count > 0)
 		log_totals(daemon);
 	if (daemon->configuration != NULL && daemon->metrics.worker_count > 0 &&

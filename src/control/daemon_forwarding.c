@@ -78,7 +78,7 @@ static void publish(struct daemon *daemon, struct forwarding_state *state)
 	daemon->metrics.state = state;
 	/* Partner: run_batch of the worker. */
 	rcu_publish(&daemon->published, &state->forwarding);
-	rcu_wait_for_readers(&daemon->published);
+	daemon_wait_for_readers(daemon);
 	forwarding_state_release(old);
 	daemon_update_tunnel_filter(daemon);
 }
@@ -102,13 +102,21 @@ static void reset_vip(void *context, uint16_t index)
 
 int daemon_first_forwarding(struct daemon *daemon)
 {
+	const struct backend_sources sources = daemon_backend_sources(daemon);
 	struct forwarding_state *state;
 	int error;
 
+	error = daemon_configure_health(daemon, daemon->configuration);
+	if (error != 0)
+		return error;
 	registry_begin(daemon->backend_indexes);
 	registry_begin(daemon->vip_indexes);
-	error = forwarding_tables_build(daemon->configuration, NULL, daemon->backend_indexes,
-					daemon->vip_indexes, &daemon->tables);
+	error = backend_states_build(daemon->configuration, NULL, &sources, daemon_clock(),
+				     &daemon->states);
+	if (error == 0)
+		error = forwarding_tables_build(
+			daemon->configuration, backend_states_services(daemon->states), NULL,
+			daemon->backend_indexes, daemon->vip_indexes, &daemon->tables);
 	if (error == 0)
 		error = build_settled_state(daemon, daemon->configuration, daemon->tables, &state);
 	if (error != 0) {
@@ -136,6 +144,39 @@ int daemon_follow_next_hops(struct daemon *daemon)
 	}
 	log_debug("next hops changed: %u not resolved", state->unresolved);
 	publish(daemon, state);
+	return 0;
+}
+
+int daemon_follow_states(struct daemon *daemon)
+{
+	const struct backend_sources sources = daemon_backend_sources(daemon);
+	struct forwarding_tables *tables, *old = daemon->tables;
+	struct forwarding_state *state;
+	uint64_t next_ns;
+	int error = 0;
+
+	if (backend_states_update(daemon->states, &sources, daemon_clock(), &next_ns))
+		daemon->has_new_states = true;
+	daemon_schedule_growth(daemon, next_ns);
+	if (!daemon->has_new_states) {
+		daemon_tell_pools(daemon);
+		return 0;
+	}
+	error = forwarding_tables_rebuild(daemon->configuration,
+					  backend_states_services(daemon->states), old, &tables);
+	if (error != 0)
+		return error;
+	error = build_state(daemon, daemon->configuration, tables, &state);
+	if (error != 0) {
+		forwarding_tables_release(tables);
+		return error;
+	}
+	daemon->has_new_states = false;
+	publish(daemon, state);
+	daemon->tables = tables;
+	forwarding_tables_release(old);
+	daemon_tell_pools(daemon);
+	daemon_announce_update(daemon);
 	return 0;
 }
 
@@ -181,24 +222,36 @@ static void warn_restart(const struct daemon *daemon, const struct configuration
 /* Replaces the active configuration; nothing is changed on failure. */
 static int activate(struct daemon *daemon, struct configuration *new)
 {
+	const struct backend_sources sources = daemon_backend_sources(daemon);
 	struct forwarding_tables *tables = NULL, *old_tables = daemon->tables;
 	struct configuration *old = daemon->configuration;
+	struct backend_states *states = NULL;
 	struct forwarding_state *state;
 	int error;
 
+	error = daemon_configure_health(daemon, new);
+	if (error != 0)
+		return error;
 	registry_begin(daemon->backend_indexes);
 	registry_begin(daemon->vip_indexes);
 	daemon->metrics.generation++;
-	error = forwarding_tables_build(new, NULL, daemon->backend_indexes, daemon->vip_indexes,
-					&tables);
+	error = backend_states_build(new, daemon->states, &sources, daemon_clock(), &states);
+	if (error == 0)
+		error = forwarding_tables_build(new, backend_states_services(states), old_tables,
+						daemon->backend_indexes, daemon->vip_indexes,
+						&tables);
 	if (error == 0)
 		error = build_settled_state(daemon, new, tables, &state);
 	if (error != 0) {
 		log_error("reload: building the forwarding state: %s", strerror(-error));
 		daemon->metrics.generation--;
 		forwarding_tables_release(tables);
+		backend_states_release(states);
 		registry_abort(daemon->backend_indexes);
 		registry_abort(daemon->vip_indexes);
+		/* The new ones are borrowed from a configuration that goes. */
+		if (daemon_configure_health(daemon, old) != 0)
+			daemon_close_health(daemon);
 		/* The neighbours of the old state were let go of when the new one was resolved. */
 		daemon_settle(daemon);
 		return error;
@@ -207,6 +260,10 @@ static int activate(struct daemon *daemon, struct configuration *new)
 	daemon->configuration = new;
 	daemon->metrics.configuration = new;
 	daemon->tables = tables;
+	backend_states_release(daemon->states);
+	daemon->states = states;
+	daemon->has_new_states = false;
+	daemon_states_changed(daemon);
 	daemon_update_vip_filter(daemon);
 	registry_commit(daemon->backend_indexes, reset_backend, daemon);
 	registry_commit(daemon->vip_indexes, reset_vip, daemon);
@@ -228,38 +285,40 @@ static int check_host(const struct configuration *configuration, struct findings
 	return error == 0 ? 0 : configuration_check_host(configuration, findings);
 }
 
-static int read_configuration(struct daemon *daemon, struct configuration **new)
+static int read_configuration(struct daemon *daemon, struct configuration **new,
+			      struct findings *findings)
 {
-	struct findings findings = { 0 };
-	int error = configuration_read(daemon->options->configuration_file, new, &findings);
+	int error = configuration_read(daemon->options->configuration_file, new, findings);
 
 	/* With interfaces on the command line, those of the file are not in use. */
 	if (error == 0 && daemon->options->interface_count == 0) {
-		error = check_host(*new, &findings);
+		error = check_host(*new, findings);
 		if (error != 0)
 			configuration_release(*new);
 	}
-	findings_print(&findings, stderr);
-	findings_release(&findings);
+	findings_print(findings, stderr);
 	return error;
 }
 
-int daemon_reload(struct daemon *daemon)
+int daemon_reload(struct daemon *daemon, struct findings *findings)
 {
 	struct metrics_source *metrics = &daemon->metrics;
 	struct configuration *new;
 	int error;
 
 	log_info("reload: reading %s", daemon->options->configuration_file);
-	error = read_configuration(daemon, &new);
+	error = read_configuration(daemon, &new, findings);
 	if (error == 0) {
 		warn_restart(daemon, new);
-		error = activate(daemon, new);
+		error = daemon_begin_announce(daemon, new);
+		if (error == 0)
+			error = activate(daemon, new);
 		if (error != 0)
 			configuration_release(new);
 	}
 	metrics->last_reload_successful = error == 0;
 	if (error != 0) {
+		daemon_end_announce(daemon, false);
 		metrics->reloads_failed++;
 		log_error("reload refused: configuration generation %llu stays active",
 			  (unsigned long long)metrics->generation);
@@ -271,6 +330,7 @@ int daemon_reload(struct daemon *daemon)
 		 (unsigned long long)metrics->generation, daemon->configuration->vip_count,
 		 configuration_size(daemon->configuration).pools,
 		 configuration_size(daemon->configuration).backends);
+	daemon_end_announce(daemon, true);
 	return 0;
 }
 
@@ -325,6 +385,9 @@ void daemon_release_forwarding(struct daemon *daemon)
 {
 	forwarding_state_release(daemon->state);
 	forwarding_tables_release(daemon->tables);
+	free(daemon->pool_conditions);
+	backend_states_release(daemon->states);
+	backend_overrides_close(daemon->drains);
 	if (daemon->configuration != daemon->start)
 		configuration_release(daemon->configuration);
 	configuration_release(daemon->start);

@@ -10,8 +10,12 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include <fluxpin/backend_overrides.h>
+#include <fluxpin/backend_states.h>
 #include <fluxpin/daemon.h>
 #include <fluxpin/forwarding_builder.h>
+#include <fluxpin/health.h>
+#include <fluxpin/listener.h>
 #include <fluxpin/metrics.h>
 #include <fluxpin/neighbours.h>
 #include <fluxpin/redirect.h>
@@ -34,10 +38,18 @@ struct device {
 	bool is_mtu_tight;  /* told that the MTU has no room for two tags */
 };
 
+struct announcing;
+struct control_answers;
+struct watch;
+
 struct daemon {
 	const struct daemon_options *options;
 	struct configuration *configuration; /* the active one */
 	struct configuration *start;	     /* the one of the start, for what is not reloaded */
+	struct health *health;
+	int probe_socket;		  /* sends checks through the tunnel; 0: none */
+	struct backend_overrides *drains; /* by command: they survive reloads */
+	struct backend_states *states;	  /* of the active configuration's backends */
 	struct forwarding_tables *tables;
 	struct forwarding_state *state;
 	struct forwarding *published; /* &state->forwarding, through RCU */
@@ -50,8 +62,12 @@ struct daemon {
 	struct worker **workers;
 	uint32_t worker_count;
 	struct metrics_source metrics;
-	bool metrics_failed; /* the last write: told once */
-	bool follow_failed;  /* the last reading of the kernel's tables: told once */
+	struct listener *listener;
+	bool has_new_states;		/* that no published tables have yet */
+	uint8_t *pool_conditions;	/* by pool of the active configuration, as told last */
+	uint64_t conditions_generation; /* of that configuration */
+	bool metrics_failed;		/* the last write: told once */
+	bool follow_failed;		/* the last reading of the kernel's tables: told once */
 	int exit_error;
 	uint8_t warned[REGISTRY_SIZE + 1]; /* by backend index: told that it has no next hop */
 	uv_loop_t loop;
@@ -61,10 +77,22 @@ struct daemon {
 	uv_timer_t metrics_timer;
 	uv_timer_t settle_timer; /* lets changes of the kernel's tables gather */
 	uv_timer_t warn_timer;
+	uv_timer_t survey_timer; /* control_survey.c: while the workers are asked */
+	uv_timer_t drops_timer;	 /* control_drops.c: what was dropped lately */
+	uv_timer_t states_timer; /* lets changes of backends gather */
+	uv_timer_t growth_timer; /* the next step of slow start */
+	uv_timer_t watch_timer;
+	uv_timer_t linger_timer;	 /* from the withdrawal to the end */
+	struct control_answers *answers; /* NULL before there may be requests */
+	struct announcing *announcing;	 /* NULL before VIPs may be announced */
+	struct watch *watch;		 /* NULL before the workers run */
 };
 
 /* daemon.c: has NICs and next hops read again soon, once for all changes until then. */
 void daemon_settle(struct daemon *daemon);
+
+/* daemon.c: reloads, and has everything follow that depends on it. As daemon_reload. */
+int daemon_reload_all(struct daemon *daemon, struct findings *findings);
 
 /* daemon_devices.c: NICs, their programs and TAPs, and the workers. Log what fails. */
 int daemon_open_devices(struct daemon *daemon);
@@ -88,17 +116,106 @@ int daemon_first_forwarding(struct daemon *daemon);
 /* Follows routes and neighbours: publishes another state if it differs. The caller logs. */
 int daemon_follow_next_hops(struct daemon *daemon);
 
-/* Reads the file again and makes it active, or says why not. Returns 0 or negative errno. */
-int daemon_reload(struct daemon *daemon);
+/* Publishes tables of the same configuration with what its backends may do now. */
+int daemon_follow_states(struct daemon *daemon);
+
+/* Reads the file again and makes it active, or says why not. `findings`, zeroed, is filled in
+ * (release it). Returns 0 or negative errno. */
+int daemon_reload(struct daemon *daemon, struct findings *findings);
 
 /* Warns about each backend that has no next hop, once until it has one again. */
 void daemon_warn_next_hops(struct daemon *daemon);
+
+/* daemon_health.c: health checks. */
+
+/* Takes the checks of a configuration in place of those before. Logs what fails: nothing is changed
+ * then. */
+int daemon_configure_health(struct daemon *daemon, const struct configuration *configuration);
+void daemon_close_health(struct daemon *daemon);
+void daemon_read_health(const void *daemon, uint32_t pool, uint32_t backend,
+			struct backend_health *health);
+
+/* daemon_states.c: what backends may do. */
+
+/* Where their states come from. */
+struct backend_sources daemon_backend_sources(struct daemon *daemon);
+
+/* Something about them changed: tables are built anew soon, once for all changes until then. */
+void daemon_states_changed(struct daemon *daemon);
+
+/* The next step of slow start is at this time; UINT64_MAX: none. */
+void daemon_schedule_growth(struct daemon *daemon, uint64_t next_ns);
+
+/*
+ * Drains a backend of the active configuration, or ends that; this survives reloads. Returns 0,
+ * -ENOENT without such a backend, or -ENOMEM.
+ */
+int daemon_drain(struct daemon *daemon, const char *pool, const char *backend, bool drained);
+
+/* For the metrics: what is known of a backend of the active configuration. */
+void daemon_describe_backend(const void *daemon, uint32_t pool, uint32_t backend,
+			     struct metrics_backend *described);
+
+/* Logs which pools have no backend that serves, or fall back on those that are down; once. */
+void daemon_tell_pools(struct daemon *daemon);
+
+void daemon_open_states(struct daemon *daemon);
 
 /* daemon_vlans.c: warns about NICs with VLAN devices of which not everything works, once until it
  * does. */
 void daemon_warn_vlans(struct daemon *daemon);
 
 void daemon_release_forwarding(struct daemon *daemon);
+
+/* daemon_listener.c: the HTTP listener, with the configuration of the start, and with another one.
+ * Log what fails; with another one, it then goes on where it was. Return 0 or negative errno. */
+int daemon_open_listener(struct daemon *daemon);
+int daemon_follow_listener(struct daemon *daemon);
+/* daemon_watch.c: whether workers move. */
+int daemon_open_watch(struct daemon *daemon); /* workers run */
+void daemon_close_watch(struct daemon *daemon);
+
+/* Looks at all workers; withdraws all VIPs when one has stalled. */
+void daemon_watch(struct daemon *daemon);
+bool daemon_has_stalled(const struct daemon *daemon);
+
+/* For the metrics. */
+bool daemon_worker_is_stalled(const void *daemon, uint32_t worker);
+
+/* Waits until no worker uses what was published before, and watches them meanwhile. */
+void daemon_wait_for_readers(struct daemon *daemon);
+
+/* daemon_announce.c: the announced VIPs. Log what fails. */
+int daemon_open_announce(struct daemon *daemon); /* workers run */
+void daemon_close_announce(struct daemon *daemon);
+
+/* Has those VIPs announced that can be served now. After whatever that may depend on. */
+void daemon_announce_update(struct daemon *daemon);
+
+/* Withdraws all until the next update. Looks at no state, so it may be called at any time. */
+void daemon_announce_stop(struct daemon *daemon);
+
+/* Puts back what others removed. */
+void daemon_announce_tick(struct daemon *daemon);
+
+/* Around a reload: takes the table that the new configuration has, or fails; then uses it, with the
+ * active configuration, or gives it back. */
+int daemon_begin_announce(struct daemon *daemon, const struct configuration *new);
+void daemon_end_announce(struct daemon *daemon, bool is_active);
+
+/* Withdraws all and stops a while later. Returns false when there is nothing to wait for. */
+bool daemon_linger(struct daemon *daemon);
+
+/* For the metrics: whether a VIP is to be announced at all, and whether it is. */
+bool daemon_vip_is_announced(const void *daemon, uint32_t vip, bool *is_announced);
+
+/* control_answers.c: the control socket, if there is to be one, and what it needs. Log what fails.
+ */
+int daemon_open_control(struct daemon *daemon);
+void daemon_close_control(struct daemon *daemon); /* workers have stopped */
+
+/* After a reload: the path may be another one. What cannot be opened leaves the old one. */
+void daemon_follow_control(struct daemon *daemon);
 
 /* The path of the metrics file, or NULL. */
 const char *daemon_metrics_path(const struct daemon *daemon);

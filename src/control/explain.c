@@ -20,8 +20,10 @@
 struct trial {
 	struct registry *backend_indexes;
 	struct registry *vip_indexes;
-	struct forwarding_tables *tables;
-	struct forwarding_state *state;
+	const struct forwarding_tables *tables;
+	const struct forwarding_state *state;
+	struct forwarding_tables *own_tables; /* NULL when they are the caller's */
+	struct forwarding_state *own_state;
 	struct memory memory;
 	struct connection_table connections;
 	struct counters counters;
@@ -56,11 +58,13 @@ static int open_trial(const struct configuration *configuration, struct trial *t
 	if (error == 0)
 		error = registry_open(&trial->vip_indexes);
 	if (error == 0)
-		error = forwarding_tables_build(configuration, NULL, trial->backend_indexes,
-						trial->vip_indexes, &trial->tables);
+		error = forwarding_tables_build(configuration, NULL, NULL, trial->backend_indexes,
+						trial->vip_indexes, &trial->own_tables);
 	if (error == 0)
-		error = forwarding_state_build(configuration, trial->tables, NULL, &nic, 1, 1,
-					       &trial->state);
+		error = forwarding_state_build(configuration, trial->own_tables, NULL, &nic, 1, 1,
+					       &trial->own_state);
+	trial->tables = trial->own_tables;
+	trial->state = trial->own_state;
 	return error == 0 ? open_pipeline(trial) : error;
 }
 
@@ -68,8 +72,8 @@ static void close_trial(struct trial *trial)
 {
 	memory_unmap(&trial->memory);
 	free(trial->traffic);
-	forwarding_state_release(trial->state);
-	forwarding_tables_release(trial->tables);
+	forwarding_state_release(trial->own_state);
+	forwarding_tables_release(trial->own_tables);
 	registry_close(trial->vip_indexes);
 	registry_close(trial->backend_indexes);
 }
@@ -135,6 +139,13 @@ static enum explained_match match(const struct configuration *configuration, uin
 	return chosen != NULL ? EXPLAINED_LESS_SPECIFIC : EXPLAINED_OTHER_ADDRESS;
 }
 
+/* To the load balancer, where frames to others are not taken. */
+static void set_destination(const struct forwarding *forwarding, uint8_t *frame)
+{
+	if (!forwarding->interfaces[0].any_mac && (frame[0] & 1) == 0)
+		memcpy(frame, forwarding->interfaces[0].mac, sizeof(forwarding->interfaces[0].mac));
+}
+
 /* The packet as it arrives. */
 static struct packet make_packet(const struct explained_flow *flow, struct trial *trial,
 				 struct explanation *explanation)
@@ -143,6 +154,7 @@ static struct packet make_packet(const struct explained_flow *flow, struct trial
 					    .headroom = ENCAPSULATION_MAX_HEADER } };
 
 	packet.frame.length = explain_make_frame(flow, packet.frame.data);
+	set_destination(&trial->state->forwarding, packet.frame.data);
 	explanation->packet_length = packet.frame.length - ETHERNET_HEADER_LENGTH;
 	return packet;
 }
@@ -190,7 +202,7 @@ static void decide(const struct configuration *configuration, const struct expla
 		if (vip != NULL)
 			choose_vip(trial->tables, vip->index, explanation);
 	}
-	explanation->hash = packet.hash;
+	explanation->hash = explanation->flow_hash = packet.hash;
 	if (explanation->is_selected &&
 	    configuration->vips[explanation->vip].affinity == AFFINITY_SOURCE)
 		explanation->hash = hash_addresses(flow, configuration->hash_seed);
@@ -198,29 +210,47 @@ static void decide(const struct configuration *configuration, const struct expla
 		choose_backend(trial->tables, &packet, explanation);
 }
 
-int explain_flow(const struct configuration *configuration, const struct explained_flow *flow,
-		 struct explanation *explanation)
+/* With a trial that was opened, or else `error`; closes it. */
+static int run_trial(const struct configuration *configuration, const struct explained_flow *flow,
+		     struct trial *trial, int error, struct explanation *explanation)
 {
-	struct trial trial = { 0 };
-	int error;
-
 	*explanation = (struct explanation){ 0 };
 	explanation->vips = calloc(configuration->vip_count + 1, sizeof(*explanation->vips));
-	error = explanation->vips != NULL ? open_trial(configuration, &trial) : -ENOMEM;
+	if (explanation->vips == NULL)
+		error = -ENOMEM;
 	if (error == 0) {
-		decide(configuration, flow, &trial, explanation);
+		decide(configuration, flow, trial, explanation);
 		for (uint32_t i = 0; i < configuration->vip_count; i++)
 			explanation->vips[i] = match(configuration, i, flow, explanation);
 		if (explanation->is_selected)
 			explanation->slot = maglev_slot(
 				explanation->hash,
-				trial.tables->pools[configuration->vips[explanation->vip].pool]
+				trial->tables->pools[configuration->vips[explanation->vip].pool]
 					.size);
 	}
-	close_trial(&trial);
+	close_trial(trial);
 	if (error != 0)
 		explanation_release(explanation);
 	return error;
+}
+
+int explain_flow(const struct configuration *configuration, const struct explained_flow *flow,
+		 struct explanation *explanation)
+{
+	struct trial trial = { 0 };
+	int error = open_trial(configuration, &trial);
+
+	return run_trial(configuration, flow, &trial, error, explanation);
+}
+
+int explain_flow_now(const struct configuration *configuration,
+		     const struct forwarding_tables *tables, const struct forwarding_state *state,
+		     const struct explained_flow *flow, struct explanation *explanation)
+{
+	struct trial trial = { .tables = tables, .state = state };
+	int error = open_pipeline(&trial);
+
+	return run_trial(configuration, flow, &trial, error, explanation);
 }
 
 void explanation_release(struct explanation *explanation)

@@ -3,63 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <fluxpin/backend_path.h>
 #include <fluxpin/forwarding_builder.h>
-
-/*
- * The outer source address: the operator's, else the one that the route prefers, else the device's.
- * Without any, nothing can be sent, but in replay, where there is no host (nic->index is 0).
- */
-static void choose_source(const struct configuration *configuration, const struct interface *nic,
-			  const struct pool_configuration *pool, bool is_ipv4,
-			  struct next_hop *next_hop)
-{
-	const struct address *configured =
-		is_ipv4 ? &configuration->source_ipv4 : &configuration->source_ipv6;
-	uint32_t source_be = 0;
-
-	if (!address_is_zero(configured))
-		next_hop->source = *configured;
-	if (!address_is_zero(&next_hop->source) || next_hop->state != NEXT_HOP_RESOLVED)
-		return;
-	if (is_ipv4 &&
-	    (nic->index == 0 || interface_source_ipv4(next_hop->device, &source_be) == 0))
-		next_hop->source = address_from_ipv4(source_be);
-	else if (nic->index != 0 && pool->encapsulation != ENCAPSULATION_L2)
-		next_hop->state = NEXT_HOP_NO_SOURCE;
-}
-
-static void prepare(const struct next_hop *next_hop, const struct interface *nic, bool keeps_tags,
-		    const struct pool_configuration *pool, const struct address *address,
-		    struct destination *destination)
-{
-	struct encapsulation_path path = {
-		.encapsulation = pool->encapsulation,
-		.source = next_hop->source,
-		.destination = *address,
-		.mtu = nic->mtu,
-		.udp_checksum = pool->udp_checksum,
-		.is_peer = pool->is_peers,
-		.keeps_tags = keeps_tags,
-		.tag_count = next_hop->tag_count,
-	};
-
-	memcpy(path.source_mac, next_hop->tag_count > 0 ? next_hop->source_mac : nic->mac,
-	       sizeof(path.source_mac));
-	memcpy(path.tags, next_hop->tags, sizeof(path.tags));
-	memcpy(path.next_hop_mac, next_hop->mac, sizeof(path.next_hop_mac));
-	if (next_hop->mtu != 0 && next_hop->mtu < path.mtu)
-		path.mtu = next_hop->mtu;
-	encapsulation_prepare(destination, &path);
-}
-
-/* Without an outer header only the backend's own MAC address will do, not that of a router. */
-static void require_link(const struct pool_configuration *pool, const struct address *address,
-			 struct next_hop *next_hop)
-{
-	if (pool->encapsulation == ENCAPSULATION_L2 && next_hop->state == NEXT_HOP_RESOLVED &&
-	    !address_equal(&next_hop->gateway, address))
-		next_hop->state = NEXT_HOP_OFF_LINK;
-}
 
 static void add_source(struct forwarding_interface *interface, const struct address *source)
 {
@@ -100,14 +45,15 @@ static int resolve_interface(const struct configuration *configuration,
 		const struct pool_configuration *pool = &configuration->pools[backend->pool];
 		const struct address *address = &pool->backends[backend->backend].address;
 		struct destination *destination = &destinations[backend->index];
-		struct next_hop next_hop = { .state = NEXT_HOP_RESOLVED, .gateway = *address };
-		int error = 0;
+		struct next_hop next_hop;
+		struct encapsulation_path path;
+		int error;
 
 		/* Nothing is sent to this load balancer itself. */
 		if (pool->is_peers && backend->index == tables->peer_self)
 			continue;
-		if (neighbours != NULL)
-			error = next_hop_resolve(neighbours, address, nic->index, &next_hop);
+		error = backend_path_find(configuration, pool, address, neighbours, nic, keeps_tags,
+					  &next_hop, &path);
 		if (error != 0)
 			return error;
 		if (backend->is_down)
@@ -115,15 +61,13 @@ static int resolve_interface(const struct configuration *configuration,
 		destination->generation = backend->generation;
 		destination->pool = (uint16_t)backend->pool;
 		destination->state = DESTINATION_UNRESOLVED;
-		require_link(pool, address, &next_hop);
-		choose_source(configuration, nic, pool, address_is_ipv4(address), &next_hop);
 		next_hops[i] = (uint8_t)next_hop.state;
-		if (next_hop.state == NEXT_HOP_RESOLVED)
+		if (next_hop.state == NEXT_HOP_RESOLVED) {
 			add_source(&state->interfaces[ordinal], &next_hop.source);
-		if (next_hop.state == NEXT_HOP_RESOLVED)
-			prepare(&next_hop, nic, keeps_tags, pool, address, destination);
-		else
+			encapsulation_prepare(destination, &path);
+		} else {
 			state->unresolved++;
+		}
 	}
 	return 0;
 }

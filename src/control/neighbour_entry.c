@@ -119,6 +119,18 @@ int neighbour_entry_manage(struct netlink *netlink, const struct address *addres
 	return netlink_execute(netlink, message, NULL, NULL);
 }
 
+int neighbour_entry_ask(struct netlink *netlink, const struct address *address, int index)
+{
+	struct netlink_request request;
+	struct ndmsg *header;
+	struct nlmsghdr *message =
+		start_request(&request, RTM_NEWNEIGH, NLM_F_CREATE, address, index, &header);
+
+	header->ndm_flags = NTF_USE;
+	header->ndm_state = NUD_NONE;
+	return netlink_execute(netlink, message, NULL, NULL);
+}
+
 int neighbour_entry_probe(struct netlink *netlink, const struct neighbour_entry *entry)
 {
 	struct netlink_request request;

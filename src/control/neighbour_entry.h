@@ -49,6 +49,10 @@ int neighbour_entry_read(struct netlink *netlink, const struct address *address,
 int neighbour_entry_manage(struct netlink *netlink, const struct address *address, int index,
 			   bool must_be_new);
 
+/* Has the kernel resolve an address that has no entry, as for a packet that is sent there; nobody
+ * keeps the entry. */
+int neighbour_entry_ask(struct netlink *netlink, const struct address *address, int index);
+
 /* Has the kernel verify an entry that is not ours, and leaves its flags and protocol as they are.
  */
 int neighbour_entry_probe(struct netlink *netlink, const struct neighbour_entry *entry);

@@ -40,6 +40,15 @@ report:
 	return error;
 }
 
+int neighbours_open_passive(struct neighbours **neighbours)
+{
+	int error = neighbours_open(neighbours);
+
+	if (error == 0)
+		(*neighbours)->is_passive = true;
+	return error;
+}
+
 int neighbours_descriptor(const struct neighbours *neighbours)
 {
 	return mnl_socket_get_fd(neighbours->events.socket);

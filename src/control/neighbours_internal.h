@@ -43,6 +43,7 @@ struct neighbours {
 	void *tree;	     /* of struct asked, for tsearch(3) */
 	struct asked *first; /* all of them */
 	struct links links;
+	bool is_passive;	     /* only looks: see neighbours_open_passive */
 	bool is_in_round;	     /* between neighbours_begin_round and neighbours_end_round */
 	bool is_managing_refused;    /* Linux before 5.16 */
 	bool is_table_full;	     /* the kernel's, at some time: told once */

@@ -64,6 +64,24 @@ static int manage_entry(struct neighbours *neighbours, bool must_be_new,
 	return error;
 }
 
+/* Reads the entry and changes nothing; what is not known is asked for. */
+static int look(struct neighbours *neighbours, const struct address *address, int index,
+		struct neighbour_entry *entry)
+{
+	const unsigned int under_way = NUD_INCOMPLETE;
+	int error = neighbour_entry_read(&neighbours->requests, address, index, entry);
+
+	if (error == -ENOENT) {
+		error = neighbour_entry_ask(&neighbours->requests, address, index);
+		return error == 0
+			       ? neighbour_entry_read(&neighbours->requests, address, index, entry)
+			       : error;
+	}
+	if (error == 0 && !neighbour_entry_is_valid(entry) && (entry->state & under_way) == 0)
+		error = neighbour_entry_probe(&neighbours->requests, entry);
+	return error;
+}
+
 /*
  * Reads the entry and sees to it that the kernel keeps it fresh: creates it, or takes over one that
  * the kernel itself learned. What the operator or a routing daemon set is left alone.
@@ -111,14 +129,15 @@ static int resolve_neighbour(struct neighbours *neighbours, const struct address
 		*answer = asked;
 		return 0;
 	}
-	error = keep_fresh(neighbours, address, index, &entry);
+	error = neighbours->is_passive ? look(neighbours, address, index, &entry)
+				       : keep_fresh(neighbours, address, index, &entry);
 	/* Removed between two requests: its report is on the way and starts a new round. */
 	if (error == -ENOENT)
 		entry = (struct neighbour_entry){ 0 };
 	else if (error != 0)
 		return error;
 	asked->is_answered = true;
-	asked->is_managed = neighbour_entry_is_ours(&entry);
+	asked->is_managed = !neighbours->is_passive && neighbour_entry_is_ours(&entry);
 	asked->is_valid = neighbour_entry_is_valid(&entry);
 	memcpy(asked->mac, entry.mac, sizeof(asked->mac));
 	*answer = asked;

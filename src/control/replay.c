@@ -118,13 +118,18 @@ static int activate(struct replay *replay, struct configuration *new)
 	const struct interface nic = { .mtu = replay->options->mtu };
 	struct forwarding_tables *tables = NULL;
 	struct forwarding_state *state = NULL;
-	int error = replay->tables != NULL ? collect_traffic(replay) : 0;
+	struct backend_service *services = backend_overrides_apply(replay->overrides, new);
+	int error = services == NULL ? -ENOMEM : 0;
 
+	if (error == 0 && replay->tables != NULL)
+		error = collect_traffic(replay);
 	registry_begin(replay->backend_indexes);
 	registry_begin(replay->vip_indexes);
 	if (error == 0)
-		error = forwarding_tables_build(new, replay->overrides, replay->backend_indexes,
-						replay->vip_indexes, &tables);
+		error = forwarding_tables_build(new, services, replay->tables,
+						replay->backend_indexes, replay->vip_indexes,
+						&tables);
+	free(services);
 	if (error == 0)
 		error = forwarding_state_build(new, tables, NULL, &nic, 1, ++replay->generation,
 					       &state);

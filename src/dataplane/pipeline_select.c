@@ -78,10 +78,13 @@ select_tracked(struct pipeline *pipeline, const struct forwarding *forwarding,
 	if (connection != NULL) {
 		connection->backend = backend;
 		connection->generation = generation;
+		connection->vip_tag = (uint8_t)match->vip->index;
 		connection_touch(table, connection, state, batch->second);
 	} else if (state != CONNECTION_EMPTY && connection_admit(table, batch->now_ns)) {
-		connection_record(table, remains, match->hash, state, backend, generation,
-				  batch->second);
+		connection = connection_record(table, remains, match->hash, state, backend,
+					       generation, batch->second);
+		if (connection != NULL)
+			connection->vip_tag = (uint8_t)match->vip->index;
 	}
 	return backend;
 }

@@ -15,6 +15,9 @@
 /* Far above what any kernel names (64 in 6.x); bounds what a broken answer can make us allocate. */
 #define FEATURE_LIMIT 1024
 
+/* Likewise: mlx5 has 4096 entries at the most. */
+#define SPREAD_LIMIT 65536
+
 static int open_control_socket(void)
 {
 	/* Any datagram socket serves; netlink's is there even when IPv4 and IPv6 are not. */
@@ -55,15 +58,55 @@ void interface_ethtool_driver(const char *name, char driver[static 32])
 		memcpy(driver, information.driver, sizeof(information.driver) - 1);
 }
 
-uint32_t interface_ethtool_queues(const char *name, uint32_t *transmit_count)
+int interface_channels(const char *name, struct interface_channels *result)
 {
 	struct ethtool_channels channels = { .cmd = ETHTOOL_GCHANNELS };
+	int error = ethtool_once(name, &channels);
+
+	if (error != 0)
+		return error;
+	*result = (struct interface_channels){ .combined = channels.combined_count,
+					       .receive = channels.rx_count,
+					       .transmit = channels.tx_count };
+	return 0;
+}
+
+uint32_t interface_ethtool_queues(const char *name, uint32_t *transmit_count)
+{
+	struct interface_channels channels;
 
 	*transmit_count = 0;
-	if (ethtool_once(name, &channels) != 0)
+	if (interface_channels(name, &channels) != 0)
 		return 0;
-	*transmit_count = channels.combined_count + channels.tx_count;
-	return channels.combined_count + channels.rx_count;
+	*transmit_count = channels.combined + channels.transmit;
+	return channels.combined + channels.receive;
+}
+
+int interface_spread(const char *name, bool *is_used, uint32_t count)
+{
+	struct ethtool_rxfh_indir size = { .cmd = ETHTOOL_GRXFHINDIR };
+	struct ethtool_rxfh_indir *table;
+	int error = ethtool_once(name, &size);
+
+	/* Asked with no room, the kernel tells how large the table is. */
+	if (error != 0)
+		return error;
+	if (size.size == 0 || size.size > SPREAD_LIMIT)
+		return -EOPNOTSUPP;
+	table = calloc(1, sizeof(*table) + size.size * sizeof(table->ring_index[0]));
+	if (table == NULL)
+		return -ENOMEM;
+	table->cmd = ETHTOOL_GRXFHINDIR;
+	table->size = size.size;
+	error = ethtool_once(name, table);
+	if (error == 0) {
+		memset(is_used, 0, count * sizeof(*is_used));
+		for (uint32_t i = 0; i < size.size; i++)
+			if (table->ring_index[i] < count)
+				is_used[table->ring_index[i]] = true;
+	}
+	free(table);
+	return error;
 }
 
 static int count_features(int control, const char *name, uint32_t *count)
@@ -88,20 +131,24 @@ static int count_features(int control, const char *name, uint32_t *count)
 	return 0;
 }
 
-static bool is_harmful(const char *feature)
+static bool is_among(const char *feature, const char *const *features, uint32_t count)
 {
-	static const char *const harmful[] = { "rx-gro-hw", "rx-lro", "rx-vlan-hw-parse",
-					       "rx-vlan-stag-hw-parse" };
-
-	for (size_t i = 0; i < sizeof(harmful) / sizeof(harmful[0]); i++) {
-		if (strncmp(feature, harmful[i], ETH_GSTRING_LEN) == 0)
+	for (uint32_t i = 0; i < count; i++) {
+		if (strncmp(feature, features[i], ETH_GSTRING_LEN) == 0)
 			return true;
 	}
 	return false;
 }
 
-static int list_harmful(const struct ethtool_gstrings *names,
-			const struct ethtool_gfeatures *features, char *list, uint32_t size)
+/* The features that are looked for. */
+struct wanted_features {
+	const char *const *names;
+	uint32_t count;
+};
+
+static int list_active(const struct ethtool_gstrings *names,
+		       const struct ethtool_gfeatures *features,
+		       const struct wanted_features *wanted, char *list, uint32_t size)
 {
 	uint32_t used = 0;
 
@@ -111,7 +158,7 @@ static int list_harmful(const struct ethtool_gstrings *names,
 		bool is_on = (features->features[i / 32].active >> (i % 32) & 1) != 0;
 		int length;
 
-		if (!is_on || !is_harmful(feature))
+		if (!is_on || !is_among(feature, wanted->names, wanted->count))
 			continue;
 		length = snprintf(list + used, size - used, "%s%.*s off", used > 0 ? " " : "",
 				  ETH_GSTRING_LEN, feature);
@@ -122,8 +169,10 @@ static int list_harmful(const struct ethtool_gstrings *names,
 	return 0;
 }
 
-int interface_harmful_offloads(const char *name, char *list, uint32_t size)
+int interface_active_offloads(const char *name, const char *const *wanted_names,
+			      uint32_t wanted_count, char *list, uint32_t size)
 {
+	const struct wanted_features wanted = { wanted_names, wanted_count };
 	struct ethtool_gfeatures *features = NULL;
 	struct ethtool_gstrings *names = NULL;
 	uint32_t count;
@@ -155,11 +204,21 @@ int interface_harmful_offloads(const char *name, char *list, uint32_t size)
 	features->size = blocks;
 	error = ethtool(control, name, features);
 	if (error == 0)
-		error = names->len > count ? -EPROTO : list_harmful(names, features, list, size);
+		error = names->len > count ? -EPROTO
+					   : list_active(names, features, &wanted, list, size);
 release:
 	free(features);
 	free(names);
 close_control:
 	close(control);
 	return error;
+}
+
+int interface_harmful_offloads(const char *name, char *list, uint32_t size)
+{
+	static const char *const harmful[] = { "rx-gro-hw", "rx-lro", "rx-vlan-hw-parse",
+					       "rx-vlan-stag-hw-parse" };
+
+	return interface_active_offloads(name, harmful, sizeof(harmful) / sizeof(harmful[0]), list,
+					 size);
 }

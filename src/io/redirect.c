@@ -15,8 +15,6 @@
 
 #include "redirect_internal.h"
 
-#define DISPATCHER_NAME "xdp_dispatcher"
-
 /*
  * One fluxpin per NIC: an abstract Unix socket (unix(7)) belongs to the network namespace, as the
  * NIC does, and goes away with the process however that ends.
@@ -24,7 +22,7 @@
 static int lock_interface(const struct interface *nic, int *lock)
 {
 	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	int length = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "fluxpin/interface/%d",
+	int length = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, REDIRECT_LOCK_NAME "%d",
 			      nic->index);
 	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int error;
@@ -65,7 +63,7 @@ static int remove_orphaned_dispatcher(const struct interface *nic)
 		return descriptor;
 	error = bpf_obj_get_info_by_fd(descriptor, &info, &size);
 	close(descriptor);
-	if (error != 0 || strcmp(info.name, DISPATCHER_NAME) != 0)
+	if (error != 0 || strcmp(info.name, REDIRECT_DISPATCHER_NAME) != 0)
 		return error;
 	log_warning("%s: removing an XDP dispatcher whose programs are gone", nic->name);
 	return bpf_xdp_detach(nic->index,

@@ -11,6 +11,12 @@
 #include "../../bpf/redirect.h"
 #include "redirect.skel.h"
 
+/* libxdp's name for the program that calls several others. */
+#define REDIRECT_DISPATCHER_NAME "xdp_dispatcher"
+
+/* The abstract Unix socket that is the lock of a NIC: this and its interface index. */
+#define REDIRECT_LOCK_NAME "fluxpin/interface/"
+
 struct filter_entry {
 	struct redirect_prefix key;
 	__u8 value;

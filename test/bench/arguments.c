@@ -8,6 +8,7 @@
 
 #include <fluxpin/configuration.h>
 
+#include "../../src/control/configuration_internal.h"
 #include "arguments.h"
 
 #define MOST_SECONDS 3600
@@ -65,6 +66,19 @@ int argument_seconds(const struct usage *usage, const char *option, const char *
 		return usage_error(usage, "%s is a number of seconds up to %d, not \"%s\"", option,
 				   MOST_SECONDS, text);
 	*seconds = value;
+	return EXIT_DONE;
+}
+
+int argument_duration(const struct usage *usage, const char *option, const char *text,
+		      uint64_t *nanoseconds)
+{
+	uint64_t value = 0;
+
+	if (duration_parse(text, &value) != 0 || value < 10 * NANOSECONDS_PER_MILLISECOND ||
+	    value > 3600 * NANOSECONDS_PER_SECOND)
+		return usage_error(usage, "%s is a duration from 10ms to 1h, not \"%s\"", option,
+				   text);
+	*nanoseconds = value;
 	return EXIT_DONE;
 }
 

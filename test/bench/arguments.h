@@ -30,6 +30,10 @@ int argument_number32(const struct usage *usage, const char *option, const char 
 int argument_seconds(const struct usage *usage, const char *option, const char *text,
 		     double *seconds);
 
+/* A duration with a unit, as in the configuration: "2s", "200ms"; from 10ms to 1h. */
+int argument_duration(const struct usage *usage, const char *option, const char *text,
+		      uint64_t *nanoseconds);
+
 /* One of a NULL-terminated list of words; *choice is its place in it. */
 int argument_choice(const struct usage *usage, const char *option, const char *text,
 		    const char *const *words, int *choice);

@@ -107,8 +107,8 @@ static int build(struct balancer *balancer, const struct configuration *configur
 	memcpy(nic.mac, workload_mac, sizeof(nic.mac));
 	registry_begin(balancer->backend_indexes);
 	registry_begin(balancer->vip_indexes);
-	error = forwarding_tables_build(configuration, NULL, balancer->backend_indexes,
-					balancer->vip_indexes, tables);
+	error = forwarding_tables_build(configuration, NULL, balancer->tables,
+					balancer->backend_indexes, balancer->vip_indexes, tables);
 	if (error == 0)
 		error = forwarding_state_build(configuration, *tables, NULL, &nic, 1,
 					       ++balancer->generation, state);

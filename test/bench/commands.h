@@ -16,5 +16,6 @@ enum exit_status {
 int command_pipeline(int argc, char **argv);
 int command_maglev(int argc, char **argv);
 int command_survive(int argc, char **argv);
+int command_health(int argc, char **argv);
 
 #endif

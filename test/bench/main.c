@@ -16,6 +16,7 @@ static const struct command {
 	{ "pipeline", command_pipeline, "nanoseconds a packet of the pipeline on a memory port" },
 	{ "maglev", command_maglev, "time to build a table, its evenness, what a removal changes" },
 	{ "survive", command_survive, "flows that keep their backend when the table is lost" },
+	{ "health", command_health, "CPU time and lateness of many health checks" },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -50,7 +50,7 @@ def test_list():
         assert all(len(line.split()) > 2 for line in lines)
 
 
-@pytest.mark.parametrize("command", ["pipeline", "maglev", "survive"])
+@pytest.mark.parametrize("command", ["pipeline", "maglev", "survive", "health"])
 def test_help(command):
     done = bench(command, "--help")
     assert done.returncode == 0 and done.stderr == ""
@@ -169,6 +169,20 @@ def test_one_backend():
     assert result["max_over_average"] == result["min_over_average"] == 1
 
 
+@pytest.mark.parametrize("kind", ["tcp", "http"])
+def test_health(kind):
+    result = document("health", "--type", kind, "--backends", 50, "--interval", "100ms",
+                      "--silent", 5, "--seconds", "0.5")
+    assert set(result) == {"type", "backends", "silent", "interval_ms", "probes",
+                           "probes_per_second", "cpu_share", "cpu_us_per_probe", "late_ms"}
+    assert (result["type"], result["backends"], result["silent"]) == (kind, 50, 5)
+    assert result["interval_ms"] == 100
+    assert result["probes"] > 55
+    assert 0 < result["cpu_share"]
+    late = result["late_ms"]
+    assert 0 <= late["median"] <= late["p99"] <= late["max"]
+
+
 def test_survive():
     result = document("survive", "--backends", 100, "--size", 10007, "--remove", 5, "--runs", 3,
                       "--flows", 20000)
@@ -208,6 +222,9 @@ def test_survive_without_removal():
     *[(command, *rest) for command in ("maglev", "survive") for rest in (
         ("--remove", "1000"), ("--remove", "-1"), ("--runs", "0"))],
     ("survive", "--flows", "0"), ("survive", "--flows", "10000000"),
+    *[("health", *rest) for rest in (
+        ("argument",), ("--type", "https"), ("--backends", "0"), ("--backends", "40000"),
+        ("--interval", "2"), ("--interval", "9ms"), ("--interval", "2h"), ("--silent", "-1"))],
 ])
 def test_wrong_usage(arguments):
     done = bench(*arguments)

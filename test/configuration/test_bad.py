@@ -184,6 +184,42 @@ def test_findings_are_capped(tmp_path):
     assert result.stderr.endswith(f"{path}: 2000 more errors\n")
 
 
+LISTEN_WRONG = [
+    "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:09105", "127.0.0.1:65536", "127.0.0.1:99999999999",
+    "127.0.0.1:+80", ":9105", "", ":", "127.1:9105", "[127.0.0.1]:9105", "::1:9105", "[::1:9105",
+    "[]:9105", "[::1]9105", "127.0.0.1:80 ", " 127.0.0.1:80", "1" * 70 + ":1", "[" + "1" * 70 + "]:1",
+]
+LISTEN_PUBLIC = ["[::]:9105", "192.0.2.1:9105", "[2001:db8::1]:9105", "[::ffff:192.0.2.1]:9105",
+                 "128.0.0.1:9105", "126.255.255.255:9105", "[::2]:9105"]
+LISTEN_GOOD = ["127.0.0.1:1", "127.0.0.1:65535", "127.255.255.254:9105", "[::1]:9105",
+               "[::ffff:127.0.0.1]:9105"]
+
+
+def listen_messages(tmp_path, text):
+    path = tmp_path / "listen.conf"
+    path.write_text(f'hash_seed = "1"; metrics = {{ listen = "{text}"; }};')
+    return [finding.message for finding in errors_of(check(path), path) if not finding.is_warning]
+
+
+@pytest.mark.parametrize("text", LISTEN_WRONG)
+def test_listen_is_no_address_and_port(tmp_path, text):
+    assert listen_messages(tmp_path, text) == [
+        '"listen" must be an address and a port of 1 to 65535, such as "127.0.0.1:9105" or '
+        f'"[::1]:9105", found "{text[:63]}"']
+
+
+@pytest.mark.parametrize("text", LISTEN_PUBLIC)
+def test_listen_is_no_loopback_address(tmp_path, text):
+    assert listen_messages(tmp_path, text) == [
+        '"listen" must be a loopback address (127.0.0.0/8 or [::1]), found '
+        f'"{text}": whoever reaches it may read, without authentication']
+
+
+@pytest.mark.parametrize("text", LISTEN_GOOD)
+def test_listen_is_right(tmp_path, text):
+    assert listen_messages(tmp_path, text) == []
+
+
 USAGE = [
     ((), 2, "stderr"),
     (("--help",), 0, "stdout"),

@@ -24,7 +24,7 @@ static void build_tables(const struct configuration *configuration)
 		abort();
 	registry_begin(backends);
 	registry_begin(vips);
-	if (forwarding_tables_build(configuration, NULL, backends, vips, &tables) != 0 ||
+	if (forwarding_tables_build(configuration, NULL, NULL, backends, vips, &tables) != 0 ||
 	    forwarding_state_build(configuration, tables, NULL, &nic, 1, 1, &state) != 0)
 		fuzz_violation("a valid configuration cannot be built");
 	forwarding_state_release(state);

@@ -281,6 +281,11 @@ def step_manual(result):
     pytest(result, "dev", "test/manual")
 
 
+def step_prometheus(result):
+    """Alert and recording rules, the dashboard, and the documentation of metrics."""
+    pytest(result, "dev", "test/prometheus")
+
+
 def step_bench(result):
     """The benchmark's output, usage errors and checks; no speed is asserted."""
     pytest(result, "dev", "test/bench")
@@ -290,6 +295,8 @@ def step_bench(result):
 def step_lab(result):
     """Real packets: the network lab."""
     pytest(result, "dev", "test/lab", "-m", "not sanitizer")
+    for path in sorted((ROOT / "build/artefacts").glob("*")):
+        print(f"  kept: {path}", flush=True)
 
 
 def step_vm(result):
@@ -335,6 +342,7 @@ STEPS = {
     "configuration": step_configuration,
     "packets": step_packets,
     "manual": step_manual,
+    "prometheus": step_prometheus,
     "bench": step_bench,
     "fuzz": step_fuzz,
     "lab": step_lab,

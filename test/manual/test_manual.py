@@ -35,7 +35,8 @@ def sections_of_the_page():
     found, text = {}, rendered()
     for pattern in (r"^([A-Z][A-Z ]+)$", r"^   (\S.*)$"):
         pieces = re.split(pattern, text, flags=re.M)
-        found.update(zip(pieces[1::2], pieces[2::2]))
+        # Commands come before the keys of the configuration, of which some have the same names.
+        found = dict(zip(reversed(pieces[1::2]), reversed(pieces[2::2]))) | found
     return found
 
 
@@ -122,6 +123,12 @@ def test_help_lists_these_commands():
 def keys_of_the_code():
     return {key for path in (ROOT / "src/control").glob("configuration_*.c")
             for key in re.findall(r'\{\s*"(\w+)",\s*KEY_', path.read_text())}
+
+
+def test_every_key_is_in_the_configuration_as_json():
+    """Else `fluxpin diff` and `reload` would not see a change of it."""
+    text = (ROOT / "src/control/configuration_json.c").read_text()
+    assert not [key for key in keys_of_the_code() if f'"{key}"' not in text]
 
 
 def keys_of_the_page():

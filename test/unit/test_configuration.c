@@ -155,7 +155,7 @@ static void check_full_vips(const struct configuration *configuration)
 
 static void test_full(void **state)
 {
-	struct configuration *configuration = read_good(GOOD "full.conf", 2);
+	struct configuration *configuration = read_good(GOOD "full.conf", 1);
 
 	(void)state;
 	assert_true(configuration->hash_seed == UINT64_C(0xfedcba9876543210));
@@ -173,6 +173,8 @@ static void test_full(void **state)
 	assert_int_equal(configuration->umem.frame_size, 4096);
 	assert_string_equal(configuration->metrics.textfile, "/tmp/fluxpin.prom");
 	assert_int_equal(configuration->metrics.interval_ns, 250 * MILLISECOND);
+	assert_int_equal(configuration->metrics.listen.port, 9105);
+	assert_int_equal(configuration->metrics.listen.address.bytes[15], 1);
 	assert_string_equal(configuration->control, "/tmp/fluxpin.sock");
 	check_full_interfaces(configuration);
 	check_full_pools(configuration);
@@ -203,6 +205,7 @@ static void test_defaults(void **state)
 	assert_int_equal(configuration->umem.frame_size, 2048);
 	assert_null(configuration->metrics.textfile);
 	assert_int_equal(configuration->metrics.interval_ns, 10 * SECOND);
+	assert_int_equal(configuration->metrics.listen.port, 0);
 	assert_null(configuration->control);
 	assert_int_equal(pool->encapsulation, ENCAPSULATION_GRE);
 	assert_int_equal(pool->table_size, 65537);
@@ -264,7 +267,7 @@ static void test_nothing_to_balance(void **state)
 
 static void test_health_check_times(void **state)
 {
-	struct configuration *configuration = read_good(GOOD "health-check-keys.conf", 3);
+	struct configuration *configuration = read_good(GOOD "health-check-keys.conf", 2);
 
 	(void)state;
 	/* The default timeout gives way to a shorter interval. */

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Health checks: which backends answer, by probes that run on the control thread's event loop.
+ *
+ * A prober probes one address and port by one check. It serves every pool that has the same check
+ * for the same address, so a server in many pools is probed once. Probers are independent: each has
+ * a timer of its own, nothing waits for a probe's end, and the first probes are spread over the
+ * interval. A backend goes down after `fall` bad probes in a row and up after `rise` good ones;
+ * one that falls again and again has to answer well for longer (health_state.c). A probe that could
+ * not be sent for a reason of this host's own (no descriptor, no memory, no such source address)
+ * says nothing about the backend and changes nothing.
+ *
+ * What this is not: it decides nothing about traffic. Whoever uses it is told that something
+ * changed, gathers such calls, and reads the states.
+ *
+ * Thread: control. No function blocks; all but health_read allocate.
+ */
+#ifndef FLUXPIN_HEALTH_H
+#define FLUXPIN_HEALTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include <fluxpin/configuration.h>
+
+struct health;
+
+enum health_state {
+	HEALTH_UNCHECKED, /* no check: serves */
+	HEALTH_UP,
+	HEALTH_DOWN,
+};
+
+struct health_report {
+	enum health_state state;
+	bool is_damped;	     /* down although it had `rise` good probes: it falls too often */
+	const char *error;   /* why the last probe failed, or NULL; valid until the loop runs on */
+	uint64_t since_ns;   /* monotonic: when the state began; 0 without a check */
+	uint64_t latency_ns; /* of the last good probe, from its start to its end; 0: none yet */
+	uint64_t probes_good;
+	uint64_t probes_bad; /* those of a whole prober: the same for all pools that share it */
+	uint64_t flaps;	     /* how often it went down */
+};
+
+/* Sums over all probers since the start. */
+struct health_totals {
+	uint32_t probers;
+	uint32_t under_way;   /* probes */
+	uint64_t probes;      /* started */
+	uint64_t undecided;   /* could not be sent by this host */
+	uint64_t latest_ns;   /* the longest that a probe started after its time */
+	uint64_t late_sum_ns; /* of all probes */
+};
+
+/*
+ * Sends an IP packet to a backend as the data plane would: encapsulated as the pool says, by the
+ * NIC that leads there. The indexes are those of the configuration last given. Returns 0, or
+ * negative errno when it cannot be sent now; the probe then times out.
+ */
+struct health_tunnel {
+	int (*send)(void *context, uint32_t pool, uint32_t backend, const void *packet,
+		    size_t length);
+	void *context;
+};
+
+/*
+ * Opens a checker without checks. `changed` is called when some state changed, from within the
+ * loop, once for each change; it may read, but must not configure or close.
+ * The soft limit on open files is raised to the hard one: each probe under way has a socket.
+ * Returns 0 or negative errno.
+ */
+int health_open(uv_loop_t *loop, void (*changed)(void *context), void *context,
+		struct health **health);
+
+/*
+ * Takes the checks of a configuration in place of those before. Checks that stay (same check, same
+ * address) keep their state, counters and rhythm; a backend whose check changed begins with the
+ * state that it had; others begin as `initial` says. `changed` is not called. The configuration is
+ * borrowed: it must stay until the next call that succeeds, or health_close.
+ * Returns 0; -ENOMEM; what opening a CA file gave, logged. Nothing is changed on failure.
+ */
+int health_configure(struct health *health, const struct configuration *configuration);
+
+/*
+ * Lets checks with via = "tunnel" be sent, from now on: makes the device and the rules that catch
+ * their packets (probe_device.h). Without, or after a failure, such probes are never sent, and such
+ * backends keep the state in which they began. Call once. Returns 0 or negative errno, not logged.
+ */
+int health_set_tunnel(struct health *health, const struct health_tunnel *tunnel);
+
+/* The state of a backend, by its indexes in the configuration last given. */
+void health_read(const struct health *health, uint32_t pool, uint32_t backend,
+		 struct health_report *report);
+
+void health_read_totals(const struct health *health, struct health_totals *totals);
+
+/* Has `started` called with the lateness of each probe as it starts; for benchmarks and tests. */
+void health_observe(struct health *health, void (*started)(void *context, uint64_t late_ns),
+		    void *context);
+
+/* Ends all probes. Memory is freed when the loop has run once more. `health` may be NULL. */
+void health_close(struct health *health);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "commands.h"
+#include "table.h"
+
+static const char usage[] =
+	"usage: fluxpin vips [--control PATH] [--json]\n"
+	"\n"
+	"Lists the VIPs: their pools, how many backends serve, and what they got.\n"
+	"\n"
+	"      --control PATH  the daemon's control socket (/run/fluxpin/control.sock)\n"
+	"      --json          print one JSON document\n"
+	"  -h, --help          print this\n";
+
+static int print(const json_t *vips)
+{
+	static const char *const headings[] = { "VIP",	"ADDRESS", "PROTOCOL", ">PORT",
+						"POOL", "SERVE",   ">PACKETS", ">BYTES" };
+	struct table table;
+	json_t *vip;
+	size_t i;
+
+	table_start(&table, headings, sizeof(headings) / sizeof(headings[0]));
+	json_array_foreach(vips, i, vip)
+	{
+		uint64_t port = client_number(vip, "port");
+		char serve[64];
+
+		snprintf(serve, sizeof(serve), "%s of %s%s",
+			 client_format(client_number(vip, "serving")),
+			 client_format(client_number(vip, "backends")),
+			 client_flag(vip, "last_resort") ? ", last resort" : "");
+
+		const char *const cells[] = {
+			client_text(vip, "name"),
+			client_text(vip, "address"),
+			client_text(vip, "protocol"),
+			port == 0 ? "any" : client_format(port),
+			client_text(vip, "pool"),
+			serve,
+			client_format(client_number(vip, "packets")),
+			client_format(client_number(vip, "bytes")),
+		};
+
+		table_add(&table, cells);
+	}
+	return table_print(&table, stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+int command_vips(int argc, char **argv)
+{
+	struct client_options options = { .command = "vips", .usage = usage };
+	json_t *reply;
+	int status;
+
+	if (!client_read_options(argc, argv, &options, true, NULL, 0, NULL, NULL, &status))
+		return status;
+	if (optind < argc)
+		return client_usage(&options, "unexpected argument", argv[optind]);
+	status = client_ask(&options, json_pack("{s:s}", "command", "vips"), &reply);
+	if (reply == NULL)
+		return status;
+	status = print(json_object_get(reply, "vips"));
+	json_decref(reply);
+	return status;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Drains by command: since when, and what is left on the backends. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "control_answers.h"
+
+/* Whether it is the backend at `place`, or the same in a pool that has taken it from there. */
+static bool is_same(const struct daemon *daemon, uint32_t i, uint32_t place)
+{
+	const struct forwarding_backend *one = &daemon->tables->backends[i];
+	const struct forwarding_backend *other = &daemon->tables->backends[place];
+	const struct pool_configuration *pools = daemon->configuration->pools;
+
+	return i == place ||
+	       (pools[one->pool].backends[one->backend].origin == other->pool &&
+		strcmp(control_backend_name(daemon, i), control_backend_name(daemon, place)) == 0);
+}
+
+static void answer(struct control_survey *survey)
+{
+	const struct daemon *daemon = survey->answers->daemon;
+	uint32_t place, flows = 0, closing = 0;
+
+	if (!control_find_backend(daemon, survey->call, survey->subject, &place))
+		return;
+	for (uint32_t i = 0; i < daemon->tables->backend_count; i++) {
+		uint32_t of_these;
+
+		if (!is_same(daemon, i, place))
+			continue;
+		flows += control_survey_flows(survey, i, &of_these);
+		closing += of_these;
+	}
+	control_reply(survey->call,
+		      json_pack("{s:s, s:s, s:b, s:I, s:I}", "pool",
+				control_pool_name(daemon, place), "backend",
+				control_backend_name(daemon, place), "drained",
+				json_object_get(survey->answers->drains, survey->subject) != NULL,
+				"flows", (json_int_t)flows, "closing", (json_int_t)closing));
+}
+
+/* The reply is given behind a survey; a backend that is gone has no flows. */
+static void report(struct control_answers *answers, struct control_call *call, const char *text)
+{
+	struct control_survey *survey = control_survey_open(answers, call, answer);
+
+	if (survey == NULL)
+		return;
+	snprintf(survey->subject, sizeof(survey->subject), "%s", text);
+	control_survey_start(survey);
+}
+
+static bool read_request(struct control_call *call, const json_t *request, const char **backend)
+{
+	const char *name;
+	json_error_t error;
+
+	if (json_unpack_ex((json_t *)request, &error, JSON_STRICT, "{s:s, s:s}", "command", &name,
+			   "backend", backend) != 0) {
+		control_refuse(call, "%s", error.text);
+		return false;
+	}
+	return true;
+}
+
+void control_drain(struct control_answers *answers, struct control_call *call,
+		   const json_t *request)
+{
+	struct daemon *daemon = answers->daemon;
+	const char *text;
+	uint32_t place;
+	int error;
+
+	if (!read_request(call, request, &text) ||
+	    !control_find_backend(daemon, call, text, &place))
+		return;
+	control_log(call, "drain %s", text);
+	error = daemon_drain(daemon, control_pool_name(daemon, place),
+			     control_backend_name(daemon, place), true);
+	if (error != 0) {
+		control_refuse(call, "draining %s: %s", text, strerror(-error));
+		return;
+	}
+	/* Of one that was drained before, the first time counts. */
+	if (json_object_get(answers->drains, text) == NULL)
+		json_object_set_new(answers->drains, text,
+				    control_number(daemon_clock() / 1000000));
+	report(answers, call, text);
+}
+
+void control_undrain(struct control_answers *answers, struct control_call *call,
+		     const json_t *request)
+{
+	struct daemon *daemon = answers->daemon;
+	const char *text, *slash;
+	uint32_t place;
+
+	if (!read_request(call, request, &text))
+		return;
+	/* That of a backend which a reload has removed can be taken back, too. */
+	if (json_object_get(answers->drains, text) == NULL &&
+	    !control_find_backend(daemon, call, text, &place))
+		return;
+	control_log(call, "undrain %s", text);
+	if (json_object_get(answers->drains, text) != NULL) {
+		char pool[CONFIGURATION_NAME_LENGTH + 1];
+
+		slash = strchr(text, '/');
+		snprintf(pool, sizeof(pool), "%.*s", (int)(slash - text), text);
+		daemon_drain(daemon, pool, slash + 1, false);
+		json_object_del(answers->drains, text);
+		control_reply(call, json_pack("{s:b}", "was_drained", true));
+		return;
+	}
+	control_reply(call, json_pack("{s:b}", "was_drained", false));
+}
+
+void control_flows(struct control_answers *answers, struct control_call *call,
+		   const json_t *request)
+{
+	const char *text;
+	uint32_t place;
+
+	if (read_request(call, request, &text) &&
+	    control_find_backend(answers->daemon, call, text, &place))
+		report(answers, call, text);
+}
+
+json_t *control_drains(const struct control_answers *answers)
+{
+	uint64_t now_ms = daemon_clock() / 1000000;
+	json_t *array = json_array(), *since;
+	const char *backend;
+
+	json_object_foreach(answers->drains, backend, since) json_array_append_new(
+		array, json_pack("{s:s, s:o}", "backend", backend, "for_ms",
+				 control_number(now_ms - (uint64_t)json_integer_value(since))));
+	return array;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Health checks as the daemon runs them: their word goes into the states of backends. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <fluxpin/backend_path.h>
+#include <fluxpin/log.h>
+#include <fluxpin/tunnel_frame.h>
+
+#include "daemon_internal.h"
+
+static void on_changed(void *context)
+{
+	daemon_states_changed(context);
+}
+
+/* By the first NIC that leads there, as a packet that comes in by it would go. */
+static int send_probe(void *context, uint32_t pool, uint32_t backend, const void *packet,
+		      size_t length)
+{
+	struct daemon *daemon = context;
+	const struct configuration *configuration = daemon->configuration;
+	const struct pool_configuration *in = &configuration->pools[pool];
+	const struct address *address = &in->backends[backend].address;
+
+	if (length > TUNNEL_FRAME_MAX_PACKET)
+		return -EMSGSIZE;
+	for (uint32_t i = 0; i < daemon->device_count; i++) {
+		const struct interface *nic = &daemon->nics[i];
+		struct encapsulation_path path;
+		struct next_hop next_hop;
+		int error = backend_path_find(configuration, in, address, daemon->neighbours, nic,
+					      false, &next_hop, &path);
+
+		if (error != 0)
+			return error;
+		if (next_hop.state == NEXT_HOP_RESOLVED)
+			return tunnel_frame_send(daemon->probe_socket, (int)nic->index, &path,
+						 configuration->hash_seed, packet,
+						 (uint32_t)length);
+	}
+	return -EHOSTUNREACH;
+}
+
+static bool has_tunnel_checks(const struct configuration *configuration)
+{
+	for (uint32_t i = 0; i < configuration->pool_count; i++)
+		if (configuration->pools[i].health_check.via == HEALTH_CHECK_TUNNEL)
+			return true;
+	return false;
+}
+
+/* The device and the rules are made when the first check asks for them. */
+static int open_tunnel(struct daemon *daemon, const struct configuration *configuration)
+{
+	const struct health_tunnel tunnel = { .send = send_probe, .context = daemon };
+	int error;
+
+	if (daemon->probe_socket > 0 || !has_tunnel_checks(configuration))
+		return 0;
+	daemon->probe_socket = tunnel_frame_open();
+	error = daemon->probe_socket < 0 ? daemon->probe_socket
+					 : health_set_tunnel(daemon->health, &tunnel);
+	if (error == 0)
+		return 0;
+	log_error("health checks through the tunnel: %s", strerror(-error));
+	if (daemon->probe_socket > 0)
+		close(daemon->probe_socket);
+	daemon->probe_socket = 0;
+	return error;
+}
+
+int daemon_configure_health(struct daemon *daemon, const struct configuration *configuration)
+{
+	int error = 0;
+
+	if (daemon->health == NULL) {
+		error = health_open(&daemon->loop, on_changed, daemon, &daemon->health);
+		if (error != 0)
+			log_error("starting health checks: %s", strerror(-error));
+	}
+	if (error == 0)
+		error = open_tunnel(daemon, configuration);
+	return error == 0 ? health_configure(daemon->health, configuration) : error;
+}
+
+void daemon_close_health(struct daemon *daemon)
+{
+	health_close(daemon->health);
+	daemon->health = NULL;
+	if (daemon->probe_socket > 0)
+		close(daemon->probe_socket);
+	daemon->probe_socket = 0;
+}
+
+void daemon_read_health(const void *context, uint32_t pool, uint32_t backend,
+			struct backend_health *health)
+{
+	const struct daemon *daemon = context;
+	struct health_report report;
+
+	*health = (struct backend_health){ .is_healthy = true };
+	if (daemon->health == NULL)
+		return;
+	health_read(daemon->health, pool, backend, &report);
+	health->is_checked = report.state != HEALTH_UNCHECKED;
+	health->is_healthy = report.state != HEALTH_DOWN;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "doctor_interrupts.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* The number behind the last "-", or -1. */
+static long trailing_number(const char *name)
+{
+	const char *dash = strrchr(name, '-');
+	char *end;
+	long number;
+
+	if (dash == NULL || !isdigit((unsigned char)dash[1]))
+		return -1;
+	number = strtol(dash + 1, &end, 10);
+	return *end == '\0' ? number : -1;
+}
+
+/* Whether the interface stands in it as a whole word between dashes, or at an end. */
+static bool names_interface(const char *name, const char *interface)
+{
+	size_t length = strlen(interface);
+
+	for (const char *at = name; (at = strstr(at, interface)) != NULL; at++) {
+		bool begins = at == name || at[-1] == '-';
+
+		if (begins && (at[length] == '-' || at[length] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+static bool only_transmits(const char *name)
+{
+	for (const char *at = name; *at != '\0'; at++)
+		if (strncasecmp(at, "-tx-", 4) == 0)
+			return true;
+	return false;
+}
+
+int interrupts_find(const char *path, const char *interface, uint32_t queue)
+{
+	FILE *file = fopen(path, "re");
+	char *line = NULL;
+	size_t size = 0;
+	int found = -1;
+
+	if (file == NULL)
+		return -1;
+	while (found < 0 && getline(&line, &size, file) > 0) {
+		char *end, *name;
+		long number = strtol(line, &end, 10);
+
+		/* "NUMBER: COUNT... CHIP TRIGGER NAME"; the others begin with letters. */
+		if (end == line || *end != ':')
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		for (name = line + strlen(line); name > line && isspace((unsigned char)name[-1]);)
+			*--name = '\0';
+		while (name > line && !isspace((unsigned char)name[-1]))
+			name--;
+		if (names_interface(name, interface) && !only_transmits(name) &&
+		    trailing_number(name) == (long)queue)
+			found = (int)number;
+	}
+	free(line);
+	fclose(file);
+	return found;
+}

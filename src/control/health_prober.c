@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "configuration_internal.h"
+#include "health_internal.h"
+
+struct prober *prober_new(struct health *health, struct check *check, const struct address *address)
+{
+	struct prober *prober = calloc(1, sizeof(*prober));
+
+	if (prober == NULL)
+		return NULL;
+	prober->health = health;
+	prober->check = check;
+	prober->address = *address;
+	prober->descriptor = -1;
+	prober->machine.is_up = !check->configuration.starts_down;
+	check->users++;
+	return prober;
+}
+
+static bool is_http(const struct prober *prober)
+{
+	return prober->check->configuration.type == HEALTH_CHECK_HTTP ||
+	       prober->check->configuration.type == HEALTH_CHECK_HTTPS;
+}
+
+static void cancel(struct prober *prober)
+{
+	if (is_http(prober))
+		probe_http_cancel(prober);
+	else
+		probe_socket_cancel(prober);
+}
+
+static void on_timer(uv_timer_t *timer);
+
+/* The timer serves the probe under way, which may not take longer than the interval, and then the
+ * next one: from start to start, so that slow answers do not make probes fewer. */
+static void wait_for_next(struct prober *prober)
+{
+	health_start_timer(prober->health, &prober->timer, on_timer, prober->due_ns);
+}
+
+static void start_probe(struct prober *prober, uint64_t now_ns)
+{
+	const struct health_check_configuration *check = &prober->check->configuration;
+	struct health *health = prober->health;
+	uint64_t late_ns = now_ns > prober->due_ns ? now_ns - prober->due_ns : 0;
+
+	health->probes++;
+	health->late_sum_ns += late_ns;
+	health->latest_ns = late_ns > health->latest_ns ? late_ns : health->latest_ns;
+	if (health->started != NULL)
+		health->started(health->started_context, late_ns);
+	health->under_way++;
+	prober->is_probing = true;
+	prober->started_ns = now_ns;
+	prober->due_ns = now_ns + health_next_delay(check->interval_ns, health_random(health));
+	health_start_timer(health, &prober->timer, on_timer, now_ns + check->timeout_ns);
+	if (is_http(prober))
+		probe_http_start(prober);
+	else
+		probe_socket_start(prober);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct prober *prober = timer->data;
+	char text[64], duration[32];
+
+	if (!prober->is_probing) {
+		start_probe(prober, health_clock());
+		return;
+	}
+	snprintf(text, sizeof(text), "no answer within %s",
+		 duration_format(prober->check->configuration.timeout_ns, duration));
+	prober_fail(prober, text);
+}
+
+void prober_fail(struct prober *prober, const char *error)
+{
+	cancel(prober);
+	prober_finish(prober, PROBE_BAD, error);
+}
+
+void prober_finish(struct prober *prober, enum probe_outcome outcome, const char *error)
+{
+	struct health *health = prober->health;
+	bool is_good = outcome == PROBE_GOOD;
+	uint64_t now_ns = health_clock();
+
+	prober->is_probing = false;
+	health->under_way--;
+	snprintf(prober->error, sizeof(prober->error), "%s", error != NULL ? error : "");
+	text_make_printable(prober->error);
+	wait_for_next(prober);
+	if (outcome == PROBE_UNDECIDED) {
+		health->undecided++;
+		health_log_undecided(prober, prober->error);
+		return;
+	}
+	if (is_good) {
+		prober->probes_good++;
+		prober->latency_ns = now_ns - prober->started_ns;
+	} else {
+		prober->probes_bad++;
+	}
+	if (!health_machine_take(&prober->machine, &prober->check->configuration, is_good, now_ns))
+		return;
+	health_log_transition(prober);
+	health->changed(health->context);
+}
+
+void prober_start(struct prober *prober)
+{
+	struct health *health = prober->health;
+
+	uv_timer_init(health->loop, &prober->timer);
+	health_handle_opened(health);
+	prober->timer.data = prober;
+	if (prober->machine.since_ns == 0)
+		prober->machine.since_ns = health_clock();
+	prober->due_ns =
+		health_clock() +
+		health_first_delay(prober->check->configuration.interval_ns, health_random(health));
+	wait_for_next(prober);
+}
+
+static void release(struct prober *prober)
+{
+	probe_http_release(prober);
+	free(prober);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct prober *prober = handle->data;
+	struct health *health = prober->health;
+
+	release(prober);
+	health_handle_closed(health);
+}
+
+void prober_stop(struct prober *prober, bool was_started)
+{
+	if (prober->is_probing) {
+		cancel(prober);
+		prober->health->under_way--;
+	}
+	health_tunnel_forget(prober);
+	prober->is_probing = false;
+	prober->check->users--;
+	prober->check = NULL;
+	if (was_started)
+		uv_close((uv_handle_t *)&prober->timer, on_closed);
+	else
+		release(prober);
+}

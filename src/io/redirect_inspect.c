@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "redirect_internal.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Whether a process has the abstract socket that is the NIC's lock (unix(7), /proc/net/unix). To
+ * bind it for a moment would keep a fluxpin that starts at that moment from starting. */
+static bool is_locked(const struct interface *nic)
+{
+	char wanted[64], line[512];
+	size_t length = (size_t)snprintf(wanted, sizeof(wanted), " @" REDIRECT_LOCK_NAME "%d\n",
+					 nic->index);
+	FILE *file = fopen("/proc/self/net/unix", "re");
+	bool is_found = false;
+
+	if (file == NULL)
+		return false;
+	while (!is_found && fgets(line, sizeof(line), file) != NULL) {
+		size_t line_length = strlen(line);
+
+		is_found =
+			line_length >= length && strcmp(line + line_length - length, wanted) == 0;
+	}
+	fclose(file);
+	return is_found;
+}
+
+static int read_name(uint32_t id, char name[static REDIRECT_NAME_SIZE])
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t size = sizeof(info);
+	int descriptor = bpf_prog_get_fd_by_id(id);
+	int error;
+
+	if (descriptor < 0)
+		return descriptor;
+	error = bpf_obj_get_info_by_fd(descriptor, &info, &size);
+	close(descriptor);
+	if (error == 0)
+		snprintf(name, REDIRECT_NAME_SIZE, "%s", info.name[0] ? info.name : "unnamed");
+	return error;
+}
+
+/* The programs in libxdp's dispatcher. */
+static void inspect_dispatcher(struct xdp_multiprog *attached, struct redirect_presence *presence)
+{
+	struct xdp_program *program = NULL;
+	uint32_t others = 0;
+
+	presence->attached = REDIRECT_DISPATCHER;
+	while ((program = xdp_multiprog__next_prog(program, attached)) != NULL) {
+		const char *name = xdp_program__name(program);
+
+		if (strcmp(name, REDIRECT_PROGRAM_NAME) == 0) {
+			presence->attached = REDIRECT_OURS;
+			continue;
+		}
+		snprintf(presence->name, sizeof(presence->name), "%s", name);
+		others++;
+	}
+	presence->is_shared = presence->attached == REDIRECT_OURS && others > 0;
+}
+
+static void inspect_program(const struct interface *nic, struct redirect_presence *presence)
+{
+	struct xdp_multiprog *attached;
+	char name[REDIRECT_NAME_SIZE];
+
+	if (read_name(presence->program_id, name) != 0) {
+		presence->attached = REDIRECT_UNKNOWN;
+		return;
+	}
+	snprintf(presence->name, sizeof(presence->name), "%s", name);
+	if (strcmp(name, REDIRECT_PROGRAM_NAME) == 0) {
+		presence->attached = REDIRECT_OURS;
+		return;
+	}
+	presence->attached = REDIRECT_FOREIGN;
+	if (strcmp(name, REDIRECT_DISPATCHER_NAME) != 0)
+		return;
+	attached = xdp_multiprog__get_from_ifindex(nic->index);
+	if (libxdp_get_error(attached) != 0)
+		return;
+	if (!xdp_multiprog__is_legacy(attached))
+		inspect_dispatcher(attached, presence);
+	xdp_multiprog__close(attached);
+}
+
+int redirect_inspect(const struct interface *nic, struct redirect_presence *presence)
+{
+	struct bpf_xdp_query_opts query = { .sz = sizeof(query) };
+	struct redirect_presence result = { .is_locked = is_locked(nic) };
+	int error = bpf_xdp_query(nic->index, 0, &query);
+
+	if (error != 0)
+		return error;
+	result.program_id = query.prog_id != 0	     ? query.prog_id
+			    : query.drv_prog_id != 0 ? query.drv_prog_id
+						     : query.skb_prog_id;
+	result.is_generic = result.program_id != 0 && result.program_id == query.skb_prog_id;
+	if (result.program_id != 0)
+		inspect_program(nic, &result);
+	*presence = result;
+	return 0;
+}

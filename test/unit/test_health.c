@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The checker: which probers there are, what a change of the configuration does, and tcp and udp
+ * probes. */
+#include "health_setup.h"
+
+#include <sys/resource.h>
+
+/* The state of 10.0.0.1 in the pool, reached with so many changes told. */
+static void expect_state(struct checker *checker, enum health_state expected)
+{
+	run_until(checker, checker_read(checker, 0, 0).state == expected);
+}
+
+static void expect_error(struct checker *checker, const char *expected)
+{
+	struct health_report report;
+
+	expect_state(checker, HEALTH_DOWN);
+	report = checker_read(checker, 0, 0);
+	assert_non_null(report.error);
+	assert_string_equal(report.error, expected);
+}
+
+static void test_tcp(void **state)
+{
+	struct server server = { .manner = CLOSES };
+	struct checker checker;
+	struct health_report report;
+
+	(void)state;
+	need_namespace();
+	server_start(&server, "10.0.0.1");
+	checker_open(&checker);
+	checker_configure(
+		&checker,
+		configuration_of(POOL_OF("10.0.0.1", "type = \"tcp\"; port = %u;"), server.port));
+	report = checker_read(&checker, 0, 0);
+	assert_int_equal(report.state, HEALTH_UP);
+	assert_null(report.error);
+	run_probes(&checker, 0, 0, 3);
+	report = checker_read(&checker, 0, 0);
+	assert_int_equal(report.state, HEALTH_UP);
+	assert_true(report.latency_ns > 0);
+	assert_int_equal(report.probes_bad, 0);
+	assert_int_equal(checker.changes, 0);
+	server_stop(&server);
+	expect_error(&checker, "connection refused");
+	assert_int_equal(checker.changes, 1);
+	assert_int_equal(checker_read(&checker, 0, 0).flaps, 1);
+	server_start(&server, "10.0.0.1");
+	expect_state(&checker, HEALTH_UP);
+	assert_int_equal(checker.changes, 2);
+	assert_null(checker_read(&checker, 0, 0).error);
+	/* Connections end by RST: none is left waiting. 06 is TIME_WAIT. */
+	assert_string_equal(output_of("awk '$4 == \"06\"' /proc/net/tcp"), "");
+	checker_close(&checker);
+	server_stop(&server);
+}
+
+/* A host that does not answer: a neighbour that is not there. */
+static void test_tcp_timeout(void **state)
+{
+	struct checker checker;
+
+	(void)state;
+	need_namespace();
+	run("ip link add d0 type veth peer name d1 && ip addr add 192.0.2.1/24 dev d0 && ip link "
+	    "set d0 up && ip link set d1 up && ip neigh add 192.0.2.2 lladdr 02:00:00:00:00:01 "
+	    "dev d0");
+	checker_open(&checker);
+	checker_configure(&checker,
+			  configuration_of(POOL_OF("192.0.2.2", "type = \"tcp\"; port = 1;")));
+	expect_error(&checker, "no answer within 20ms");
+	checker_configure(&checker,
+			  configuration_of(POOL_OF("198.51.100.1", "type = \"tcp\"; port = 1;")));
+	expect_error(&checker, "network is unreachable");
+	checker_close(&checker);
+}
+
+static void test_udp(void **state)
+{
+	struct server server = { .is_udp = true, .answer = "pong 1" };
+	struct checker checker;
+
+	(void)state;
+	need_namespace();
+	server_start(&server, "10.0.0.1");
+	checker_open(&checker);
+	checker_configure(&checker,
+			  configuration_of(POOL_OF("10.0.0.1", "type = \"udp\"; port = %u; send = "
+							       "\"ping\"; expect = \"pong\"; "
+							       "initial = \"down\";"),
+					   server.port));
+	expect_state(&checker, HEALTH_UP);
+	assert_string_equal(server.request, "ping");
+	checker_configure(&checker,
+			  configuration_of(POOL_OF("10.0.0.1", "type = \"udp\"; port = %u; send = "
+							       "\"ping\"; expect = \"pong 12\";"),
+					   server.port));
+	expect_error(&checker, "the answer does not begin as expected");
+	/* Any answer. */
+	checker_configure(&checker, configuration_of(POOL_OF("10.0.0.1", "type = \"udp\"; port = "
+									 "%u; send = \"p\";"),
+						     server.port));
+	expect_state(&checker, HEALTH_UP);
+	server.manner = SILENT;
+	expect_error(&checker, "no answer within 20ms");
+	server.manner = ANSWERS;
+	expect_state(&checker, HEALTH_UP);
+	server_stop(&server);
+	/* By ICMP, at once. */
+	expect_error(&checker, "connection refused");
+	checker_close(&checker);
+}
+
+static void test_source(void **state)
+{
+	struct server server = { .manner = CLOSES };
+	struct checker checker;
+
+	(void)state;
+	need_namespace();
+	server_start(&server, "10.0.0.1");
+	checker_open(&checker);
+	checker_configure(&checker,
+			  configuration_of(POOL_OF("10.0.0.1", "type = \"tcp\"; port = %u; source "
+							       "= \"10.9.8.7\";"),
+					   server.port));
+	run_until(&checker, server.connections > 0);
+	assert_string_equal(server.peer, "10.9.8.7");
+	checker_close(&checker);
+	server_stop(&server);
+}
+
+/* What is this host's own fault says nothing about the backend. */
+static void test_undecided(void **state)
+{
+	struct health_totals totals;
+	struct checker checker;
+
+	(void)state;
+	need_namespace();
+	checker_open(&checker);
+	checker_configure(&checker,
+			  configuration_of(POOL_OF("10.0.0.1", "type = \"tcp\"; port = 1; source = "
+							       "\"192.0.2.77\";")));
+	run_until(&checker, (health_read_totals(checker.health, &totals), totals.undecided >= 5));
+	assert_int_equal(checker_read(&checker, 0, 0).state, HEALTH_UP);
+	assert_int_equal(checker_read(&checker, 0, 0).probes_bad, 0);
+	assert_string_equal(checker_read(&checker, 0, 0).error, "cannot assign requested address");
+	assert_int_equal(checker.changes, 0);
+	checker_close(&checker);
+}
+
+static void test_no_descriptors(void **state)
+{
+	struct rlimit limit, none;
+	struct health_totals totals;
+	struct checker checker;
+
+	(void)state;
+	need_namespace();
+	checker_open(&checker);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (int http = 0; http < 2; http++) {
+		uint64_t before;
+
+		checker_configure(&checker, configuration_of(POOL_OF("10.0.0.1", "type = \"%s\"; "
+										 "port = 1;"),
+							     http ? "http" : "tcp"));
+		none = limit;
+		none.rlim_cur = 3;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+		health_read_totals(checker.health, &totals);
+		before = totals.undecided;
+		run_until(&checker, (health_read_totals(checker.health, &totals),
+				     totals.undecided >= before + 3));
+		assert_int_equal(checker_read(&checker, 0, 0).state, HEALTH_UP);
+		assert_string_equal(checker_read(&checker, 0, 0).error, "too many open files");
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		expect_error(&checker, "connection refused");
+		checker_configure(&checker, configuration_of("hash_seed = \"1\";"));
+	}
+	checker_close(&checker);
+}
+
+#define THREE_POOLS                                                                             \
+	"hash_seed = \"1\"; pools = ("                                                          \
+	"{ name = \"a\"; backends = ( { address = \"10.0.0.1\"; }, { address = \"10.0.0.2\"; }" \
+	" ); health_check = { type = \"tcp\"; port = %u; interval = \"20ms\"; rise = 2; }; },"  \
+	"{ name = \"b\"; backends = ( { address = \"10.0.0.3\"; }, { address = \"10.0.0.1\"; }" \
+	" ); health_check = { rise = %u; interval = \"20ms\"; port = %u; type = \"tcp\"; }; }," \
+	"{ name = \"c\"; backends = ( { address = \"10.0.0.1\"; } ); } );"
+
+static uint32_t probers_of(const struct checker *checker)
+{
+	struct health_totals totals;
+
+	health_read_totals(checker->health, &totals);
+	return totals.probers;
+}
+
+static void test_one_prober_for_many_pools(void **state)
+{
+	struct server server = { .manner = CLOSES };
+	struct checker checker;
+	struct health_report a, b;
+
+	(void)state;
+	need_namespace();
+	server_start(&server, "10.0.0.1");
+	checker_open(&checker);
+	checker_configure(&checker, configuration_of(THREE_POOLS, server.port, 2, server.port));
+	assert_int_equal(probers_of(&checker), 3);
+	assert_int_equal(checker_read(&checker, 2, 0).state, HEALTH_UNCHECKED);
+	run_probes(&checker, 1, 1, 5);
+	a = checker_read(&checker, 0, 0);
+	b = checker_read(&checker, 1, 1);
+	assert_int_equal(a.probes_good, b.probes_good);
+	assert_int_equal(a.since_ns, b.since_ns);
+	run_until(&checker, checker_read(&checker, 0, 1).state == HEALTH_DOWN);
+	assert_int_equal(checker_read(&checker, 0, 0).state, HEALTH_UP);
+	/* Another rise or port is another check. */
+	checker_configure(&checker, configuration_of(THREE_POOLS, server.port, 3, server.port));
+	assert_int_equal(probers_of(&checker), 4);
+	checker_configure(&checker, configuration_of(THREE_POOLS, server.port, 2, 1));
+	assert_int_equal(probers_of(&checker), 4);
+	checker_configure(&checker, configuration_of(THREE_POOLS, server.port, 2, server.port));
+	assert_int_equal(probers_of(&checker), 3);
+	checker_close(&checker);
+	server_stop(&server);
+}
+
+/* The same check and address: state, counters and rhythm stay, wherever the backend stands now. */
+static void test_reload_keeps(void **state)
+{
+	struct checker checker;
+	struct health_report before, after;
+
+	(void)state;
+	need_namespace();
+	checker_open(&checker);
+	checker_configure(&checker, configuration_of(THREE_POOLS, 1, 2, 1));
+	run_until(&checker, checker_read(&checker, 0, 0).state == HEALTH_DOWN);
+	before = checker_read(&checker, 0, 0);
+	checker.changes = 0;
+	checker_configure(&checker, configuration_of("hash_seed = \"1\"; pools = ( { name = \"z\"; "
+						     "backends = ( { address = \"10.0.0.9\"; }, { "
+						     "address = \"10.0.0.1\"; } ); health_check = "
+						     "{ type = \"tcp\"; port = 1; interval = "
+						     "\"20ms\"; }; } );"));
+	after = checker_read(&checker, 0, 1);
+	assert_int_equal(after.state, HEALTH_DOWN);
+	assert_int_equal(after.since_ns, before.since_ns);
+	assert_int_equal(after.probes_bad, before.probes_bad);
+	assert_int_equal(checker_read(&checker, 0, 0).state, HEALTH_UP);
+	assert_int_equal(checker.changes, 0);
+	assert_int_equal(probers_of(&checker), 2);
+	run_probes(&checker, 0, 1, 1);
+	checker_close(&checker);
+}
+
+/* A backend whose check changed begins as it was: what is down stays down until it answers. */
+static void test_reload_inherits(void **state)
+{
+	struct server server = { .manner = CLOSES };
+	struct checker checker;
+
+	(void)state;
+	need_namespace();
+	server_start(&server, "10.0.0.1");
+	checker_open(&checker);
+	checker_configure(&checker,
+			  configuration_of(POOL_OF("10.0.0.1", "type = \"tcp\"; port = 1;")));
+	expect_state(&checker, HEALTH_DOWN);
+	checker_configure(&checker, configuration_of(POOL_OF("10.0.0.1", "type = \"http\"; port = "
+									 "1; initial = \"up\";")));
+	assert_int_equal(checker_read(&checker, 0, 0).state, HEALTH_DOWN);
+	assert_int_equal(checker_read(&checker, 0, 0).probes_bad, 0);
+	checker_configure(
+		&checker,
+		configuration_of(POOL_OF("10.0.0.1", "type = \"tcp\"; port = %u;"), server.port));
+	assert_int_equal(checker_read(&checker, 0, 0).state, HEALTH_DOWN);
+	expect_state(&checker, HEALTH_UP);
+	checker_configure(&checker,
+			  configuration_of(POOL_OF("10.0.0.1", "type = \"tcp\"; port = %u; initial "
+							       "= \"down\"; host = \"\\x61\";"),
+					   server.port));
+	assert_int_equal(checker_read(&checker, 0, 0).state, HEALTH_UP);
+	/* Nothing is known of another address. */
+	checker_configure(&checker,
+			  configuration_of(POOL_OF("10.0.0.2", "type = \"tcp\"; port = %u; initial "
+							       "= \"down\";"),
+					   server.port));
+	assert_int_equal(checker_read(&checker, 0, 0).state, HEALTH_DOWN);
+	checker_close(&checker);
+	server_stop(&server);
+}
+
+/* A file that is not there: everything stays as it was. */
+static void test_refused_configuration(void **state)
+{
+	struct server server = { .manner = CLOSES };
+	struct configuration *bad;
+	struct checker checker;
+
+	(void)state;
+	need_namespace();
+	server_start(&server, "10.0.0.1");
+	checker_open(&checker);
+	checker_configure(
+		&checker,
+		configuration_of(POOL_OF("10.0.0.1", "type = \"tcp\"; port = %u;"), server.port));
+	run_probes(&checker, 0, 0, 1);
+	bad = configuration_of(POOL_OF("10.0.0.1", "type = \"https\"; port = %u; ca_file = "
+						   "\"/nonexistent\";"),
+			       server.port);
+	assert_int_equal(health_configure(checker.health, bad), -ENOENT);
+	configuration_release(bad);
+	assert_int_equal(probers_of(&checker), 1);
+	assert_true(checker_read(&checker, 0, 0).probes_good > 0);
+	run_probes(&checker, 0, 0, 1);
+	assert_int_equal(checker_read(&checker, 0, 0).probes_bad, 0);
+	checker_close(&checker);
+	server_stop(&server);
+}
+
+/* Configurations come and go while probes are under way; the sanitizers see what is left behind. */
+static void test_changes_under_way(void **state)
+{
+	static const char *const types[] = { "tcp", "http", "https" };
+	struct server server = { .manner = SILENT };
+	struct checker checker;
+
+	(void)state;
+	need_namespace();
+	server_start(&server, "10.0.0.1");
+	checker_open(&checker);
+	for (int i = 0; i < 60; i++) {
+		checker_configure(&checker,
+				  configuration_of(POOL_OF("10.0.0.1", "type = \"%s\"; port = %u; "
+								       "insecure = true;"),
+						   types[i % 3], server.port));
+		for (int j = 0; j < 3; j++)
+			uv_run(&checker.loop, UV_RUN_ONCE);
+	}
+	checker_close(&checker);
+	server_stop(&server);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_tcp, health_enter, namespace_leave),
+		cmocka_unit_test_setup_teardown(test_tcp_timeout, health_enter, namespace_leave),
+		cmocka_unit_test_setup_teardown(test_udp, health_enter, namespace_leave),
+		cmocka_unit_test_setup_teardown(test_source, health_enter, namespace_leave),
+		cmocka_unit_test_setup_teardown(test_undecided, health_enter, namespace_leave),
+		cmocka_unit_test_setup_teardown(test_no_descriptors, health_enter, namespace_leave),
+		cmocka_unit_test_setup_teardown(test_one_prober_for_many_pools, health_enter,
+						namespace_leave),
+		cmocka_unit_test_setup_teardown(test_reload_keeps, health_enter, namespace_leave),
+		cmocka_unit_test_setup_teardown(test_reload_inherits, health_enter,
+						namespace_leave),
+		cmocka_unit_test_setup_teardown(test_changes_under_way, health_enter,
+						namespace_leave),
+		cmocka_unit_test_setup_teardown(test_refused_configuration, health_enter,
+						namespace_leave),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

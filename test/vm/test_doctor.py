@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The doctor with real drivers on the load balancer, and with backends that decapsulate with the
+kernel's own devices."""
+
+import json
+
+import pytest
+from vm_lab import VmFluxpin, text
+
+
+def doctor(lab, namespace, *arguments):
+    """{(check, subject): finding} of what is wrong."""
+    done = namespace.run([lab.fluxpin, *arguments, "--json"], check=False)
+    assert done.stdout, done.stderr
+    return {
+        (each["check"], each["subject"]): each
+        for each in json.loads(done.stdout)["findings"]
+        if each["severity"] in ("warning", "error")
+    }
+
+
+def configured(lab, encapsulation="gre", outer="ipv4"):
+    return VmFluxpin(lab, text(lab, encapsulation, outer), start=False).file
+
+
+def examine_backend(lab, file):
+    return doctor(lab, lab.backends[0], "endpoint", "doctor", "-i", "eth0", "-c", file)
+
+
+def test_a_card(lab):
+    """Whatever the driver has on that harms can be turned off; what is known of it stays."""
+    file = configured(lab)
+    lab.wait_for_carrier()
+    found = doctor(lab, lab.lb, "doctor", "-c", file, "-i", "eth0")
+    for finding in found.values():
+        if finding["command"]:
+            lab.lb.run(["sh", "-c", finding["command"]])
+    left = doctor(lab, lab.lb, "doctor", "-c", file, "-i", "eth0")
+    known = {("driver", "eth0")} if lab.driver == "virtio_net" else set()
+    assert set(left) <= known, (found, left)
+
+
+@pytest.mark.parametrize("outer", ["ipv4", "ipv6"])
+@pytest.mark.parametrize("encapsulation", ["gre", "ipip", "gue"])
+def test_the_kernels_devices(lab, encapsulation, outer):
+    file = configured(lab, encapsulation, outer)
+    assert not examine_backend(lab, file)
+
+
+@pytest.mark.parametrize(
+    "encapsulation, outer, line, undo, key",
+    [
+        ("gre", "ipv4", "ip link set gre4 down", "ip link set gre4 up", ("decapsulation", "gre4")),
+        ("ipip", "ipv4", "ip link set sit4 down", "ip link set sit4 up", ("decapsulation", "sit4")),
+        ("gue", "ipv4", "ip fou del port 6080", "ip fou add port 6080 gue",
+         ("decapsulation", "eth0")),
+        ("gue", "ipv6", "ip -6 fou del port 6080", "ip -6 fou add port 6080 gue",
+         ("decapsulation", "eth0")),
+        ("gre", "ipv4", "sysctl -qw net.ipv4.conf.gre4.rp_filter=1",
+         "sysctl -qw net.ipv4.conf.gre4.rp_filter=0", ("rp_filter", "gre4")),
+    ],
+)
+def test_what_is_broken_of_them(lab, encapsulation, outer, line, undo, key):
+    backend = lab.backends[0]
+    file = configured(lab, encapsulation, outer)
+    backend.run(["sh", "-c", line])
+    try:
+        found = examine_backend(lab, file)
+        assert set(found) == {key}
+        backend.run(["sh", "-c", found[key]["command"]])
+        assert not examine_backend(lab, file)
+    finally:
+        backend.run(["sh", "-c", undo], check=False)
