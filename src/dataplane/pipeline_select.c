@@ -52,8 +52,9 @@ static bool is_hit(struct pipeline *pipeline, const struct forwarding *forwardin
  * The backend of a tracked flow: its old one while that serves and the packet does not open a new
  * connection; otherwise by consistent hash, and recorded.
  */
-static uint16_t select_tracked(struct pipeline *pipeline, const struct forwarding *forwarding,
-			       const struct batch *batch, const struct match *match)
+static inline __attribute__((always_inline)) uint16_t
+select_tracked(struct pipeline *pipeline, const struct forwarding *forwarding,
+	       const struct batch *batch, const struct match *match)
 {
 	enum connection_event event = (enum connection_event)match->event;
 	struct connection_table *table = pipeline->connections;
@@ -105,12 +106,19 @@ static uint16_t select_for_error(const struct pipeline *pipeline,
 	return *slot_of(forwarding, match);
 }
 
-uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
-			      const struct batch *batch, const struct match *match)
+static inline __attribute__((always_inline)) uint16_t
+select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
+	    const struct batch *batch, const struct match *match)
 {
 	if (match->vip->tracking)
 		return select_tracked(pipeline, forwarding, batch, match);
 	return *slot_of(forwarding, match);
+}
+
+uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
+			      const struct batch *batch, const struct match *match)
+{
+	return select_flow(pipeline, forwarding, batch, match);
 }
 
 /* An entry that is seen in the first bucket at first sight, and the destination that it leads to. A
@@ -182,7 +190,7 @@ void pipeline_select(struct pipeline *pipeline, const struct forwarding *forward
 	if (match->kind == MATCH_ICMP_ERROR)
 		packet->backend = select_for_error(pipeline, forwarding, match, batch->second);
 	else
-		packet->backend = pipeline_select_flow(pipeline, forwarding, batch, match);
+		packet->backend = select_flow(pipeline, forwarding, batch, match);
 	if (packet->backend == MAGLEV_NO_BACKEND)
 		packet_drop(packet, DROP_NO_BACKEND);
 	else
