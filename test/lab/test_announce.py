@@ -7,10 +7,11 @@ import subprocess
 import time
 
 import pytest
+import servers
 
-from fluxpin import Fluxpin, configuration, pool, vips
+from fluxpin import Fluxpin, configuration, http_health_check, pool, vips
 from lab import Lab
-from namespaces import wait_until
+from namespaces import stop, wait_until
 from stall import stalled
 
 TABLE = 179
@@ -104,6 +105,27 @@ def test_each_vip_has_its_own_conditions(lab):
         assert announced(fluxpin) == {"two": 1, "one": 1, "three": 0, "net": 0, "always": 1}
         assert fluxpin.reload(text(0, 0))
         wait_for_routes(lab, "203.0.113.5")
+
+
+def test_a_last_resort_that_changes_no_table(own_lab):
+    """Two backends at one address are probed as one: both fall and rise in the same instant, and as a
+    last resort both keep their weights."""
+    lab, server = own_lab, own_lab.backends[0]
+    backends = [{"name": name, "address": server.address} for name in "ab"]
+    text = settings(
+        lab,
+        pools=[pool(lab, backends=backends, health_check=http_health_check(), on_all_down="all")],
+        entries=[{"name": name, "address": address, "protocol": "tcp", "port": 80, "pool": "web",
+                  "min_healthy": least}
+                 for name, address, least in (("one", "203.0.113.1", 1), ("two", "203.0.113.2", 2))])
+    with Fluxpin(lab, text) as fluxpin:
+        wait_for_routes(lab, "203.0.113.1", "203.0.113.2")
+        stop(server.nginx)
+        fluxpin.wait_for_log("as the last resort, all of them serve: 2")
+        wait_for_routes(lab, "203.0.113.1")
+        with open(server.directory / "servers.log", "a", encoding="utf-8") as log:
+            servers.start_nginx(server, log)
+        wait_for_routes(lab, "203.0.113.1", "203.0.113.2")
 
 
 def test_what_the_load_balancer_itself_lacks_withdraws_everything(lab):
