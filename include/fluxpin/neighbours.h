@@ -85,6 +85,14 @@ int neighbours_drain(struct neighbours *neighbours, bool *changed);
 int next_hop_resolve(struct neighbours *neighbours, const struct address *destination, int index,
 		     struct next_hop *next_hop);
 
+/*
+ * While on, next_hop_resolve answers for a neighbour that was asked for before as it did then: for
+ * who sends a packet between rounds. Were the neighbour looked at, a change that is not drained yet
+ * would be known from then on, its report no news, and all that had the answer before would keep
+ * it.
+ */
+void neighbours_repeat(struct neighbours *neighbours, bool on);
+
 /* Whether there are VLAN devices on the NIC, whatever their state. */
 bool neighbours_has_vlans(const struct neighbours *neighbours, int index);
 

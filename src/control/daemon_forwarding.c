@@ -158,9 +158,10 @@ int daemon_follow_states(struct daemon *daemon)
 	if (backend_states_update(daemon->states, &sources, daemon_clock(), &next_ns))
 		daemon->has_new_states = true;
 	daemon_schedule_growth(daemon, next_ns);
+	/* The same tables all the same: a last resort gives those their weights that all lost them,
+	 * or that have them back. */
 	if (!daemon->has_new_states) {
 		daemon_tell_pools(daemon);
-		/* The end of a last resort need not change what any backend serves. */
 		daemon_announce_update(daemon);
 		return 0;
 	}

@@ -16,10 +16,9 @@ static void on_changed(void *context)
 }
 
 /* By the first NIC that leads there, as a packet that comes in by it would go. */
-static int send_probe(void *context, uint32_t pool, uint32_t backend, const void *packet,
-		      size_t length)
+static int send_by_nic(struct daemon *daemon, uint32_t pool, uint32_t backend, const void *packet,
+		       size_t length)
 {
-	struct daemon *daemon = context;
 	const struct configuration *configuration = daemon->configuration;
 	const struct pool_configuration *in = &configuration->pools[pool];
 	const struct address *address = &in->backends[backend].address;
@@ -41,6 +40,18 @@ static int send_probe(void *context, uint32_t pool, uint32_t backend, const void
 						 (uint32_t)length);
 	}
 	return -EHOSTUNREACH;
+}
+
+static int send_probe(void *context, uint32_t pool, uint32_t backend, const void *packet,
+		      size_t length)
+{
+	struct daemon *daemon = context;
+	int error;
+
+	neighbours_repeat(daemon->neighbours, true);
+	error = send_by_nic(daemon, pool, backend, packet, length);
+	neighbours_repeat(daemon->neighbours, false);
+	return error;
 }
 
 static bool has_tunnel_checks(const struct configuration *configuration)

@@ -71,7 +71,10 @@ int metrics_write(const struct metrics_source *source, const char *path)
 	error = is_replaceable(path) ? metrics_render(source, &text, &length) : -EINVAL;
 	if (error != 0)
 		goto out;
-	descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	/* A file of its own: what a killed process left goes, and what whoever else may write to
+	 * the folder puts there, such as a link to another file, is not written through. */
+	unlink(temporary);
+	descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (descriptor < 0) {
 		error = -errno;
 		goto out;

@@ -30,7 +30,7 @@ struct asked {
 	bool is_in_round; /* asked for since neighbours_begin_round */
 	struct asked *next;
 
-	bool is_answered; /* in this round */
+	bool is_answered; /* in this round, or since the last one */
 	/* The last answer, of a neighbour. */
 	bool is_managed; /* the entry is ours: remove it when nobody asks any more */
 	bool is_valid;
@@ -45,6 +45,7 @@ struct neighbours {
 	struct links links;
 	bool is_passive;	     /* only looks: see neighbours_open_passive */
 	bool is_in_round;	     /* between neighbours_begin_round and neighbours_end_round */
+	bool is_repeating;	     /* see neighbours_repeat */
 	bool is_managing_refused;    /* Linux before 5.16 */
 	bool is_table_full;	     /* the kernel's, at some time: told once */
 	bool are_leftovers_searched; /* for entries of a killed process */

@@ -125,7 +125,7 @@ static int resolve_neighbour(struct neighbours *neighbours, const struct address
 	 * changed meanwhile, the report of that would equal the last answer and be taken for no
 	 * news, and who got the answer before would keep it.
 	 */
-	if (neighbours->is_in_round && asked->is_answered) {
+	if ((neighbours->is_in_round || neighbours->is_repeating) && asked->is_answered) {
 		*answer = asked;
 		return 0;
 	}
@@ -237,6 +237,11 @@ int next_hop_resolve(struct neighbours *neighbours, const struct address *destin
 		return error;
 	*next_hop = result;
 	return 0;
+}
+
+void neighbours_repeat(struct neighbours *neighbours, bool on)
+{
+	neighbours->is_repeating = on;
 }
 
 bool neighbours_has_vlans(const struct neighbours *neighbours, int index)

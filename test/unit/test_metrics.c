@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -206,6 +207,62 @@ static void test_announcements(void **unused)
 	free(text);
 }
 
+static void put(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void get(const char *path, char *text, int size)
+{
+	FILE *file = fopen(path, "r");
+
+	assert_non_null(file);
+	assert_non_null(fgets(text, size, file));
+	fclose(file);
+}
+
+/* The folder is often another user's, the collector's: a link beside the file would lead a daemon
+ * of root to any file of the host. */
+static void test_the_temporary_file_is_no_link(void **unused)
+{
+	const struct metrics_source source = { .configuration = &configuration, .state = &state };
+	char folder[] = "/tmp/fluxpin-metrics-XXXXXX", path[64], temporary[64], target[64],
+	     line[64];
+	struct stat status;
+
+	(void)unused;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/f.prom", folder);
+	snprintf(temporary, sizeof(temporary), "%s/f.prom.tmp", folder);
+	snprintf(target, sizeof(target), "%s/target", folder);
+	for (int is_hard = 0; is_hard <= 1; is_hard++) {
+		put(target, "mine\n");
+		assert_int_equal(chmod(target, 0600), 0);
+		assert_int_equal(is_hard ? link(target, temporary) : symlink(target, temporary), 0);
+		assert_int_equal(metrics_write(&source, path), 0);
+		get(target, line, sizeof(line));
+		assert_string_equal(line, "mine\n");
+		assert_int_equal(stat(target, &status), 0);
+		assert_int_equal(status.st_mode & 0777, 0600);
+		assert_int_equal(lstat(path, &status), 0);
+		assert_true(S_ISREG(status.st_mode));
+		assert_int_equal(status.st_mode & 0777, 0644);
+		assert_int_equal(access(temporary, F_OK), -1);
+	}
+	/* One that was killed while it wrote. */
+	put(temporary, "half");
+	assert_int_equal(metrics_write(&source, path), 0);
+	get(path, line, sizeof(line));
+	assert_memory_equal(line, "# HELP ", 7);
+	metrics_remove(path);
+	unlink(target);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +271,7 @@ int main(void)
 		cmocka_unit_test(test_each_backend_is_in_one_state),
 		cmocka_unit_test(test_health),
 		cmocka_unit_test(test_announcements),
+		cmocka_unit_test(test_the_temporary_file_is_no_link),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

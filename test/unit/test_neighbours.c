@@ -272,6 +272,33 @@ static void test_changed_mac_is_followed(void **state)
 	expect_follows_mac("fd00::1", "ping -c1 -W1 fd00::9");
 }
 
+/* As probes of health checks do between a change and the daemon's look at its report. */
+static void test_who_repeats_an_answer_takes_no_news_away(void **state)
+{
+	struct neighbours *neighbours;
+	struct next_hop next_hop;
+
+	(void)state;
+	need_namespace();
+	make_network();
+	neighbours = open_neighbours();
+	await(neighbours, "10.0.0.1", NEXT_HOP_RESOLVED, 2000);
+	settle(neighbours);
+	run("ip neigh replace 10.0.0.1 lladdr 02:00:00:00:00:44 nud permanent dev e0");
+	neighbours_repeat(neighbours, true);
+	next_hop = resolve(neighbours, "10.0.0.1", "e0");
+	assert_memory_equal(next_hop.mac, "\x02\0\0\0\0\x01", 6);
+	/* Of one that nobody asked for before, the answer is looked up. */
+	run("ip neigh replace 10.0.0.2 lladdr 02:00:00:00:00:45 nud permanent dev e0");
+	next_hop = resolve(neighbours, "10.0.0.2", "e0");
+	assert_memory_equal(next_hop.mac, "\x02\0\0\0\0\x45", 6);
+	neighbours_repeat(neighbours, false);
+	assert_true(is_change_reported(neighbours, 3000));
+	next_hop = resolve(neighbours, "10.0.0.1", "e0");
+	assert_memory_equal(next_hop.mac, "\x02\0\0\0\0\x44", 6);
+	neighbours_close(neighbours);
+}
+
 static void test_silent_change_and_loss_are_noticed(void **state)
 {
 	struct neighbours *neighbours;
@@ -676,6 +703,7 @@ int main(void)
 		TEST(test_unusable_interfaces),
 		TEST(test_second_router_takes_over),
 		TEST(test_changed_mac_is_followed),
+		TEST(test_who_repeats_an_answer_takes_no_news_away),
 		TEST(test_silent_change_and_loss_are_noticed),
 		TEST(test_managed_entries_live_for_a_round),
 		TEST(test_neighbour_gives_one_answer_a_round),
