@@ -351,6 +351,9 @@ static void warn_next_hop(struct daemon *daemon, uint32_t i, struct told *told)
 	const char *interface = NULL, *problem = NULL;
 	char address[ADDRESS_TEXT_SIZE];
 
+	/* It gets nothing by any way, and whether there is one is not kept. */
+	if (backend->is_down)
+		return;
 	for (uint32_t nic = 0; nic < daemon->device_count && problem == NULL; nic++) {
 		enum next_hop_state state =
 			daemon->state->next_hops[nic * daemon->tables->backend_count + i];
