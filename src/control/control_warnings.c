@@ -172,6 +172,9 @@ static void check_health(const struct daemon *daemon, uint32_t place, json_t *ar
 
 static void check_next_hops(const struct daemon *daemon, uint32_t place, json_t *array)
 {
+	/* That of a backend which serves nothing is not missed. */
+	if (daemon->tables->backends[place].is_down)
+		return;
 	for (uint32_t nic = 0; nic < daemon->device_count; nic++) {
 		enum next_hop_state state =
 			(enum next_hop_state)daemon->state
