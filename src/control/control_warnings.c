@@ -235,19 +235,28 @@ static void check_pools(const struct daemon *daemon, json_t *array)
 	free(is_used);
 }
 
+struct withdrawn {
+	json_t *array;
+	uint32_t count;
+};
+
+static void warn_withdrawn(void *context, const char *vip, const char *reason)
+{
+	struct withdrawn *withdrawn = context;
+
+	if (withdrawn->count++ < LINES_MOST)
+		warn(withdrawn->array, "announcement", "VIP %s is withdrawn: %s", vip, reason);
+}
+
 static void check_announcements(const struct daemon *daemon, json_t *array)
 {
-	const struct metrics_source *metrics = &daemon->metrics;
+	struct withdrawn withdrawn = { .array = array };
 
-	for (uint32_t i = 0; metrics->announcement != NULL && i < daemon->configuration->vip_count;
-	     i++) {
-		bool is_announced;
-
-		if (metrics->announcement(metrics->context, i, &is_announced) && !is_announced)
-			warn(array, "announcement",
-			     "VIP %s is withdrawn: its pool or the workers cannot serve it",
-			     daemon->configuration->vips[i].name);
-	}
+	daemon_each_withdrawn(daemon, warn_withdrawn, &withdrawn);
+	if (withdrawn.count > LINES_MOST)
+		warn(array, "announcement",
+		     "beside these, VIPs that are withdrawn: %u (fluxpin vips shows all)",
+		     withdrawn.count - LINES_MOST);
 }
 
 static void check_drains(const struct control_answers *answers, json_t *array)
