@@ -224,8 +224,8 @@ static void check_pools(const struct daemon *daemon, json_t *array)
 		backend_states_pool(daemon->states, i, &state);
 		if (is_used[i] && state.serving == 0)
 			warn(array, "pool",
-			     "pool %s: no backend serves, packets to its VIPs are dropped (down "
-			     "%u, drained %u)",
+			     "pool %s: no backend serves, new flows to its VIPs are dropped "
+			     "(down %u, drained %u)",
 			     configuration->pools[i].name, state.down, state.drained);
 		else if (is_used[i] && state.is_last_resort)
 			warn(array, "pool",
