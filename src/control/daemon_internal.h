@@ -217,6 +217,11 @@ bool daemon_linger(struct daemon *daemon);
 /* For the metrics: whether a VIP is to be announced at all, and whether it is. */
 bool daemon_vip_is_announced(const void *daemon, uint32_t vip, bool *is_announced);
 
+/* For those who ask: each VIP that is withdrawn, and why, as the log says it. */
+void daemon_each_withdrawn(const struct daemon *daemon,
+			   void (*take)(void *context, const char *vip, const char *reason),
+			   void *context);
+
 /* control_answers.c: the control socket, if there is to be one, and what it needs. Log what fails.
  */
 int daemon_open_control(struct daemon *daemon);

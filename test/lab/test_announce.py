@@ -9,6 +9,7 @@ import time
 import pytest
 
 import servers
+from control_client import rows, run
 from fluxpin import Fluxpin, configuration, http_health_check, pool, vips
 from lab import Lab
 from namespaces import stop, wait_until
@@ -124,6 +125,16 @@ def test_each_vip_has_its_own_conditions(lab):
         assert fluxpin.reload(text(100, 0))
         wait_for_routes(lab, "203.0.113.1", "203.0.113.5")
         assert announced(fluxpin) == {"two": 1, "one": 1, "three": 0, "net": 0, "always": 1}
+        # As people see it.
+        found = run(fluxpin, "warnings").output.splitlines()
+        assert [each for each in found if each.startswith("VIP ")] == [
+            "VIP three is withdrawn: backends of pool web that serve: 1, min_healthy is 3",
+            "VIP net is withdrawn: backends of pool web that serve: 1, min_healthy is 2"]
+        listed = rows(run(fluxpin, "vips").output)
+        assert listed[0][-3] == "ANNOUNCED"
+        assert {each[0]: each[-3] for each in listed[1:]} == {
+            "two": "yes", "one": "yes", "three": "withdrawn", "silent": "-", "net": "withdrawn",
+            "always": "yes"}
         assert fluxpin.reload(text(0, 0))
         wait_for_routes(lab, "203.0.113.5")
 
