@@ -202,6 +202,8 @@ def test_a_nic_that_changes_while_a_reload_waits_is_followed(lab):
             wait_until(
                 lambda: lab.lb.ip_json(f"link show {tap}")[0]["address"] == new,
                 3, "the NIC's new MAC address on the TAP")
+            # The router would believe in the old one for up to 45 seconds.
+            lab.router.ip("neigh flush dev lb")
             wait_until(
                 lambda: lab.load("http", lab.http_vip, "--requests", 5, "--timeout", 1)
                 .result()["failed_count"] == 0,
