@@ -35,6 +35,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+#ifdef __SSE4_1__
+#include <smmintrin.h>
+#endif
 
 #include <fluxpin/connection_state.h>
 #include <fluxpin/counters.h>
@@ -169,15 +173,47 @@ static inline bool connection_is_live(const struct connection_table *table,
 	return connection_age(entry, second) <= table->idle[entry->state];
 }
 
+/* When an entry was last seen, and its state, in one word. */
+static inline uint32_t connection_mark_of(const struct connection *entry)
+{
+	uint32_t mark;
+
+	memcpy(&mark, &entry->last_seen, sizeof(mark));
+	return mark;
+}
+
+/* That of an entry in a state that was last seen in this second. */
+static inline uint32_t connection_mark(enum connection_state state, uint64_t second)
+{
+	const struct connection entry = { .last_seen = (uint16_t)second, .state = (uint8_t)state };
+
+	return connection_mark_of(&entry);
+}
+
+/* What no entry has. */
+#define CONNECTION_NO_MARK UINT32_MAX
+
 /* Bit i is set when entry i has this hash. Without a branch for each: where a flow's entry lies
  * nobody can predict. */
 static inline uint32_t connection_match(const struct connection_bucket *bucket, uint64_t hash)
 {
+#ifdef __SSE4_1__
+	const __m128i *entries = (const __m128i *)bucket->entries;
+	__m128i wanted = _mm_set1_epi64x((int64_t)hash);
+	__m128i low = _mm_unpacklo_epi64(entries[0], entries[1]);
+	__m128i high = _mm_unpacklo_epi64(entries[2], entries[3]);
+	__m128i equal =
+		_mm_packs_epi32(_mm_cmpeq_epi64(low, wanted), _mm_cmpeq_epi64(high, wanted));
+
+	/* Two words of 16 bits for each entry, both the same. */
+	return (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(equal));
+#else
 	uint32_t mask = 0;
 
 	for (int i = 0; i < CONNECTION_BUCKET_ENTRIES; i++)
 		mask |= (uint32_t)(bucket->entries[i].hash == hash) << i;
 	return mask;
+#endif
 }
 
 /* The entry in use of a flow in one of its buckets, or NULL. */

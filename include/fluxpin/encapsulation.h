@@ -54,19 +54,22 @@ enum destination_state {
  * reads for outer IPv4 without tags. Immutable once published.
  */
 struct destination {
-	uint16_t generation;   /* of this backend index */
-	uint16_t pool;	       /* index of its pool */
-	uint8_t state;	       /* enum destination_state */
-	uint8_t header_length; /* bytes of `header` in use, Ethernet included */
-	uint16_t packet_limit; /* the largest inner IP packet in bytes that the egress MTU holds */
-	uint32_t checksum;     /* partial sum of the outer IPv4 header without length and TOS */
-	uint8_t kind;	       /* encapsulation and outer family in one number */
-	bool is_ipv6;	       /* the outer header's family */
-	bool udp_checksum;     /* GUE: compute it */
-	bool keeps_tags;       /* the packet's own VLAN tags, in place of those of `tags` */
-	uint8_t tag_count;     /* of `tags` */
+	uint16_t generation; /* of this backend index */
+	uint16_t pool;	     /* index of its pool */
+	/* The largest inner IP packet for which `header` is all that is to be written:
+	 * packet_limit, but 0 under tags and where not READY. */
+	uint16_t bare_limit;
+	uint8_t kind;	   /* encapsulation and outer family in one number */
+	bool udp_checksum; /* GUE: compute it */
+	uint32_t checksum; /* partial sum of the outer IPv4 header without length and TOS */
+	uint8_t state;	   /* enum destination_state */
+	bool is_ipv6;	   /* the outer header's family */
+	bool keeps_tags;   /* the packet's own VLAN tags, in place of those of `tags` */
+	uint8_t tag_count; /* of `tags` */
 	uint8_t header[ENCAPSULATION_MAX_HEADER]; /* without tags, for an IPv4 packet inside */
 	uint8_t tags[PACKET_MAX_TAGS * VLAN_TAG_LENGTH]; /* as on the wire, the outermost first */
+	uint16_t packet_limit; /* the largest inner IP packet in bytes that the egress MTU holds */
+	uint8_t header_length; /* bytes of `header` in use, Ethernet included */
 } __attribute__((aligned(64)));
 
 /* What a prepared header is made from. */

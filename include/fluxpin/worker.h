@@ -86,6 +86,7 @@ void worker_finish(struct worker *worker);
 void worker_close(struct worker *worker);
 
 const char *worker_interface(const struct worker *worker);
+uint32_t worker_ordinal(const struct worker *worker); /* of its interface, as in the options */
 uint32_t worker_queue(const struct worker *worker);
 int worker_cpu(const struct worker *worker); /* -1: not pinned */
 /*

@@ -72,6 +72,13 @@ int xsk_port_descriptor(const struct xsk_port *port);
 /* Read back from the kernel (XDP_OPTIONS): whether the socket is zero-copy. */
 bool xsk_port_is_zero_copy(const struct xsk_port *port);
 
+/*
+ * Whether the kernel has the socket on its queue still. It takes it off when the interface leaves
+ * the network namespace or goes away, and says so once: after false it may return true again.
+ * Thread: control.
+ */
+bool xsk_port_is_bound(const struct xsk_port *port);
+
 /* The pages that the UMEM lies on. */
 enum memory_pages xsk_port_pages(const struct xsk_port *port);
 

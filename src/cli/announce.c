@@ -19,7 +19,8 @@ static const char usage[] =
 	"  -c, --config FILE  take the table from this configuration\n"
 	"      --table N      the table; without either, 179\n"
 	"      --guard        wait for the end of standard input first: what \"fluxpin run\" "
-	"starts\n";
+	"starts\n"
+	"  -h, --help         print this\n";
 
 struct arguments {
 	const char *file;
@@ -30,7 +31,7 @@ struct arguments {
 
 static int wrong_usage(const char *message, const char *value)
 {
-	fprintf(stderr, "fluxpin announce: %s%s%s\n%s", message, value != NULL ? ": " : "",
+	fprintf(stderr, "fluxpin announce: %s%s%s\n\n%s", message, value != NULL ? ": " : "",
 		value != NULL ? value : "", usage);
 	return EXIT_USAGE;
 }
@@ -121,9 +122,9 @@ int command_announce(int argc, char **argv)
 		status = take_option(option, &arguments);
 	}
 	if (status == EXIT_DONE && optind < argc)
-		status = wrong_usage("what is this", argv[optind]);
+		status = wrong_usage("unexpected argument", argv[optind]);
 	if (status == EXIT_DONE && arguments.withdraw == arguments.guard)
-		status = wrong_usage("say --withdraw", NULL);
+		status = wrong_usage("--withdraw is missing", NULL);
 	if (status == EXIT_DONE && arguments.file != NULL)
 		status = read_table(&arguments);
 	if (status != EXIT_DONE)

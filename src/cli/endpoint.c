@@ -31,7 +31,19 @@ static const char usage[] =
 	"  attach    attach the program to the interface; again: read the host's addresses again\n"
 	"  detach    remove it\n"
 	"  status    show its mode and what it counted\n"
-	"  doctor    find what keeps this backend from serving\n";
+	"  doctor    find what keeps this backend from serving\n"
+	"\n"
+	"  -i, --interface IF  the NIC by which packets come from the load balancer\n"
+	"      --mode MODE     auto (native if it can be), native (in the driver), or skb\n"
+	"      --json          print one JSON document\n"
+	"  -h, --help          print this; doctor --help has the doctor's options\n";
+
+static int wrong_usage(const char *message, const char *value)
+{
+	fprintf(stderr, "fluxpin endpoint: %s%s%s\n\n%s", message, value != NULL ? ": " : "",
+		value != NULL ? value : "", usage);
+	return EXIT_USAGE;
+}
 
 static int attach(const struct endpoint_options *options)
 {
@@ -133,8 +145,10 @@ static int parse_options(int argc, char **argv, struct endpoint_options *options
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
+	static char name[] = "fluxpin endpoint"; /* before getopt's messages */
 	int option;
 
+	argv[0] = name;
 	optind = 0; /* the caller may have parsed options of its own */
 	while ((option = getopt_long(argc, argv, "+i:h", long_options, NULL)) != -1) {
 		switch (option) {
@@ -142,10 +156,8 @@ static int parse_options(int argc, char **argv, struct endpoint_options *options
 			options->interface = optarg;
 			break;
 		case 'm':
-			if (endpoint_mode_parse(optarg, &options->mode)) {
-				log_error("--mode %s: must be auto, native or skb", optarg);
-				return EXIT_USAGE;
-			}
+			if (endpoint_mode_parse(optarg, &options->mode))
+				return wrong_usage("--mode is auto, native or skb, not", optarg);
 			options->mode_given = true;
 			break;
 		case 'j':
@@ -159,10 +171,10 @@ static int parse_options(int argc, char **argv, struct endpoint_options *options
 			return EXIT_USAGE;
 		}
 	}
-	if (optind != argc || !options->interface) {
-		fputs(usage, stderr);
-		return EXIT_USAGE;
-	}
+	if (optind < argc)
+		return wrong_usage("unexpected argument", argv[optind]);
+	if (!options->interface)
+		return wrong_usage("-i IF is missing", NULL);
 	return EXIT_DONE;
 }
 
@@ -197,11 +209,13 @@ int command_endpoint(int argc, char **argv)
 			fputs(usage, stdout);
 			return EXIT_DONE;
 		}
-		if ((options.mode_given && !actions[i].takes_mode) ||
-		    (options.json && !actions[i].takes_json))
-			break;
+		if (options.mode_given && !actions[i].takes_mode)
+			return wrong_usage("--mode is for attach", NULL);
+		if (options.json && !actions[i].takes_json)
+			return wrong_usage("--json is for status and doctor", NULL);
 		return actions[i].run(&options);
 	}
-	fputs(usage, stderr);
-	return EXIT_USAGE;
+	if (argc >= 2)
+		return wrong_usage("attach, detach, status or doctor is expected, not", argv[1]);
+	return wrong_usage("attach, detach, status or doctor is missing", NULL);
 }

@@ -86,8 +86,10 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
+	static char name[] = "fluxpin endpoint doctor"; /* before getopt's messages */
 	int option, status = EXIT_DONE;
 
+	argv[0] = name;
 	while (status == EXIT_DONE && !arguments->is_help &&
 	       (option = getopt_long(argc, argv, "i:c:h", long_options, NULL)) != -1)
 		status = take_option(option, arguments);

@@ -17,7 +17,7 @@ static const struct command {
 	{ "check", command_check, "check a configuration file" },
 	{ "explain", command_explain, "say what happens to a flow, and why" },
 	{ "replay", command_replay, "run the pipeline over a capture file" },
-	{ "doctor", command_doctor, "find what keeps the host from forwarding, and mend it" },
+	{ "doctor", command_doctor, "find what keeps the host from forwarding, and what mends it" },
 	{ "announce", command_announce, "withdraw what a dead fluxpin announced" },
 	{ "endpoint", command_endpoint, "decapsulate on a backend" },
 	{ "status", command_status, "show how the daemon and its workers are" },
@@ -56,6 +56,16 @@ static int report_unknown(const char *name)
 	return EXIT_USAGE;
 }
 
+/* getopt_long(3) begins its messages with argv[0]. */
+static int call(int (*function)(int argc, char **argv), int argc, char **argv)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "fluxpin %s", argv[0]);
+	argv[0] = name;
+	return function(argc, argv);
+}
+
 static int dispatch(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : NULL;
@@ -72,7 +82,7 @@ static int dispatch(int argc, char **argv)
 		name = "version";
 	for (size_t i = 0; i < COMMAND_COUNT; i++) {
 		if (strcmp(name, commands[i].name) == 0)
-			return commands[i].function(argc - 1, argv + 1);
+			return call(commands[i].function, argc - 1, argv + 1);
 	}
 	return report_unknown(name);
 }

@@ -23,6 +23,7 @@ static const char usage[] =
 	"      --metrics-file PATH  Prometheus textfile, in place of the one in the file\n"
 	"      --control PATH       path of the control socket, in place of the one in the file\n"
 	"      --log-level LEVEL    error, warning, info or debug\n"
+	"  -h, --help               print this\n"
 	"\n"
 	"SIGHUP reads the configuration again; SIGTERM and SIGINT stop cleanly.\n";
 
@@ -33,7 +34,7 @@ struct arguments {
 
 static int wrong_usage(const char *message, const char *value)
 {
-	fprintf(stderr, "fluxpin run: %s%s%s\n%s", message, value != NULL ? ": " : "",
+	fprintf(stderr, "fluxpin run: %s%s%s\n\n%s", message, value != NULL ? ": " : "",
 		value != NULL ? value : "", usage);
 	return EXIT_USAGE;
 }
@@ -116,7 +117,7 @@ int command_run(int argc, char **argv)
 		status = take_option(option, &arguments);
 	}
 	if (status == EXIT_DONE && optind < argc)
-		status = wrong_usage("what is this", argv[optind]);
+		status = wrong_usage("unexpected argument", argv[optind]);
 	if (status == EXIT_DONE && arguments.options.configuration_file == NULL)
 		status = wrong_usage("-c FILE is missing", NULL);
 	if (status == EXIT_DONE)

@@ -9,7 +9,8 @@
 static const char usage[] =
 	"usage: fluxpin vips [--control PATH] [--json]\n"
 	"\n"
-	"Lists the VIPs: their pools, how many backends serve, and what they got.\n"
+	"Lists the VIPs: their pools, how many backends serve, whether they are\n"
+	"announced, and what they got.\n"
 	"\n"
 	"      --control PATH  the daemon's control socket (/run/fluxpin/control.sock)\n"
 	"      --json          print one JSON document\n"
@@ -17,8 +18,8 @@ static const char usage[] =
 
 static int print(const json_t *vips)
 {
-	static const char *const headings[] = { "VIP",	"ADDRESS", "PROTOCOL", ">PORT",
-						"POOL", "SERVE",   ">PACKETS", ">BYTES" };
+	static const char *const headings[] = { "VIP",	 "ADDRESS",   "PROTOCOL", ">PORT", "POOL",
+						"SERVE", "ANNOUNCED", ">PACKETS", ">BYTES" };
 	struct table table;
 	json_t *vip;
 	size_t i;
@@ -41,6 +42,9 @@ static int print(const json_t *vips)
 			port == 0 ? "any" : client_format(port),
 			client_text(vip, "pool"),
 			serve,
+			json_is_null(json_object_get(vip, "announced")) ? ""
+			: client_flag(vip, "announced")			? "yes"
+									: "withdrawn",
 			client_format(client_number(vip, "packets")),
 			client_format(client_number(vip, "bytes")),
 		};

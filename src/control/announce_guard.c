@@ -92,9 +92,11 @@ int announce_remove_leftovers(uint32_t table, uint32_t *removed)
 	return error;
 }
 
+/* What may be meant for the daemon, of whose process group the guard is. */
+static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2 };
+
 int announce_guard(uint32_t table)
 {
-	const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2 };
 	uint32_t removed = 0;
 	ssize_t got;
 	char byte;
@@ -126,7 +128,7 @@ static int spawn(struct guard *guard, uint32_t table, int input)
 	extern char **environ;
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
-	sigset_t none;
+	sigset_t blocked;
 	char number[16];
 	char *arguments[] = { (char *)"fluxpin",
 			      (char *)"announce",
@@ -137,12 +139,15 @@ static int spawn(struct guard *guard, uint32_t table, int input)
 	int error;
 
 	snprintf(number, sizeof(number), "%u", table);
-	sigemptyset(&none);
+	/* Until it ignores them itself. */
+	sigemptyset(&blocked);
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		sigaddset(&blocked, ignored[i]);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attributes);
 	error = posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
 	if (error == 0)
-		error = posix_spawnattr_setsigmask(&attributes, &none);
+		error = posix_spawnattr_setsigmask(&attributes, &blocked);
 	if (error == 0)
 		error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
 	if (error == 0)

@@ -36,24 +36,14 @@ static json_t *prefix(const struct prefix *value)
 	return json_string(prefix_format(value, buffer));
 }
 
-/* As the file has it: NULL for nowhere. */
-static json_t *listen_address(const struct listen_address *where)
+static json_t *listen_address(const struct listen_address *value)
 {
 	char buffer[ADDRESS_TEXT_SIZE];
 
-	if (where->port == 0)
+	if (value->port == 0)
 		return json_null();
-	return json_sprintf(address_is_ipv4(&where->address) ? "%s:%u" : "[%s]:%u",
-			    address_format(&where->address, buffer), where->port);
-}
-
-static json_t *announcing(const struct configuration *configuration)
-{
-	if (!configuration->announce.is_on)
-		return json_null();
-	return json_pack("{s:I, s:o, s:o}", "table", (json_int_t)configuration->announce.table,
-			 "linger", duration(configuration->announce.linger_ns), "stall",
-			 duration(configuration->announce.stall_ns));
+	return json_sprintf(address_is_ipv4(&value->address) ? "%s:%u" : "[%s]:%u",
+			    address_format(&value->address, buffer), value->port);
 }
 
 static json_t *addresses(const struct address *list, uint32_t count)
@@ -203,15 +193,14 @@ static json_t *vips(const struct configuration *configuration)
 
 		json_array_append_new(
 			array,
-			json_pack("{s:s, s:o, s:s, s:I, s:s, s:b, s:I, s:b, s:b, s:s, "
-				  "s:s}",
-				  "name", vip->name, "address", prefix(&vip->prefix), "protocol",
+			json_pack("{s:s, s:o, s:s, s:I, s:s, s:b, s:b, s:s, s:s, s:b, s:I}", "name",
+				  vip->name, "address", prefix(&vip->prefix), "protocol",
 				  protocol_name(vip->protocol), "port", (json_int_t)vip->port,
-				  "pool", configuration->pools[vip->pool].name, "announce",
-				  vip->announce, "min_healthy", (json_int_t)vip->min_healthy,
-				  "fragments", vip->fragments, "tracking", vip->tracking,
-				  "icmp_echo", icmp_echo_names[vip->icmp_echo], "affinity",
-				  affinity_names[vip->affinity]));
+				  "pool", configuration->pools[vip->pool].name, "fragments",
+				  vip->fragments, "tracking", vip->tracking, "icmp_echo",
+				  icmp_echo_names[vip->icmp_echo], "affinity",
+				  affinity_names[vip->affinity], "announce", vip->announce,
+				  "min_healthy", (json_int_t)vip->min_healthy));
 	}
 	return array;
 }
@@ -226,6 +215,15 @@ static json_t *connections(const struct configuration *configuration)
 			 duration(configuration->connections.udp_idle_ns), "other_idle",
 			 duration(configuration->connections.other_idle_ns), "new_rate",
 			 (json_int_t)configuration->connections.new_rate);
+}
+
+static json_t *announce(const struct configuration *configuration)
+{
+	if (!configuration->announce.is_on)
+		return json_null();
+	return json_pack("{s:I, s:o, s:o}", "table", (json_int_t)configuration->announce.table,
+			 "linger", duration(configuration->announce.linger_ns), "stall",
+			 duration(configuration->announce.stall_ns));
 }
 
 static json_t *limits(const struct configuration *configuration)
@@ -246,25 +244,27 @@ json_t *configuration_to_json(const struct configuration *configuration)
 	json_t *document;
 
 	snprintf(seed, sizeof(seed), "%016" PRIx64, configuration->hash_seed);
-	document = json_pack(
-		"{s:s, s:{s:o, s:o}, s:o, s:s, s:{s:o, s:o}, s:o, s:{s:o, s:o, s:o}, s:o, s:o, "
-		"s:o, s:o}",
-		"hash_seed", seed, "source_address", "ipv4", address(&configuration->source_ipv4),
-		"ipv6", address(&configuration->source_ipv6), "interfaces",
-		interfaces(configuration), "slow_path", slow_path_names[configuration->slow_path],
-		"decapsulation", "sources",
-		prefixes(configuration->decapsulation.sources,
-			 configuration->decapsulation.source_count),
-		"addresses",
-		addresses(configuration->decapsulation.addresses,
-			  configuration->decapsulation.address_count),
-		"peers", addresses(configuration->peers, configuration->peer_count), "metrics",
-		"textfile", text(configuration->metrics.textfile), "interval",
-		duration(configuration->metrics.interval_ns), "listen",
-		listen_address(&configuration->metrics.listen), "announce",
-		announcing(configuration), "control", text(configuration->control), "pools",
-		pools(configuration), "vips", vips(configuration));
-	if (document != NULL && json_object_update_new(document, limits(configuration)) != 0) {
+	document = json_pack("{s:s, s:{s:o, s:o}, s:o, s:s, s:{s:o, s:o}, s:o, s:{s:o, s:o, s:o}, "
+			     "s:o, s:o, s:o}",
+			     "hash_seed", seed, "source_address", "ipv4",
+			     address(&configuration->source_ipv4), "ipv6",
+			     address(&configuration->source_ipv6), "interfaces",
+			     interfaces(configuration), "slow_path",
+			     slow_path_names[configuration->slow_path], "decapsulation", "sources",
+			     prefixes(configuration->decapsulation.sources,
+				      configuration->decapsulation.source_count),
+			     "addresses",
+			     addresses(configuration->decapsulation.addresses,
+				       configuration->decapsulation.address_count),
+			     "peers", addresses(configuration->peers, configuration->peer_count),
+			     "metrics", "textfile", text(configuration->metrics.textfile),
+			     "interval", duration(configuration->metrics.interval_ns), "listen",
+			     listen_address(&configuration->metrics.listen), "control",
+			     text(configuration->control), "pools", pools(configuration), "vips",
+			     vips(configuration));
+	if (document != NULL &&
+	    (json_object_set_new(document, "announce", announce(configuration)) != 0 ||
+	     json_object_update_new(document, limits(configuration)) != 0)) {
 		json_decref(document);
 		return NULL;
 	}

@@ -172,6 +172,9 @@ static void check_health(const struct daemon *daemon, uint32_t place, json_t *ar
 
 static void check_next_hops(const struct daemon *daemon, uint32_t place, json_t *array)
 {
+	/* That of a backend which serves nothing is not missed. */
+	if (daemon->tables->backends[place].is_down)
+		return;
 	for (uint32_t nic = 0; nic < daemon->device_count; nic++) {
 		enum next_hop_state state =
 			(enum next_hop_state)daemon->state
@@ -221,8 +224,8 @@ static void check_pools(const struct daemon *daemon, json_t *array)
 		backend_states_pool(daemon->states, i, &state);
 		if (is_used[i] && state.serving == 0)
 			warn(array, "pool",
-			     "pool %s: no backend serves, packets to its VIPs are dropped (down "
-			     "%u, drained %u)",
+			     "pool %s: no backend serves, new flows to its VIPs are dropped "
+			     "(down %u, drained %u)",
 			     configuration->pools[i].name, state.down, state.drained);
 		else if (is_used[i] && state.is_last_resort)
 			warn(array, "pool",
@@ -232,19 +235,28 @@ static void check_pools(const struct daemon *daemon, json_t *array)
 	free(is_used);
 }
 
+struct withdrawn {
+	json_t *array;
+	uint32_t count;
+};
+
+static void warn_withdrawn(void *context, const char *vip, const char *reason)
+{
+	struct withdrawn *withdrawn = context;
+
+	if (withdrawn->count++ < LINES_MOST)
+		warn(withdrawn->array, "announcement", "VIP %s is withdrawn: %s", vip, reason);
+}
+
 static void check_announcements(const struct daemon *daemon, json_t *array)
 {
-	const struct metrics_source *metrics = &daemon->metrics;
+	struct withdrawn withdrawn = { .array = array };
 
-	for (uint32_t i = 0; metrics->announcement != NULL && i < daemon->configuration->vip_count;
-	     i++) {
-		bool is_announced;
-
-		if (metrics->announcement(metrics->context, i, &is_announced) && !is_announced)
-			warn(array, "announcement",
-			     "VIP %s is withdrawn: its pool or the workers cannot serve it",
-			     daemon->configuration->vips[i].name);
-	}
+	daemon_each_withdrawn(daemon, warn_withdrawn, &withdrawn);
+	if (withdrawn.count > LINES_MOST)
+		warn(array, "announcement",
+		     "beside these, VIPs that are withdrawn: %u (fluxpin vips shows all)",
+		     withdrawn.count - LINES_MOST);
 }
 
 static void check_drains(const struct control_answers *answers, json_t *array)

@@ -17,6 +17,9 @@
 /* The pause after the kernel did not give an answer. */
 #define RETRY_MS 1000
 
+/* How often the NICs' queues are looked at, of which netlink does not tell. */
+#define QUEUES_MS 1000
+
 /* A next hop that is missing for less is not worth a warning. */
 #define WARN_MS 3000
 
@@ -71,14 +74,27 @@ static void on_warn_timer(uv_timer_t *timer)
 	daemon_warn_vlans(timer->data);
 }
 
+static void give_up(struct daemon *daemon, int error)
+{
+	daemon->exit_error = error;
+	uv_stop(&daemon->loop);
+}
+
+static void on_queues_timer(uv_timer_t *timer)
+{
+	int error = daemon_watch_queues(timer->data);
+
+	if (error != 0)
+		give_up(timer->data, error);
+}
+
 static void on_settle_timer(uv_timer_t *timer)
 {
 	struct daemon *daemon = timer->data;
 	int error = daemon_refresh_devices(daemon);
 
 	if (error == -ENODEV) {
-		daemon->exit_error = error;
-		uv_stop(&daemon->loop);
+		give_up(daemon, error);
 		return;
 	}
 	if (error == 0)
@@ -186,11 +202,13 @@ static int open_handles(struct daemon *daemon)
 	uv_timer_init(&daemon->loop, &daemon->reload_timer);
 	uv_timer_init(&daemon->loop, &daemon->metrics_timer);
 	uv_timer_init(&daemon->loop, &daemon->settle_timer);
+	uv_timer_init(&daemon->loop, &daemon->queues_timer);
 	uv_timer_init(&daemon->loop, &daemon->warn_timer);
 	daemon_open_states(daemon);
 	daemon->reload_timer.data = daemon;
 	daemon->metrics_timer.data = daemon;
 	daemon->settle_timer.data = daemon;
+	daemon->queues_timer.data = daemon;
 	daemon->warn_timer.data = daemon;
 	signal(SIGPIPE, SIG_IGN);
 	return error;
@@ -342,6 +360,7 @@ static int start(struct daemon *daemon)
 	write_metrics(daemon);
 	start_metrics_timer(daemon);
 	uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
+	uv_timer_start(&daemon->queues_timer, on_queues_timer, QUEUES_MS, QUEUES_MS);
 	log_info("ready: workers %u, VIPs %u, pools %u, backends %u", daemon->worker_count,
 		 daemon->configuration->vip_count, configuration_size(daemon->configuration).pools,
 		 configuration_size(daemon->configuration).backends);

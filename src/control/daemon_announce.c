@@ -6,6 +6,7 @@
  * be served: else a pool that fails would take other services of its address with it.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <fluxpin/announce.h>
@@ -15,6 +16,9 @@
 
 /* How many looks of the watchdog there are between two comparisons with the kernel's table. */
 #define REFRESH_TICKS 100
+
+/* Why a VIP is withdrawn, in words, with the names in it. */
+#define REASON_SIZE 160
 
 /* Lines about VIPs at a time. */
 #define TOLD_LINES 20
@@ -85,23 +89,35 @@ static bool is_able(const struct vip_configuration *vip, const struct ability *a
 	return ability->serving >= vip->min_healthy;
 }
 
+static void explain(const struct daemon *daemon, const struct vip_configuration *vip,
+		    const struct ability *abilities, const char *obstacle, char reason[REASON_SIZE])
+{
+	const struct ability *ability = &abilities[vip->pool];
+
+	if (obstacle != NULL)
+		snprintf(reason, REASON_SIZE, "%s", obstacle);
+	else if (!is_able(vip, ability))
+		snprintf(reason, REASON_SIZE,
+			 "backends of pool %s that serve%s: %u, min_healthy is %u",
+			 daemon->configuration->pools[vip->pool].name,
+			 ability->is_last_resort ? " as the last resort" : "", ability->serving,
+			 vip->min_healthy);
+	else
+		snprintf(reason, REASON_SIZE, "the kernel does not take the route");
+}
+
 static void tell_vip(const struct daemon *daemon, const struct vip_configuration *vip,
 		     const struct ability *abilities, const char *obstacle, bool is_announced)
 {
-	char text[ADDRESS_TEXT_SIZE];
+	char text[ADDRESS_TEXT_SIZE], reason[REASON_SIZE];
 
 	prefix_format(&vip->prefix, text);
-	if (is_announced)
+	if (is_announced) {
 		log_info("VIP %s: %s is announced", vip->name, text);
-	else if (obstacle != NULL)
-		log_warning("VIP %s: %s is withdrawn: %s", vip->name, text, obstacle);
-	else if (!is_able(vip, &abilities[vip->pool]))
-		log_warning("VIP %s: %s is withdrawn: backends of pool %s that serve: %u, "
-			    "min_healthy is %u",
-			    vip->name, text, daemon->configuration->pools[vip->pool].name,
-			    abilities[vip->pool].serving, vip->min_healthy);
-	else
-		log_warning("VIP %s: %s cannot be announced", vip->name, text);
+		return;
+	}
+	explain(daemon, vip, abilities, obstacle, reason);
+	log_warning("VIP %s: %s is withdrawn: %s", vip->name, text, reason);
 }
 
 /* `before` are the answers of announce_has, by VIP. */
@@ -267,6 +283,33 @@ bool daemon_vip_is_announced(const void *context, uint32_t vip, bool *is_announc
 	*is_announced = announcing != NULL && announcing->announce != NULL &&
 			announce_has(announcing->announce, &configuration->prefix);
 	return true;
+}
+
+void daemon_each_withdrawn(const struct daemon *daemon,
+			   void (*take)(void *context, const char *vip, const char *reason),
+			   void *context)
+{
+	const struct configuration *configuration = daemon->configuration;
+	struct ability *abilities;
+	const char *obstacle;
+
+	if (daemon->announcing == NULL)
+		return;
+	abilities = calloc(configuration->pool_count + 1, sizeof(*abilities));
+	if (abilities == NULL)
+		return;
+	obstacle = find_obstacle(daemon);
+	read_abilities(daemon, abilities);
+	for (uint32_t i = 0; i < configuration->vip_count; i++) {
+		char reason[REASON_SIZE];
+		bool is_announced;
+
+		if (!daemon_vip_is_announced(daemon, i, &is_announced) || is_announced)
+			continue;
+		explain(daemon, &configuration->vips[i], abilities, obstacle, reason);
+		take(context, configuration->vips[i].name, reason);
+	}
+	free(abilities);
 }
 
 static void on_linger_timer(uv_timer_t *timer)

@@ -350,6 +350,8 @@ int daemon_refresh_devices(struct daemon *daemon)
 			log_error("%s is gone", nic->name);
 			return -ENODEV;
 		}
+		if (error == 0)
+			error = daemon_check_queues(daemon, i, &now);
 		if (error != 0)
 			return error;
 		if (device->tap != NULL &&

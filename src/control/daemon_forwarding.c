@@ -17,15 +17,20 @@
 /* Lines about next hops at a time: with a link that goes down, thousands of backends may go. */
 #define WARN_LINES 20
 
-/* Next hops that only lack an answer of the neighbour. */
+/* Next hops of backends that serve, which only lack an answer of the neighbour. */
 static uint32_t count_waiting(const struct daemon *daemon, const struct forwarding_state *state)
 {
+	const struct forwarding_tables *tables;
 	uint32_t waiting = 0;
 
 	if (state == NULL)
 		return 0;
-	for (uint32_t i = 0; i < daemon->device_count * state->tables->backend_count; i++)
-		waiting += state->next_hops[i] == NEXT_HOP_NO_NEIGHBOUR;
+	tables = state->tables;
+	for (uint32_t nic = 0; nic < daemon->device_count; nic++)
+		for (uint32_t i = 0; i < tables->backend_count; i++)
+			waiting += !tables->backends[i].is_down &&
+				   state->next_hops[nic * tables->backend_count + i] ==
+					   NEXT_HOP_NO_NEIGHBOUR;
 	return waiting;
 }
 

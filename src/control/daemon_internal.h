@@ -83,6 +83,7 @@ struct daemon {
 	uv_timer_t growth_timer; /* the next step of slow start */
 	uv_timer_t watch_timer;
 	uv_timer_t linger_timer;	 /* from the withdrawal to the end */
+	uv_timer_t queues_timer;	 /* looks at the NICs' queues */
 	struct control_answers *answers; /* NULL before there may be requests */
 	struct announcing *announcing;	 /* NULL before VIPs may be announced */
 	struct watch *watch;		 /* NULL before the workers run */
@@ -102,6 +103,13 @@ void daemon_close_devices(struct daemon *daemon);
 
 /* Reads the NICs again. Returns -ENODEV after logging when one is gone. */
 int daemon_refresh_devices(struct daemon *daemon);
+
+/*
+ * daemon_queues.c: the queues of NIC `ordinal`, which is `now` as given, or of all. Return -ENODEV
+ * after logging when fluxpin must be started again to serve them.
+ */
+int daemon_check_queues(struct daemon *daemon, uint32_t ordinal, const struct interface *now);
+int daemon_watch_queues(struct daemon *daemon);
 
 /* daemon_filter.c: tell the XDP programs which packets are theirs, after a state is published: the
  * VIPs follow the tables, the tunnels' addresses also the routes. Log what fails. */
@@ -208,6 +216,11 @@ bool daemon_linger(struct daemon *daemon);
 
 /* For the metrics: whether a VIP is to be announced at all, and whether it is. */
 bool daemon_vip_is_announced(const void *daemon, uint32_t vip, bool *is_announced);
+
+/* For those who ask: each VIP that is withdrawn, and why, as the log says it. */
+void daemon_each_withdrawn(const struct daemon *daemon,
+			   void (*take)(void *context, const char *vip, const char *reason),
+			   void *context);
 
 /* control_answers.c: the control socket, if there is to be one, and what it needs. Log what fails.
  */

@@ -125,24 +125,39 @@ static void tell(const char *pool, const struct pool_state *state, enum pool_con
 			pool, state->serving);
 	else
 		log_warning(
-			"pool %s: no backend serves, its packets are dropped: down %u, drained %u",
+			"pool %s: no backend serves, new flows to its VIPs are dropped: down %u, "
+			"drained %u",
 			pool, state->down, state->drained);
+}
+
+/* Whether a VIP uses the pool: of the others, which only lend backends, nothing is dropped. */
+static bool *find_used(const struct configuration *configuration)
+{
+	bool *is_used = calloc(configuration->pool_count + 1, sizeof(*is_used));
+
+	for (uint32_t i = 0; is_used != NULL && i < configuration->vip_count; i++)
+		is_used[configuration->vips[i].pool] = true;
+	return is_used;
 }
 
 void daemon_tell_pools(struct daemon *daemon)
 {
 	const struct configuration *configuration = daemon->configuration;
+	bool *is_used = find_used(configuration);
 
 	if (daemon->conditions_generation != daemon->metrics.generation) {
 		free(daemon->pool_conditions);
 		daemon->pool_conditions = calloc(configuration->pool_count + 1, 1);
 		daemon->conditions_generation = daemon->metrics.generation;
 	}
-	for (uint32_t i = 0; daemon->pool_conditions != NULL && i < configuration->pool_count;
+	for (uint32_t i = 0;
+	     daemon->pool_conditions != NULL && is_used != NULL && i < configuration->pool_count;
 	     i++) {
 		enum pool_condition condition = POOL_SERVES;
 		struct pool_state state;
 
+		if (!is_used[i])
+			continue;
 		backend_states_pool(daemon->states, i, &state);
 		if (state.is_last_resort)
 			condition = POOL_LAST_RESORT;
@@ -152,6 +167,7 @@ void daemon_tell_pools(struct daemon *daemon)
 			tell(configuration->pools[i].name, &state, condition);
 		daemon->pool_conditions[i] = (uint8_t)condition;
 	}
+	free(is_used);
 }
 
 void daemon_open_states(struct daemon *daemon)

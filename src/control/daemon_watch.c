@@ -4,9 +4,12 @@
  * for a grace period, which a worker that has stalled never lets end.
  */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <fluxpin/log.h>
 
@@ -14,7 +17,6 @@
 #include "rcu.h"
 
 #define NANOSECONDS_PER_MILLISECOND UINT64_C(1000000)
-#define NANOSECONDS_PER_SECOND	    UINT64_C(1000000000)
 
 /* How often workers are looked at. */
 #define WATCH_MS 100
@@ -34,6 +36,7 @@ struct watched {
 struct watch {
 	uint64_t looked_ns;
 	uint32_t stalled;
+	int waited; /* eventfd: readable when a grace period is over */
 	struct watched workers[];
 };
 
@@ -116,6 +119,13 @@ int daemon_open_watch(struct daemon *daemon)
 
 	if (watch == NULL)
 		return -ENOMEM;
+	watch->waited = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (watch->waited < 0) {
+		int error = -errno;
+
+		free(watch);
+		return error;
+	}
 	watch->looked_ns = daemon_clock();
 	daemon->watch = watch;
 	uv_timer_init(&daemon->loop, &daemon->watch_timer);
@@ -126,6 +136,9 @@ int daemon_open_watch(struct daemon *daemon)
 
 void daemon_close_watch(struct daemon *daemon)
 {
+	if (daemon->watch == NULL)
+		return;
+	close(daemon->watch->waited);
 	free(daemon->watch);
 	daemon->watch = NULL;
 }
@@ -133,36 +146,29 @@ void daemon_close_watch(struct daemon *daemon)
 static void *wait_for_readers(void *argument)
 {
 	struct daemon *daemon = argument;
+	uint64_t one = 1;
 
 	rcu_wait_for_readers(&daemon->published);
+	if (write(daemon->watch->waited, &one, sizeof(one)) < 0)
+		log_error("telling the end of a grace period: %s", strerror(errno));
 	return NULL;
-}
-
-static struct timespec next_look(void)
-{
-	struct timespec when;
-
-	clock_gettime(CLOCK_MONOTONIC, &when);
-	when.tv_nsec += WATCH_MS * (long)NANOSECONDS_PER_MILLISECOND;
-	if (when.tv_nsec >= (long)NANOSECONDS_PER_SECOND) {
-		when.tv_nsec -= (long)NANOSECONDS_PER_SECOND;
-		when.tv_sec++;
-	}
-	return when;
 }
 
 void daemon_wait_for_readers(struct daemon *daemon)
 {
-	struct timespec when = next_look();
 	pthread_t thread;
+	uint64_t ignored;
 
 	/* Before workers run there is nobody to wait for; without a thread there is no watching. */
 	if (daemon->watch == NULL || pthread_create(&thread, NULL, wait_for_readers, daemon) != 0) {
 		rcu_wait_for_readers(&daemon->published);
 		return;
 	}
-	while (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &when) == ETIMEDOUT) {
-		daemon_watch(daemon);
-		when = next_look();
+	while (read(daemon->watch->waited, &ignored, sizeof(ignored)) < 0) {
+		struct pollfd descriptor = { .fd = daemon->watch->waited, .events = POLLIN };
+
+		if (poll(&descriptor, 1, WATCH_MS) == 0)
+			daemon_watch(daemon);
 	}
+	pthread_join(thread, NULL);
 }

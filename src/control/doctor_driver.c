@@ -26,7 +26,8 @@ static uint32_t zero_copy_since(const char *driver)
 static void check_features(struct doctor *doctor, const struct doctor_nic *nic, uint64_t features)
 {
 	const uint64_t native = INTERFACE_XDP_BASIC | INTERFACE_XDP_REDIRECT;
-	const char *name = nic->wanted->name, *driver = nic->interface.driver;
+	const char *name = nic->wanted->name;
+	const char *driver = nic->interface.driver[0] != '\0' ? nic->interface.driver : "unknown";
 	enum xdp_mode mode = nic->wanted->mode;
 	uint32_t since = zero_copy_since(driver);
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* XDP programs on the NIC, and what a killed fluxpin leaves: its program, managed neighbours, the
- * metrics file, the control socket. A start removes the first two by itself. */
+ * metrics file, the control socket, and routes of VIPs where its guard was killed, too. A start
+ * removes the first two by itself. */
 #include "doctor_internal.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,6 +16,7 @@
 
 #include <fluxpin/netlink.h>
 
+#include "announce_internal.h"
 #include "neighbour_entry.h"
 
 /* A metrics file is stale when it was not written for so many intervals. */
@@ -234,6 +237,43 @@ static void check_control(struct doctor *doctor)
 			   path);
 }
 
+/* Of the families that there are: a table that a family does not have cannot be flushed. */
+static const char *flush_command(const struct prefix_list *list, uint32_t table, char *command)
+{
+	bool has[2] = { false, false };
+
+	for (uint32_t i = 0; i < list->count; i++)
+		has[address_is_ipv4(&list->prefixes[i].address)] = true;
+	if (has[true] && has[false])
+		return doctor_command(command,
+				      "ip route flush table %u proto %d && ip -6 route flush table "
+				      "%u proto %d",
+				      table, ANNOUNCE_PROTOCOL, table, ANNOUNCE_PROTOCOL);
+	return doctor_command(command, "ip%s route flush table %u proto %d",
+			      has[false] ? " -6" : "", table, ANNOUNCE_PROTOCOL);
+}
+
+/* A BGP daemon goes on exporting them, and draws packets that nobody takes. */
+static void check_announced(struct doctor *doctor)
+{
+	uint32_t table = doctor->configuration->announce.table;
+	char command[DOCTOR_COMMAND_SIZE];
+	struct prefix_list list = { 0 };
+	struct netlink netlink;
+
+	if (!doctor->configuration->announce.is_on || doctor->nic_count == 0 ||
+	    is_running(doctor) || announce_route_open(&netlink) != 0)
+		return;
+	if (announce_route_list(&netlink, table, &list) == 0 && list.count > 0)
+		doctor_add(doctor->report, DOCTOR_ERROR, "leftover_routes", "",
+			   flush_command(&list, table, command),
+			   "no fluxpin runs, and the routes by which VIPs are announced are still "
+			   "in table %u (%u): packets are drawn here that nobody takes",
+			   table, list.count);
+	free(list.prefixes);
+	netlink_close(&netlink);
+}
+
 void doctor_check_leftovers(struct doctor *doctor)
 {
 	check_neighbours(doctor);
@@ -241,4 +281,5 @@ void doctor_check_leftovers(struct doctor *doctor)
 		return;
 	check_metrics(doctor);
 	check_control(doctor);
+	check_announced(doctor);
 }

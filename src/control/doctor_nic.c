@@ -25,6 +25,12 @@ bool doctor_check_link(struct doctor *doctor, struct doctor_nic *nic)
 	}
 	nic->is_there = true;
 	interface_relations(nic->interface.index, &relations);
+	if (relations.is_loopback) {
+		doctor_add(doctor->report, DOCTOR_ERROR, "interface", name, NULL,
+			   "%s is the loopback interface: no packet of a client arrives there",
+			   name);
+		return false;
+	}
 	if (!nic->interface.is_up)
 		doctor_add(doctor->report, DOCTOR_ERROR, "link", name,
 			   doctor_command(command, "ip link set dev %s up", name), "%s is down",
@@ -36,14 +42,10 @@ bool doctor_check_link(struct doctor *doctor, struct doctor_nic *nic)
 	else
 		doctor_add(doctor->report, DOCTOR_OK, "link", name, NULL, "%s is up (driver %s)",
 			   name, nic->interface.driver[0] ? nic->interface.driver : "unknown");
-	if (!relations.has_arp && !relations.is_loopback)
+	if (!relations.has_arp)
 		doctor_add(doctor->report, DOCTOR_ERROR, "arp", name,
 			   doctor_command(command, "ip link set dev %s arp on", name),
 			   "ARP is off on %s: no neighbour is found", name);
-	if (relations.is_loopback)
-		doctor_add(doctor->report, DOCTOR_ERROR, "interface", name, NULL,
-			   "%s is the loopback interface: no packet of a client arrives there",
-			   name);
 	if (relations.master != 0)
 		doctor_add(doctor->report, DOCTOR_WARNING, "interface", name,
 			   doctor_command(command, "ip link set dev %s nomaster", name),

@@ -56,12 +56,13 @@ static int resolve_interface(const struct configuration *configuration,
 					  &next_hop, &path);
 		if (error != 0)
 			return error;
+		/* Also of one that is down: people ask why. */
+		next_hops[i] = (uint8_t)next_hop.state;
 		if (backend->is_down)
 			continue;
 		destination->generation = backend->generation;
 		destination->pool = (uint16_t)backend->pool;
 		destination->state = DESTINATION_UNRESOLVED;
-		next_hops[i] = (uint8_t)next_hop.state;
 		if (next_hop.state == NEXT_HOP_RESOLVED) {
 			add_source(&state->interfaces[ordinal], &next_hop.source);
 			encapsulation_prepare(destination, &path);

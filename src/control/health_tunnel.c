@@ -36,7 +36,7 @@ enum {
 static struct prober *find_prober(const struct health *health, const uint8_t *packet, size_t length)
 {
 	size_t header = IPV6_HEADER;
-	uint32_t kind = KIND_IPV6;
+	uint32_t kind = KIND_IPV6, port;
 	uint8_t protocol;
 
 	if (length < IPV4_HEADER)
@@ -51,8 +51,8 @@ static struct prober *find_prober(const struct health *health, const uint8_t *pa
 	if (length < header + 4 || (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP))
 		return NULL;
 	kind |= protocol == IPPROTO_UDP ? KIND_UDP : 0;
-	return health->tunnel_ports[kind * PORT_COUNT +
-				    ((uint32_t)packet[header] << 8 | packet[header + 1])];
+	port = (uint32_t)packet[header] << 8 | (uint32_t)packet[header + 1];
+	return health->tunnel_ports[kind * PORT_COUNT + port];
 }
 
 static void send_packet(struct health *health, const uint8_t *packet, size_t length)

@@ -419,6 +419,11 @@ const char *worker_interface(const struct worker *worker)
 	return worker->options.port.interface;
 }
 
+uint32_t worker_ordinal(const struct worker *worker)
+{
+	return worker->options.interface;
+}
+
 uint32_t worker_queue(const struct worker *worker)
 {
 	return worker->options.port.queue;

@@ -95,6 +95,7 @@ void encapsulation_prepare(struct destination *destination, const struct encapsu
 	destination->packet_limit = mtu > overhead ? (uint16_t)(mtu - overhead) : 0;
 	destination->state = DESTINATION_READY;
 	prepare_tags(destination, path);
+	destination->bare_limit = destination->tag_count == 0 ? destination->packet_limit : 0;
 	if (path->encapsulation == ENCAPSULATION_L2)
 		return;
 	if (is_ipv6)
@@ -104,11 +105,58 @@ void encapsulation_prepare(struct destination *destination, const struct encapsu
 	prepare_shim(destination, path);
 }
 
+static inline __attribute__((always_inline)) bool apply(struct packet *packet,
+							const struct destination *destination,
+							enum encapsulation encapsulation,
+							bool is_ipv6)
+{
+	const uint32_t header_length =
+		ETHERNET_HEADER_LENGTH + outer_length(encapsulation, is_ipv6);
+	const struct inside inside = { .hash = packet->hash,
+				       .length = packet->l3_length,
+				       .traffic_class = packet->traffic_class,
+				       .is_ipv6 = packet->is_ipv6 };
+	const uint8_t tag_count =
+		destination->keeps_tags ? packet->tag_count : destination->tag_count;
+	const uint32_t tags_length = tag_count * VLAN_TAG_LENGTH;
+	struct frame *frame = &packet->frame;
+	uint8_t tags[PACKET_MAX_TAGS * VLAN_TAG_LENGTH];
+	uint32_t moved;
+	uint8_t *outer;
+
+	if (frame->headroom + packet->l3_offset < header_length + tags_length) {
+		packet->reason = DROP_NO_HEADROOM;
+		return false;
+	}
+	/* Before the outer header covers the packet's own. */
+	memcpy(tags, destination->keeps_tags ? frame->data + MACS_LENGTH : destination->tags,
+	       tags_length);
+	outer = frame->data + packet->l3_offset - header_length;
+	write_outer(outer, &inside, destination, encapsulation, is_ipv6);
+	if (tags_length != 0) {
+		outer -= tags_length;
+		memcpy(outer, destination->header, MACS_LENGTH);
+		memcpy(outer + MACS_LENGTH, tags, tags_length);
+	}
+	/* Unsigned arithmetic: right whichever of the two starts lies further in front. */
+	moved = packet->l3_offset - header_length - tags_length;
+	frame->address += (uint64_t)packet->l3_offset - header_length - tags_length;
+	frame->headroom += moved;
+	frame->data = outer;
+	frame->length = (uint32_t)packet->l3_length + header_length + tags_length;
+	packet->tag_count = tag_count;
+	packet->l3_offset = (uint16_t)(header_length + tags_length);
+	packet->l4_offset = (uint16_t)(packet->l4_offset - moved);
+	return true;
+}
+
 bool encapsulation_apply(struct packet *packet, const struct destination *destination)
 {
 	if (packet->l3_length > destination->packet_limit) {
 		packet->reason = DROP_EXCEEDS_MTU;
 		return false;
 	}
-	return encapsulation_apply_inline(packet, destination, false);
+#define APPLY(encapsulation, is_ipv6) apply(packet, destination, encapsulation, is_ipv6)
+	ENCAPSULATION_SWITCH(destination->kind, APPLY)
+#undef APPLY
 }

@@ -74,17 +74,25 @@ static inline void finish_udp_checksum(uint8_t *udp, uint32_t length, const uint
 	memcpy(udp + 6, &checksum, sizeof(checksum));
 }
 
-static inline void finish_gue(const struct packet *packet, const struct destination *destination,
+/* What an outer header says of the packet inside. */
+struct inside {
+	uint64_t hash;	 /* of the flow */
+	uint32_t length; /* of the IP packet */
+	uint8_t traffic_class;
+	bool is_ipv6;
+};
+
+static inline void finish_gue(const struct inside *inside, const struct destination *destination,
 			      uint8_t *outer, uint32_t ip_length, bool is_ipv6)
 {
 	uint8_t *udp = outer + OUTER + ip_length;
-	uint32_t length = UDP_HEADER_LENGTH + GUE_HEADER_LENGTH + (uint32_t)packet->l3_length;
+	uint32_t length = UDP_HEADER_LENGTH + GUE_HEADER_LENGTH + inside->length;
 
 	/* The dynamic ports (RFC 6335 section 6) by bits that no other use of the hash takes first.
 	 */
-	store16_be(udp, (uint16_t)(0xc000 | (packet->hash >> 16 & 0x3fff)));
+	store16_be(udp, (uint16_t)(0xc000 | (inside->hash >> 16 & 0x3fff)));
 	store16_be(udp + 4, (uint16_t)length);
-	if (destination->udp_checksum)
+	if (__builtin_expect(destination->udp_checksum, false))
 		finish_udp_checksum(udp, length, outer + (is_ipv6 ? IPV6_SOURCE : IPV4_SOURCE),
 				    is_ipv6 ? 32 : 8);
 }
@@ -106,125 +114,111 @@ static inline uint32_t say_ipv6_inside(uint8_t *outer, uint32_t header_length,
 	return 0;
 }
 
-static inline void finish_ipv4(const struct packet *packet, const struct destination *destination,
+static inline void finish_ipv4(const struct inside *inside, const struct destination *destination,
 			       uint8_t *outer, uint32_t overhead, uint32_t added)
 {
-	uint16_t length_be = htons((uint16_t)(packet->l3_length + overhead));
-	uint16_t traffic_class_be = htons(packet->traffic_class);
+	uint16_t length_be = htons((uint16_t)(inside->length + overhead));
+	uint16_t traffic_class_be = htons(inside->traffic_class);
 	uint32_t sum = destination->checksum + length_be + traffic_class_be + added;
 	uint16_t checksum;
 
 	/* At most 13 words of 16 bits. Both halves in the upper one, with the carry (RFC 1071). */
 	sum += sum << 16 | sum >> 16;
 	checksum = (uint16_t)(~sum >> 16);
-	outer[IPV4_TOS] = packet->traffic_class;
+	outer[IPV4_TOS] = inside->traffic_class;
 	memcpy(outer + IPV4_TOTAL_LENGTH, &length_be, sizeof(length_be));
 	memcpy(outer + IPV4_CHECKSUM, &checksum, sizeof(checksum));
 }
 
-static inline void finish_ipv6(const struct packet *packet, uint8_t *outer, uint32_t overhead)
+static inline void finish_ipv6(const struct inside *inside, uint8_t *outer, uint32_t overhead)
 {
-	store16_be(outer + OUTER, (uint16_t)(6 << 12 | packet->traffic_class << 4));
+	store16_be(outer + OUTER, (uint16_t)(6 << 12 | inside->traffic_class << 4));
 	store16_be(outer + IPV6_PAYLOAD_LENGTH,
-		   (uint16_t)(packet->l3_length + overhead - IPV6_HEADER_LENGTH));
+		   (uint16_t)(inside->length + overhead - IPV6_HEADER_LENGTH));
 }
 
-/*
- * One body, specialised at compile time by its last three arguments. `is_plain`: no tags in front
- * of the packet or on the way out, and no tunnel's header, so that all distances are known.
- */
-static inline __attribute__((always_inline)) bool apply(struct packet *packet,
-							const struct destination *destination,
-							enum encapsulation encapsulation,
-							bool is_ipv6, bool is_plain)
+/* One body, specialised at compile time by its last two arguments. In front of an l2 packet stands
+ * an Ethernet header alone. */
+static inline __attribute__((always_inline)) void
+write_outer(uint8_t *outer, const struct inside *inside, const struct destination *destination,
+	    enum encapsulation encapsulation, bool is_ipv6)
 {
 	const uint32_t overhead = outer_length(encapsulation, is_ipv6);
 	const uint32_t header_length = ETHERNET_HEADER_LENGTH + overhead;
-	const uint32_t ip_length = is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH;
-	const uint32_t l3_offset = is_plain ? ETHERNET_HEADER_LENGTH : packet->l3_offset;
-	const uint8_t tag_count = is_plain		    ? 0
-				  : destination->keeps_tags ? packet->tag_count
-							    : destination->tag_count;
-	const uint32_t tags_length = tag_count * VLAN_TAG_LENGTH;
-	struct frame *frame = &packet->frame;
-	uint8_t tags[PACKET_MAX_TAGS * VLAN_TAG_LENGTH];
-	uint32_t moved, added = 0;
-	uint8_t *outer;
+	uint32_t added = 0;
 
-	if (frame->headroom + l3_offset < header_length + tags_length) {
-		packet->reason = DROP_NO_HEADROOM;
-		return false;
-	}
-	/* Before the outer header covers the packet's own. */
-	if (__builtin_expect(tags_length != 0, false))
-		memcpy(tags,
-		       destination->keeps_tags ? frame->data + MACS_LENGTH : destination->tags,
-		       tags_length);
-	outer = frame->data + l3_offset - header_length;
 	memcpy(outer, destination->header, header_length);
 	if (encapsulation == ENCAPSULATION_L2) {
-		store16_be(outer + ETHERTYPE, packet->is_ipv6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
-	} else {
-		if (packet->is_ipv6)
-			added = say_ipv6_inside(outer, header_length, encapsulation, is_ipv6);
-		if (encapsulation == ENCAPSULATION_GUE)
-			finish_gue(packet, destination, outer, ip_length, is_ipv6);
-		if (is_ipv6)
-			finish_ipv6(packet, outer, overhead);
-		else
-			finish_ipv4(packet, destination, outer, overhead, added);
+		store16_be(outer + ETHERTYPE, inside->is_ipv6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
+		return;
 	}
-	if (__builtin_expect(tags_length != 0, false)) {
-		outer -= tags_length;
-		memcpy(outer, destination->header, MACS_LENGTH);
-		memcpy(outer + MACS_LENGTH, tags, tags_length);
-	}
-	/* Unsigned arithmetic: right whichever of the two starts lies further in front. */
-	moved = l3_offset - header_length - tags_length;
-	frame->address += (uint64_t)l3_offset - header_length - tags_length;
-	frame->headroom += moved;
-	frame->data = outer;
-	frame->length = (uint32_t)packet->l3_length + header_length + tags_length;
-	/* Nobody looks into a plain packet any more. */
-	if (is_plain)
-		return true;
-	packet->tag_count = tag_count;
-	packet->l3_offset = (uint16_t)(header_length + tags_length);
-	packet->l4_offset = (uint16_t)(packet->l4_offset - moved);
-	return true;
+	if (inside->is_ipv6)
+		added = say_ipv6_inside(outer, header_length, encapsulation, is_ipv6);
+	if (encapsulation == ENCAPSULATION_GUE)
+		finish_gue(inside, destination, outer,
+			   is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH, is_ipv6);
+	if (is_ipv6)
+		finish_ipv6(inside, outer, overhead);
+	else
+		finish_ipv4(inside, destination, outer, overhead, added);
 }
 
 /* What a destination's `kind` says. */
 #define ENCAPSULATION_KIND(encapsulation, is_ipv6) ((encapsulation) << 1 | (is_ipv6))
 
-/* The packet is not longer than the destination's limit. */
-static inline __attribute__((always_inline)) bool
-encapsulation_apply_inline(struct packet *packet, const struct destination *destination,
-			   bool is_plain)
-{
-	switch (destination->kind) {
-	case ENCAPSULATION_KIND(ENCAPSULATION_GRE, false):
-		return apply(packet, destination, ENCAPSULATION_GRE, false, is_plain);
-	case ENCAPSULATION_KIND(ENCAPSULATION_GRE, true):
-		return apply(packet, destination, ENCAPSULATION_GRE, true, is_plain);
-	case ENCAPSULATION_KIND(ENCAPSULATION_IPIP, false):
-		return apply(packet, destination, ENCAPSULATION_IPIP, false, is_plain);
-	case ENCAPSULATION_KIND(ENCAPSULATION_IPIP, true):
-		return apply(packet, destination, ENCAPSULATION_IPIP, true, is_plain);
-	case ENCAPSULATION_KIND(ENCAPSULATION_GUE, false):
-		return apply(packet, destination, ENCAPSULATION_GUE, false, is_plain);
-	case ENCAPSULATION_KIND(ENCAPSULATION_GUE, true):
-		return apply(packet, destination, ENCAPSULATION_GUE, true, is_plain);
-	default:
-		return apply(packet, destination, ENCAPSULATION_L2, false, is_plain);
+/* Calls apply(ENCAPSULATION, is_ipv6) for what `kind` says, and is of its type. */
+#define ENCAPSULATION_SWITCH(kind, apply)                   \
+	switch (kind) {                                     \
+	case ENCAPSULATION_KIND(ENCAPSULATION_GRE, false):  \
+		return apply(ENCAPSULATION_GRE, false);     \
+	case ENCAPSULATION_KIND(ENCAPSULATION_GRE, true):   \
+		return apply(ENCAPSULATION_GRE, true);      \
+	case ENCAPSULATION_KIND(ENCAPSULATION_IPIP, false): \
+		return apply(ENCAPSULATION_IPIP, false);    \
+	case ENCAPSULATION_KIND(ENCAPSULATION_IPIP, true):  \
+		return apply(ENCAPSULATION_IPIP, true);     \
+	case ENCAPSULATION_KIND(ENCAPSULATION_GUE, false):  \
+		return apply(ENCAPSULATION_GUE, false);     \
+	case ENCAPSULATION_KIND(ENCAPSULATION_GUE, true):   \
+		return apply(ENCAPSULATION_GUE, true);      \
+	default:                                            \
+		return apply(ENCAPSULATION_L2, false);      \
 	}
+
+/*
+ * encapsulation_apply for a packet that stands right behind its Ethernet header and is not longer
+ * than the destination's bare_limit: then all distances are known. Sets `*sent` to the frame as it
+ * leaves. False: there is not the room for it.
+ */
+static inline __attribute__((always_inline)) bool
+apply_bare(const struct frame *frame, const struct inside *inside,
+	   const struct destination *destination, struct frame *sent,
+	   enum encapsulation encapsulation, bool is_ipv6)
+{
+	const uint32_t overhead = outer_length(encapsulation, is_ipv6);
+
+	if (__builtin_expect(frame->headroom < overhead, false))
+		return false;
+	*sent = (struct frame){ .data = frame->data - overhead,
+				.address = frame->address - overhead,
+				.length = inside->length + ETHERNET_HEADER_LENGTH + overhead,
+				.headroom = frame->headroom - overhead };
+	write_outer(sent->data, inside, destination, encapsulation, is_ipv6);
+	return true;
 }
 
-/* Whether all distances are known: see apply. */
-static inline bool encapsulation_is_plain(const struct packet *packet,
-					  const struct destination *destination)
+static inline __attribute__((always_inline)) bool
+encapsulation_apply_bare(const struct frame *frame, const struct inside *inside,
+			 const struct destination *destination, struct frame *sent)
 {
-	return packet->l3_offset == ETHERNET_HEADER_LENGTH && destination->tag_count == 0;
+#define APPLY(encapsulation, is_ipv6) \
+	apply_bare(frame, inside, destination, sent, encapsulation, is_ipv6)
+	/* The usual one needs no jump to where a table says. */
+	if (__builtin_expect(destination->kind == ENCAPSULATION_KIND(ENCAPSULATION_GRE, false),
+			     true))
+		return APPLY(ENCAPSULATION_GRE, false);
+	ENCAPSULATION_SWITCH(destination->kind, APPLY)
+#undef APPLY
 }
 
 #endif

@@ -13,17 +13,8 @@ static void begin_batch(struct batch *batch, uint64_t now_ns)
 	batch->second = now_ns / NANOSECONDS_PER_SECOND;
 	batch->count = batch->total = batch->match_count = batch->part_count = 0;
 	batch->outgoing.frame_count = batch->outgoing.packet_count = 0;
-	batch->outgoing.answer_count = 0;
+	batch->outgoing.split_count = batch->outgoing.answer_count = 0;
 	batch->received = batch->handed_over = (struct traffic_counter){ 0 };
-}
-
-/* Every stage between receiving and sending; packets beyond the `arrived` were handed over. */
-static void decide(struct pipeline *pipeline, const struct forwarding *forwarding,
-		   struct batch *batch, uint32_t arrived)
-{
-	pipeline_classify(pipeline, forwarding, batch, arrived);
-	pipeline_look_ahead(pipeline, forwarding, batch);
-	pipeline_encapsulate(pipeline, forwarding, batch);
 }
 
 /* What a new configuration says of the connection table. */
@@ -37,17 +28,14 @@ static void adopt_settings(struct pipeline *pipeline, const struct forwarding *f
 uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwarding,
 		      uint64_t now_ns)
 {
-	struct frame frames[PORT_BATCH];
 	struct batch batch;
 	uint32_t arrived, taken;
 
 	if (__builtin_expect(pipeline->generation != forwarding->generation, false))
 		adopt_settings(pipeline, forwarding);
 	begin_batch(&batch, now_ns);
-	arrived = pipeline->port->operations->receive(pipeline->port, frames,
+	arrived = pipeline->port->operations->receive(pipeline->port, batch.frames,
 						      pipeline_receive_limit(pipeline));
-	for (uint32_t i = 0; i < arrived; i++)
-		batch.packets[i].frame = frames[i];
 	batch.count = arrived;
 	taken = pipeline_take_handed_over(pipeline, &batch);
 	connection_sweep(pipeline->connections, batch.second,
@@ -56,7 +44,9 @@ uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwar
 	pipeline_expire_fragments(pipeline, &batch);
 	if (batch.total == 0 && taken == 0)
 		return 0;
-	decide(pipeline, forwarding, &batch, arrived);
+	pipeline_classify(pipeline, forwarding, &batch, arrived);
+	pipeline_look_ahead(pipeline, forwarding, &batch);
+	pipeline_encapsulate(pipeline, forwarding, &batch);
 	pipeline_send(pipeline, &batch);
 	return arrived + taken;
 }
@@ -88,7 +78,11 @@ bool pipeline_trace(struct pipeline *pipeline, const struct forwarding *forwardi
 	begin_batch(&batch, now_ns);
 	batch.count = batch.total = 1;
 	batch.packets[0].frame = packet->frame;
-	decide(pipeline, forwarding, &batch, 1);
+	pipeline_match(pipeline, forwarding, &batch, &batch.packets[0], false);
+	pipeline_look_ahead(pipeline, forwarding, &batch);
+	pipeline_encapsulate(pipeline, forwarding, &batch);
 	*packet = batch.packets[0];
+	if (batch.outgoing.frame_count > 0)
+		packet->frame = batch.outgoing.frames[0];
 	return batch.match_count > 0;
 }

@@ -3,7 +3,7 @@
  * The first stage: what each frame is, and whether it is for a VIP. Nearly all packets are plain
  * TCP and UDP without tags, options, extension headers and faults; those are judged here by one
  * body, specialised by family. Everything else, and whatever looks odd in any way, is left to
- * packet_parse and pipeline_match_packet, which would say the same of the plain ones.
+ * pipeline_match, which would say the same of the plain ones.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -14,29 +14,31 @@
 #include "pipeline_internal.h"
 #include "vip_table_exact.h"
 
-/* How many frames ahead the next one is fetched. */
-#define PREFETCH_DISTANCE 4
+/* How many frames ahead the next one is fetched. 4 are too few where frames come from the
+ * third-level cache, as behind a flood that fills the second. */
+#define PREFETCH_DISTANCE 8
 
 #define TCP_HEADER_LENGTH 20
+#define TCP_FLAGS	  13
 #define UDP_HEADER_LENGTH 8
 #define GUE_PORT_BE	  htons(ENCAPSULATION_GUE_PORT)
 #define IPV4_FRAGMENT	  0x3fff /* more fragments, and the offset */
 
-enum plain {
-	PLAIN_MATCHED,	 /* for a VIP: a match was added */
-	PLAIN_ELSEWHERE, /* for no VIP: the kernel's */
-	PLAIN_NOT,	 /* to be looked at more closely */
-};
+/* Shorter frames are left alone: every access to a header lies within these bytes. */
+#define SHORTEST(header) (ETHERNET_HEADER_LENGTH + (header) + TCP_FLAGS + 1)
 
-/* What a batch looks frames up in. */
-struct tables {
+/* What a batch looks frames up in, and where it is. */
+struct classifier {
 	const struct vip_exact *exact;
+	const struct connection_table *connections;
+	struct batch *batch;
+	struct traffic_counter *vips;
 	uint64_t mac_mask; /* of the first 8 bytes of a frame */
 	uint64_t mac;
-	uint64_t seed;
+	uint32_t arrived;
 	bool decapsulates;
-	uint64_t last_key; /* of exact_key_ipv4, and what it found */
-	const struct vip *last_vip;
+	uint64_t bytes; /* of the frames that were classified */
+	struct flow_seed seed;
 };
 
 static inline uint16_t load16(const uint8_t *bytes)
@@ -64,7 +66,7 @@ static inline uint64_t load64(const uint8_t *bytes)
 }
 
 /* Frames to this station; of every unicast address, those without the group bit. */
-static void set_mac(const struct forwarding_interface *interface, struct tables *tables)
+static void set_mac(const struct forwarding_interface *interface, struct classifier *classifier)
 {
 	uint8_t mask[8] = { 1 }, mac[8] = { 0 };
 
@@ -72,215 +74,274 @@ static void set_mac(const struct forwarding_interface *interface, struct tables 
 		memset(mask, 0xff, 6);
 		memcpy(mac, interface->mac, 6);
 	}
-	tables->mac_mask = load64(mask);
-	tables->mac = load64(mac);
+	classifier->mac_mask = load64(mask);
+	classifier->mac = load64(mac);
 }
 
 static inline uint64_t add_with_carry(uint64_t a, uint64_t b)
 {
-	uint64_t sum = a + b;
+	uint64_t sum;
+	bool carry = __builtin_add_overflow(a, b, &sum);
 
-	return sum + (sum < b);
+	return sum + carry;
 }
 
 /*
  * RFC 1071 over a header without options: its ones' complement sum is that of all ones. Such a sum
  * is one modulo 2^16 - 1, whatever the size of the words (section 2(B)), and is not 0, since the
- * version is not; a carry out of 64 bits counts 1. The remainder of a constant is a multiplication.
+ * version is not; a carry out of 64 bits counts 1. A number is a multiple of 2^16 - 1 if its
+ * product with the inverse of that, modulo 2^64, is no more than the number of all multiples
+ * (Granlund and Montgomery, Division by Invariant Integers using Multiplication, section 9).
  */
 static inline bool is_ipv4_checksum_right(const uint8_t *ip)
 {
+	const uint64_t inverse = UINT64_C(0xfffefffefffeffff), most = UINT64_MAX / 0xffff;
 	uint64_t sum = add_with_carry(load64(ip), load64(ip + 8));
 
-	return add_with_carry(sum, load32(ip + 16)) % 0xffff == 0;
+	return add_with_carry(sum, load32(ip + 16)) * inverse <= most;
 }
 
-/* No fragment, a TTL, and a source that may send; `*length` is that of the packet. */
-static inline bool is_plain_ipv4(const uint8_t *ip, uint32_t available, uint32_t *length)
+/* No fragment, a TTL, and a source that may send. */
+static inline bool is_plain_ipv4(const uint8_t *ip)
 {
 	uint8_t network = ip[12];
 
-	*length = load16_be(ip + 2);
-	return *length >= IPV4_HEADER_LENGTH + UDP_HEADER_LENGTH && *length <= available &&
-	       (load16(ip + 6) & htons(IPV4_FRAGMENT)) == 0 && ip[8] != 0 &&
+	return (load16(ip + 6) & htons(IPV4_FRAGMENT)) == 0 && ip[8] != 0 &&
 	       (uint8_t)(network - 1) < 223 && network != 127 &&
 	       load32(ip + 12) != load32(ip + 16) && is_ipv4_checksum_right(ip);
 }
 
 /* A hop limit, and a source that is global: not ::/8, where mapped and loopback addresses are, nor
  * from fe80 on, where link-local and group ones are. */
-static inline bool is_plain_ipv6(const uint8_t *ip, uint32_t available, uint32_t *length)
+static inline bool is_plain_ipv6(const uint8_t *ip)
 {
-	*length = IPV6_HEADER_LENGTH + (uint32_t)load16_be(ip + 4);
-	return *length >= IPV6_HEADER_LENGTH + UDP_HEADER_LENGTH && *length <= available &&
-	       *length <= UINT16_MAX && ip[7] != 0 && ip[8] != 0 && ip[8] < 0xfe &&
+	return ip[7] != 0 && ip[8] != 0 && ip[8] < 0xfe &&
 	       (load64(ip + 8) != load64(ip + 24) || load64(ip + 16) != load64(ip + 32));
 }
 
-/* A transport header that packet_check_transport would pass. */
+/* A transport header that packet_check_transport would pass, of a packet with `length` bytes behind
+ * the IP header. */
 static inline bool is_plain_transport(const uint8_t *l4, uint32_t length, uint8_t protocol)
 {
 	uint32_t stated;
 
-	if (protocol == IPPROTO_TCP) {
-		if (length < TCP_HEADER_LENGTH)
-			return false;
-		stated = (uint32_t)(l4[12] >> 4) * 4;
+	if (__builtin_expect(protocol == IPPROTO_TCP, true)) {
+		stated = l4[12] >> 2 & 0x3cu;
 		return stated >= TCP_HEADER_LENGTH && stated <= length;
 	}
 	stated = load16_be(l4 + 4);
 	return protocol == IPPROTO_UDP && stated >= UDP_HEADER_LENGTH && stated <= length;
 }
 
-/* Packets to one service often follow each other. */
-static inline const struct vip *find_ipv4(struct tables *tables, uint64_t key)
+/* A tunnel that may end here comes before any VIP. */
+static inline bool is_gue(const uint8_t *l4, uint8_t protocol)
 {
-	if (tables->last_key != key) {
-		tables->last_key = key;
-		tables->last_vip = vip_exact_find_ipv4(tables->exact, key);
-	}
-	return tables->last_vip;
+	return protocol == IPPROTO_UDP && load16(l4 + 2) == GUE_PORT_BE;
 }
 
-static inline __attribute__((always_inline)) enum plain
-classify(struct tables *tables, struct packet *packet, const struct vip **vip, bool is_ipv6)
+/* The IP packet's length, if everything in front of the service is plain; else 0. */
+static inline __attribute__((always_inline)) uint32_t
+plain_length(const struct classifier *classifier, const struct frame *frame, bool is_ipv6)
 {
 	const uint32_t header = is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH;
-	const uint8_t *ip = packet->frame.data + ETHERNET_HEADER_LENGTH, *l4 = ip + header;
-	uint32_t available = packet->frame.length - ETHERNET_HEADER_LENGTH, length, ports_be;
-	uint8_t protocol = ip[is_ipv6 ? 6 : 9];
-	uint64_t address[2];
+	const uint8_t *data = frame->data, *ip = data + ETHERNET_HEADER_LENGTH, *l4 = ip + header;
+	/* EtherType, version and, of IPv4, header length. */
+	const uint32_t mask = htonl(is_ipv6 ? 0xfffff000 : 0xffffff00);
+	const uint32_t kind = htonl(is_ipv6 ? 0x86dd6000 : 0x08004500);
+	uint32_t length;
+	uint8_t protocol;
 
-	if (is_ipv6 ? !is_plain_ipv6(ip, available, &length)
-		    : !is_plain_ipv4(ip, available, &length))
-		return PLAIN_NOT;
-	if (!is_plain_transport(l4, length - header, protocol))
-		return PLAIN_NOT;
-	ports_be = load32(l4);
-	if (is_ipv6) {
-		memcpy(address, ip + 24, sizeof(address));
-		*vip = vip_exact_find_ipv6(tables->exact, address,
-					   exact_service(load16(l4 + 2), protocol));
-	} else {
-		*vip = find_ipv4(tables, exact_key_ipv4(load32(ip + 16), load16(l4 + 2), protocol));
-	}
-	if (*vip == NULL) {
-		/* A tunnel that ends here is to no VIP. */
-		if (tables->decapsulates ||
-		    (is_ipv6 ? vip_exact_may_have_ipv6(tables->exact, address)
-			     : vip_exact_may_have_ipv4(tables->exact, load32(ip + 16))))
-			return PLAIN_NOT;
-		return PLAIN_ELSEWHERE;
-	}
-	packet->hash = is_ipv6 ? flow_hash_ipv6_inline(ip + 8, ports_be, protocol, tables->seed)
-			       : flow_hash_ipv4_inline(load32(ip + 12), load32(ip + 16), ports_be,
-						       protocol, tables->seed);
-	if (!is_ipv6) {
-		packet->source_be = load32(ip + 12);
-		packet->destination_be = load32(ip + 16);
-	}
-	memcpy(&packet->source_port_be, l4, sizeof(ports_be));
-	packet->l3_offset = ETHERNET_HEADER_LENGTH;
-	packet->l4_offset = (uint16_t)(ETHERNET_HEADER_LENGTH + header);
-	packet->l3_length = (uint16_t)length;
-	packet->protocol = protocol;
-	packet->traffic_class = is_ipv6 ? (uint8_t)(load16_be(ip) >> 4) : ip[1];
-	packet->tcp_flags = protocol == IPPROTO_TCP ? l4[13] : 0;
-	packet->is_fragment = false;
-	packet->is_ipv6 = is_ipv6;
-	packet->tag_count = 0;
-	packet->flags = 0;
-	return PLAIN_MATCHED;
+	if (frame->length < SHORTEST(header) ||
+	    (load64(data) & classifier->mac_mask) != classifier->mac ||
+	    (load32(data + 12) & mask) != kind)
+		return 0;
+	length = is_ipv6 ? IPV6_HEADER_LENGTH + (uint32_t)load16_be(ip + 4) : load16_be(ip + 2);
+	protocol = ip[is_ipv6 ? 6 : 9];
+	if (length < header || length > frame->length - ETHERNET_HEADER_LENGTH ||
+	    (is_ipv6 && length > UINT16_MAX) ||
+	    !(is_ipv6 ? is_plain_ipv6(ip) : is_plain_ipv4(ip)) ||
+	    !is_plain_transport(l4, length - header, protocol) ||
+	    (__builtin_expect(classifier->decapsulates, false) && is_gue(l4, protocol)))
+		return 0;
+	return length;
 }
 
-/* Shorter frames are left alone: every access above lies within these bytes. */
-#define SHORTEST_IPV4 (ETHERNET_HEADER_LENGTH + IPV4_HEADER_LENGTH + UDP_HEADER_LENGTH)
-#define SHORTEST_IPV6 (ETHERNET_HEADER_LENGTH + IPV6_HEADER_LENGTH + UDP_HEADER_LENGTH)
-
-static inline enum plain classify_frame(struct tables *tables, struct packet *packet,
-					const struct vip **vip)
-{
-	const uint8_t *data = packet->frame.data;
-	uint32_t length = packet->frame.length;
-
-	if (length < SHORTEST_IPV4 || (load64(data) & tables->mac_mask) != tables->mac)
-		return PLAIN_NOT;
-	/* EtherType, version and header length. */
-	if ((load32(data + 12) & htonl(0xffffff00)) == htonl(0x08004500))
-		return classify(tables, packet, vip, false);
-	if (length >= SHORTEST_IPV6 && (load32(data + 12) & htonl(0xfffff000)) == htonl(0x86dd6000))
-		return classify(tables, packet, vip, true);
-	return PLAIN_NOT;
-}
-
-/* Traffic of the VIP whose packets follow each other, counted once for all of them. */
-struct tally {
-	struct traffic_counter *counter;
-	struct traffic_counter traffic;
+/* A service as it lies in a packet: packets to one often follow each other. */
+struct service {
+	uint64_t words[3]; /* of IPv4 one, exact_key_ipv4; of IPv6 the address, and exact_service */
 };
 
-static inline void tally_end(struct tally *tally)
+static inline struct service service_of(const uint8_t *ip, bool is_ipv6)
 {
-	if (tally->counter == NULL)
-		return;
-	counter_add(&tally->counter->packets, tally->traffic.packets);
-	counter_add(&tally->counter->bytes, tally->traffic.bytes);
+	const uint8_t *l4 = ip + (is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH);
+	uint16_t port_be = load16(l4 + 2);
+
+	if (is_ipv6)
+		return (struct service){ { load64(ip + 24), load64(ip + 32),
+					   exact_service(port_be, ip[6]) } };
+	return (struct service){ { exact_key_ipv4(load32(ip + 16), port_be, ip[9]) } };
 }
 
-static inline void tally_add(struct tally *tally, struct traffic_counter *counter, uint32_t bytes)
+static inline bool is_same_service(const struct service *a, const struct service *b, bool is_ipv6)
 {
-	if (tally->counter != counter) {
-		tally_end(tally);
-		*tally = (struct tally){ .counter = counter };
+	return a->words[0] == b->words[0] &&
+	       (!is_ipv6 || (a->words[1] == b->words[1] && a->words[2] == b->words[2]));
+}
+
+static inline const struct vip *find_service(const struct classifier *classifier,
+					     const struct service *service, bool is_ipv6)
+{
+	return is_ipv6 ? vip_exact_find_ipv6(classifier->exact, service->words, service->words[2])
+		       : vip_exact_find_ipv4(classifier->exact, service->words[0]);
+}
+
+static inline bool may_be_vip(const struct classifier *classifier, const struct service *service,
+			      bool is_ipv6)
+{
+	return is_ipv6 ? vip_exact_may_have_ipv6(classifier->exact, service->words)
+		       : vip_exact_may_have_ipv4(classifier->exact, (uint32_t)service->words[0]);
+}
+
+static inline uint64_t hash_flow(const struct classifier *classifier, const uint8_t *ip,
+				 uint32_t ports_be, uint8_t protocol, bool is_ipv6)
+{
+	return is_ipv6 ? flow_hash_ipv6_inline(&classifier->seed, ip + 8, ports_be, protocol)
+		       : flow_hash_ipv4_inline(&classifier->seed, ip + 12, ports_be, protocol);
+}
+
+/* What the match of a plain packet carries. */
+static inline __attribute__((always_inline)) void
+fill_match(const struct classifier *classifier, const struct vip *vip, const struct frame *frame,
+	   struct packet *packet, uint32_t length, struct match *match, bool is_ipv6)
+{
+	const uint8_t *ip = frame->data + ETHERNET_HEADER_LENGTH;
+	const uint8_t *l4 = ip + (is_ipv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH);
+	uint8_t protocol = ip[is_ipv6 ? 6 : 9];
+
+	packet->verdict = VERDICT_FORWARD;
+	match->packet = packet;
+	match->frame = frame;
+	match->vip = vip;
+	match->hash = hash_flow(classifier, ip, load32(l4), protocol, is_ipv6);
+	if (__builtin_expect(vip->by_source, false))
+		match->source_hash = hash_flow(classifier, ip, 0, 0, is_ipv6);
+	match->length = (uint16_t)length;
+	match->traffic_class = is_ipv6 ? (uint8_t)(load16_be(ip) >> 4) : ip[1];
+	match->is_ipv6 = is_ipv6;
+	match->bare_length = (uint16_t)length;
+	match->kind = MATCH_FLOW;
+	if (__builtin_expect(vip->tracking, true))
+		pipeline_track(
+			classifier->connections, match,
+			connection_event(protocol, protocol == IPPROTO_TCP ? l4[TCP_FLAGS] : 0));
+}
+
+/* Counts packets of one VIP that followed each other. */
+static inline void count_run(const struct classifier *classifier, const struct vip *vip,
+			     uint64_t packets, uint64_t bytes)
+{
+	if (packets == 0)
+		return;
+	counter_add(&classifier->vips[vip->index].packets, packets);
+	counter_add(&classifier->vips[vip->index].bytes, bytes);
+}
+
+/*
+ * Packets of one family for as long as they are plain, from frame i on. Returns the frame behind
+ * the last one. One body, specialised by family.
+ */
+static inline __attribute__((always_inline)) uint32_t classify(struct classifier *classifier,
+							       uint32_t i, bool is_ipv6)
+{
+	struct batch *batch = classifier->batch;
+	struct match *match = &batch->matches[batch->match_count], *run = match;
+	const uint32_t arrived = classifier->arrived;
+	const struct vip *vip = NULL;
+	struct service last = { 0 };
+	uint64_t bytes = 0;
+
+	for (; i < arrived; i++) {
+		const struct frame *frame = &batch->frames[i];
+		const uint8_t *ip = frame->data + ETHERNET_HEADER_LENGTH;
+		uint32_t length;
+		struct service service;
+
+		if (i + PREFETCH_DISTANCE < arrived)
+			__builtin_prefetch(frame[PREFETCH_DISTANCE].data);
+		length = plain_length(classifier, frame, is_ipv6);
+		if (__builtin_expect(length == 0, false))
+			break;
+		service = service_of(ip, is_ipv6);
+		if (__builtin_expect(!is_same_service(&service, &last, is_ipv6), false)) {
+			count_run(classifier, vip, (uint64_t)(match - run), bytes);
+			classifier->bytes += bytes;
+			bytes = 0;
+			run = match;
+			last = service;
+			vip = find_service(classifier, &service, is_ipv6);
+		}
+		if (__builtin_expect(vip == NULL, false)) {
+			if (may_be_vip(classifier, &service, is_ipv6))
+				break;
+			batch->packets[i].frame = *frame;
+			batch->packets[i].verdict = VERDICT_SLOW_PATH;
+			classifier->bytes += frame->length;
+			continue;
+		}
+		fill_match(classifier, vip, frame, &batch->packets[i], length, match++, is_ipv6);
+		bytes += frame->length;
 	}
-	tally->traffic.packets++;
-	tally->traffic.bytes += bytes;
+	count_run(classifier, vip, (uint64_t)(match - run), bytes);
+	classifier->bytes += bytes;
+	batch->match_count = (uint32_t)(match - batch->matches);
+	return i;
+}
+
+static __attribute__((noinline)) uint32_t classify_ipv4(struct classifier *classifier, uint32_t i)
+{
+	return classify(classifier, i, false);
+}
+
+static __attribute__((noinline)) uint32_t classify_ipv6(struct classifier *classifier, uint32_t i)
+{
+	return classify(classifier, i, true);
+}
+
+static bool looks_like_ipv6(const struct frame *frame)
+{
+	return frame->length >= ETHERNET_HEADER_LENGTH &&
+	       load16_be(frame->data + 12) == ETHERTYPE_IPV6;
 }
 
 void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwarding,
 		       struct batch *batch, uint32_t arrived)
 {
-	const struct forwarding_interface *interface = &forwarding->interfaces[pipeline->interface];
-	struct tables tables = {
+	struct classifier classifier = {
 		.exact = vip_table_exact(forwarding->vips),
-		.seed = forwarding->hash_seed,
+		.connections = pipeline->connections,
+		.batch = batch,
+		.vips = pipeline->vips,
+		.arrived = arrived,
 		.decapsulates = forwarding->decapsulation != NULL,
+		.seed = flow_seed_of(forwarding->hash_seed),
 	};
-	struct tally tally = { 0 };
-	uint64_t bytes = 0;
+	uint32_t i = 0, next;
 
-	set_mac(interface, &tables);
-	for (uint32_t i = 0; i < batch->count; i++) {
-		struct packet *packet = &batch->packets[i];
-		struct match *match = &batch->matches[batch->match_count];
-		const struct vip *vip;
-
-		if (i + PREFETCH_DISTANCE < batch->count)
-			__builtin_prefetch(packet[PREFETCH_DISTANCE].frame.data);
-		bytes += packet->frame.length;
-		switch (classify_frame(&tables, packet, &vip)) {
-		case PLAIN_MATCHED:
-			packet->verdict = VERDICT_FORWARD;
-			packet->vip = vip->index;
-			match->packet = packet;
-			match->vip = vip;
-			match->kind = MATCH_FLOW;
-			if (vip->tracking)
-				pipeline_track(pipeline, match);
-			if (__builtin_expect(vip->by_source, false))
-				pipeline_hash(forwarding, match);
-			batch->match_count++;
-			tally_add(&tally, &pipeline->vips[vip->index], packet->frame.length);
-			break;
-		case PLAIN_ELSEWHERE:
-			packet->verdict = VERDICT_SLOW_PATH;
-			break;
-		case PLAIN_NOT:
-			pipeline_match(pipeline, forwarding, batch, packet, i >= arrived);
-			break;
-		}
+	set_mac(&forwarding->interfaces[pipeline->interface], &classifier);
+	for (; i < arrived; i = next) {
+		next = looks_like_ipv6(&batch->frames[i]) ? classify_ipv6(&classifier, i)
+							  : classify_ipv4(&classifier, i);
+		if (next > i)
+			continue;
+		batch->packets[i].frame = batch->frames[i];
+		classifier.bytes += batch->frames[i].length;
+		pipeline_match(pipeline, forwarding, batch, &batch->packets[i], false);
+		next = i + 1;
 	}
-	tally_end(&tally);
+	for (; i < batch->count; i++) {
+		classifier.bytes += batch->packets[i].frame.length;
+		pipeline_match(pipeline, forwarding, batch, &batch->packets[i], true);
+	}
 	batch->received.packets += batch->count;
-	batch->received.bytes += bytes;
+	batch->received.bytes += classifier.bytes;
 }

@@ -86,6 +86,7 @@ static void choose(struct pipeline *pipeline, const struct forwarding *forwardin
 	struct packet *packet = match->packet;
 
 	pipeline_hash(forwarding, match);
+	match->event = (uint8_t)connection_event(packet->protocol, packet->tcp_flags);
 	packet->backend = pipeline_select_flow(pipeline, forwarding, batch, match);
 	if (packet->backend == MAGLEV_NO_BACKEND) {
 		refuse_datagram(pipeline, batch, datagram, DROP_NO_BACKEND);
@@ -209,6 +210,7 @@ static void follow(struct pipeline *pipeline, const struct forwarding *forwardin
 	packet->hash = datagram->hash;
 	packet->backend = datagram->backend;
 	packet->vip = datagram->vip;
+	pipeline_carry(match);
 	pipeline_count_match(pipeline, packet);
 	batch->match_count++;
 }
@@ -309,6 +311,7 @@ static bool redirect(const struct pipeline *pipeline, const struct forwarding *f
 {
 	const struct forwarding_pool *peers = forwarding->peers;
 	const struct destination *destination;
+	struct match *match;
 	uint16_t peer;
 
 	if (peers == NULL || (packet->flags & (PACKET_REDIRECTED | PACKET_HANDED_OVER)) != 0 ||
@@ -322,11 +325,13 @@ static bool redirect(const struct pipeline *pipeline, const struct forwarding *f
 		return false;
 	packet->hash = fragment->owner;
 	packet->backend = peer;
-	batch->matches[batch->match_count++] = (struct match){
+	match = &batch->matches[batch->match_count++];
+	*match = (struct match){
 		.packet = packet,
 		.destination = destination,
 		.kind = MATCH_DECIDED,
 	};
+	pipeline_carry(match);
 	return true;
 }
 

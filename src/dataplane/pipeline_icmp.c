@@ -73,7 +73,7 @@ static void hash_quote(const struct forwarding *forwarding, const struct icmp_qu
 {
 	struct icmp_quote addresses = *quote;
 
-	match->packet->hash = flipped_hash(quote, forwarding->hash_seed);
+	match->hash = match->packet->hash = flipped_hash(quote, forwarding->hash_seed);
 	if (!match->vip->by_source)
 		return;
 	addresses.source_port_be = addresses.destination_port_be = 0;

@@ -29,19 +29,32 @@ enum match_kind {
 	MATCH_DECIDED,	  /* already: a fragment's, by the first one */
 };
 
+/*
+ * What the stages carry of a packet for a VIP: one cache line. Of plain packets this is all that is
+ * read; struct packet, but for its verdict, is filled in when they turn out to need more
+ * (pipeline_read_packet).
+ */
 struct match {
 	struct packet *packet;
-	const struct vip *vip;		       /* not of kind DECIDED */
-	const struct destination *destination; /* set by the select stage, unless it drops */
-	/* Of kind TRACKED: */
-	struct connection_bucket *bucket; /* the first one of the flow */
-	struct connection *connection;	  /* what was found there at first sight, or NULL, */
-	uint32_t route;			  /* its backend and generation, */
-					  /* and where that leads: `destination` */
-	uint64_t source_hash; /* of the client and the VIP's address; for vip->by_source only */
-	uint8_t kind;	      /* enum match_kind */
-	uint8_t event;	      /* enum connection_event, as `bucket` */
+	const struct frame *frame; /* in batch->frames: a plain one; else that of `packet` */
+	const struct vip *vip;	   /* not of kind DECIDED */
+	const struct destination *destination;	  /* set by the select stage, unless it drops */
+	union {					  /* of kind TRACKED: */
+		struct connection_bucket *bucket; /* the first one of the flow, then: */
+		struct connection *connection;	  /* what was found there at first sight, or NULL */
+	};
+	uint64_t hash;	       /* of the flow */
+	uint64_t source_hash;  /* of the client and the VIP's address; for vip->by_source only */
+	uint16_t length;       /* of the IP packet, without link padding */
+	uint16_t bare_length;  /* the same, if the IP header follows the Ethernet header; else 65535
+				*/
+	uint8_t traffic_class; /* DSCP and ECN */
+	bool is_ipv6;
+	uint8_t kind;  /* enum match_kind */
+	uint8_t event; /* enum connection_event, of kind TRACKED */
 };
+
+_Static_assert(sizeof(struct match) == 64, "a match is a cache line");
 
 /* A frame that is sent behind another packet's own, because the packet was split. */
 struct part {
@@ -53,16 +66,23 @@ struct part {
 struct outgoing {
 	struct frame frames[BATCH_PACKETS + BATCH_PARTS];
 	struct packet *packets[BATCH_PACKETS];
-	uint32_t ends[BATCH_PACKETS]; /* behind the last frame of packets[i] */
+	/* Those with parts, in their order; of the others, each is one frame. */
+	struct packet_parts {
+		uint32_t packet; /* of `packets` */
+		uint32_t parts;
+	} splits[BATCH_PACKETS];
+	uint32_t split_count;
 	uint32_t frame_count;
 	uint32_t packet_count;
 	uint32_t answer_count; /* of the packets */
 };
 
 struct batch {
+	struct frame frames[PORT_BATCH];      /* those that arrived, as the port gave them */
 	struct packet packets[BATCH_PACKETS]; /* `count` received ones, then those that waited */
-	struct match matches[BATCH_PACKETS];  /* in the order in which they leave */
-	struct part parts[BATCH_PARTS];	      /* in the order of their matches */
+	/* In the order in which they leave. */
+	struct match matches[BATCH_PACKETS] __attribute__((aligned(64)));
+	struct part parts[BATCH_PARTS]; /* in the order of their matches */
 	struct outgoing outgoing;
 	uint32_t count;
 	uint32_t total;
@@ -93,8 +113,8 @@ static inline bool packet_leave_to_kernel(struct packet *packet)
 	return false;
 }
 
-/* pipeline_classify.c: gives each packet that was received its match or its verdict; those beyond
- * the `arrived` were handed over. */
+/* pipeline_classify.c: gives each packet its match or its verdict: the `arrived` of
+ * batch->frames, and those behind them, which were handed over. */
 void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwarding,
 		       struct batch *batch, uint32_t arrived);
 
@@ -105,27 +125,42 @@ void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwa
 void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
 		    struct batch *batch, struct packet *packet, bool is_handed_over);
 
-/* Makes a match of kind FLOW one of kind TRACKED, and has its entry fetched. Whoever opens a
- * connection is in neither bucket, and both are looked at. */
-CONNECTION_INLINE void pipeline_track(const struct pipeline *pipeline, struct match *match)
+/* pipeline_match.c: fills in the packet of a plain match, whose frame is as it was received. */
+void pipeline_read_packet(struct match *match);
+
+/* Sets what the match carries of its packet, which is filled in. */
+static inline void pipeline_carry(struct match *match)
 {
-	const struct connection_table *table = pipeline->connections;
 	const struct packet *packet = match->packet;
 
+	match->frame = &packet->frame;
+	match->hash = packet->hash;
+	match->length = packet->l3_length;
+	match->traffic_class = packet->traffic_class;
+	match->is_ipv6 = packet->is_ipv6;
+	match->bare_length =
+		packet->l3_offset == ETHERNET_HEADER_LENGTH ? packet->l3_length : UINT16_MAX;
+}
+
+/* Makes a match of kind FLOW one of kind TRACKED, and has its entry fetched. Whoever opens a
+ * connection is in neither bucket, and both are looked at. */
+CONNECTION_INLINE void pipeline_track(const struct connection_table *table, struct match *match,
+				      enum connection_event event)
+{
 	match->kind = MATCH_TRACKED;
-	match->event = (uint8_t)connection_event(packet->protocol, packet->tcp_flags);
-	match->bucket = connection_first_bucket(table, packet->hash);
+	match->event = (uint8_t)event;
+	match->bucket = connection_first_bucket(table, match->hash);
 	__builtin_prefetch(match->bucket);
-	if (__builtin_expect(match->event == CONNECTION_EVENT_SYN, false))
-		__builtin_prefetch(connection_second_bucket(table, packet->hash));
+	if (__builtin_expect(event == CONNECTION_EVENT_SYN, false))
+		__builtin_prefetch(connection_second_bucket(table, match->hash));
 }
 
 /* Counts a packet that is for a VIP: packet->vip is set. */
 void pipeline_count_match(struct pipeline *pipeline, const struct packet *packet);
 
 /*
- * Sets the hashes by which a match with a VIP is told apart from others: packet->hash, of its flow,
- * by the ports that were read (0 where there are none), and match->source_hash.
+ * Sets the hashes by which a match with a VIP is told apart from others: that of its flow, by the
+ * ports that were read (0 where there are none), and match->source_hash. `packet` is filled in.
  */
 void pipeline_hash(const struct forwarding *forwarding, struct match *match);
 
@@ -172,18 +207,6 @@ uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batc
 /* Drop the fragments that have waited too long, or all that wait. */
 void pipeline_expire_fragments(struct pipeline *pipeline, struct batch *batch);
 void pipeline_drop_fragments(struct pipeline *pipeline, struct batch *batch);
-
-/* Backend and generation of an entry in one word. */
-static inline uint32_t connection_route(const struct connection *connection)
-{
-	uint32_t route;
-
-	_Static_assert(offsetof(struct connection, generation) ==
-			       offsetof(struct connection, backend) + 2,
-		       "they are neighbours");
-	memcpy(&route, &connection->backend, sizeof(route));
-	return route;
-}
 
 /* pipeline_select.c: the backend of a packet of a flow, which is recorded if the VIP tracks its
  * flows; MAGLEV_NO_BACKEND when there is none. */

@@ -44,6 +44,7 @@ void pipeline_hash(const struct forwarding *forwarding, struct match *match)
 			match->source_hash = flow_hash_ipv4(packet->source_be,
 							    packet->destination_be, 0, 0, 0, seed);
 	}
+	match->hash = packet->hash;
 }
 
 static bool is_icmp(const struct packet *packet)
@@ -145,6 +146,20 @@ void pipeline_count_match(struct pipeline *pipeline, const struct packet *packet
 	counter_add(&pipeline->vips[packet->vip].bytes, packet->frame.length);
 }
 
+void pipeline_read_packet(struct match *match)
+{
+	struct packet *packet = match->packet;
+
+	if (match->frame == &packet->frame)
+		return;
+	packet->frame = *match->frame;
+	match->frame = &packet->frame;
+	packet_parse(packet, NULL);
+	packet_parse_ports(packet);
+	packet->hash = match->hash;
+	packet->vip = match->vip->index;
+}
+
 /* A frame that is not to the NIC's own address: VLAN devices may have addresses of their own. */
 static enum verdict parse_for_vlans(struct packet *packet,
 				    const struct forwarding_interface *interface)
@@ -193,8 +208,10 @@ void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwardi
 	*match = (struct match){ .packet = packet };
 	if (!match_packet(pipeline, forwarding, batch, match))
 		return;
+	pipeline_carry(match);
 	if (match->vip->tracking && match->kind == MATCH_FLOW)
-		pipeline_track(pipeline, match);
+		pipeline_track(pipeline->connections, match,
+			       connection_event(packet->protocol, packet->tcp_flags));
 	packet->vip = match->vip->index;
 	pipeline_count_match(pipeline, packet);
 	batch->match_count++;

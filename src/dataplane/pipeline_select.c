@@ -21,7 +21,7 @@ static inline const uint16_t *slot_of(const struct forwarding *forwarding,
 				      const struct match *match)
 {
 	const struct forwarding_pool *pool = &forwarding->pools[match->vip->pool];
-	uint64_t hash = match->vip->by_source ? match->source_hash : match->packet->hash;
+	uint64_t hash = match->vip->by_source ? match->source_hash : match->hash;
 
 	return &pool->slots[maglev_slot(hash, pool->size)];
 }
@@ -52,13 +52,13 @@ static bool is_hit(struct pipeline *pipeline, const struct forwarding *forwardin
  * The backend of a tracked flow: its old one while that serves and the packet does not open a new
  * connection; otherwise by consistent hash, and recorded.
  */
-static uint16_t select_tracked(struct pipeline *pipeline, const struct forwarding *forwarding,
-			       const struct batch *batch, const struct match *match)
+static inline __attribute__((always_inline)) uint16_t
+select_tracked(struct pipeline *pipeline, const struct forwarding *forwarding,
+	       const struct batch *batch, const struct match *match)
 {
-	const struct packet *packet = match->packet;
-	enum connection_event event = connection_event(packet->protocol, packet->tcp_flags);
+	enum connection_event event = (enum connection_event)match->event;
 	struct connection_table *table = pipeline->connections;
-	struct connection *remains = connection_look_up(table, packet->hash), *connection = NULL;
+	struct connection *remains = connection_look_up(table, match->hash), *connection = NULL;
 	enum connection_state state;
 	uint16_t backend, generation;
 
@@ -81,7 +81,7 @@ static uint16_t select_tracked(struct pipeline *pipeline, const struct forwardin
 		connection->vip_tag = (uint8_t)match->vip->index;
 		connection_touch(table, connection, state, batch->second);
 	} else if (state != CONNECTION_EMPTY && connection_admit(table, batch->now_ns)) {
-		connection = connection_record(table, remains, packet->hash, state, backend,
+		connection = connection_record(table, remains, match->hash, state, backend,
 					       generation, batch->second);
 		if (connection != NULL)
 			connection->vip_tag = (uint8_t)match->vip->index;
@@ -99,20 +99,26 @@ static uint16_t select_for_error(const struct pipeline *pipeline,
 	const struct destination *destinations =
 		forwarding->interfaces[pipeline->interface].destinations;
 	const struct connection *connection =
-		vip->tracking ? connection_find(pipeline->connections, match->packet->hash, second)
-			      : NULL;
+		vip->tracking ? connection_find(pipeline->connections, match->hash, second) : NULL;
 
 	if (connection != NULL && is_current(forwarding, destinations, connection, vip))
 		return connection->backend;
 	return *slot_of(forwarding, match);
 }
 
-uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
-			      const struct batch *batch, const struct match *match)
+static inline __attribute__((always_inline)) uint16_t
+select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
+	    const struct batch *batch, const struct match *match)
 {
 	if (match->vip->tracking)
 		return select_tracked(pipeline, forwarding, batch, match);
 	return *slot_of(forwarding, match);
+}
+
+uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
+			      const struct batch *batch, const struct match *match)
+{
+	return select_flow(pipeline, forwarding, batch, match);
 }
 
 /* An entry that is seen in the first bucket at first sight, and the destination that it leads to. A
@@ -121,22 +127,18 @@ static inline void look_for_entry(const struct pipeline *pipeline,
 				  const struct forwarding *forwarding,
 				  const struct destination *destinations, struct match *match)
 {
-	uint64_t hash = match->packet->hash;
-	uint32_t mask = connection_match(match->bucket, hash);
-	struct connection *connection;
+	struct connection_bucket *bucket = match->bucket;
+	uint32_t mask = connection_match(bucket, match->hash);
 
 	if (__builtin_expect(mask == 0, false)) {
-		__builtin_prefetch(connection_second_bucket(pipeline->connections, hash));
+		match->connection = NULL;
+		__builtin_prefetch(connection_second_bucket(pipeline->connections, match->hash));
 		__builtin_prefetch(slot_of(forwarding, match));
 		return;
 	}
-	connection = &match->bucket->entries[__builtin_ctz(mask)];
-	if (connection->backend >= forwarding->destination_count)
-		return;
-	match->connection = connection;
-	match->route = connection_route(connection);
-	match->destination = &destinations[connection->backend];
-	__builtin_prefetch(match->destination);
+	match->connection = &bucket->entries[__builtin_ctz(mask)];
+	/* Whether there is such a destination is looked at later. */
+	__builtin_prefetch(&destinations[match->connection->backend]);
 }
 
 /* Without tracking, the slot decides. */
@@ -158,21 +160,21 @@ void pipeline_look_ahead(const struct pipeline *pipeline, const struct forwardin
 {
 	const struct destination *destinations =
 		forwarding->interfaces[pipeline->interface].destinations;
+	struct match *match = batch->matches;
+	const struct match *end = match + batch->match_count;
 
-	for (uint32_t i = 0; i < batch->match_count; i++) {
-		struct match *match = &batch->matches[i];
-
-		if (match->kind == MATCH_FLOW)
-			decide_by_slot(forwarding, destinations, match);
-		if (match->kind != MATCH_TRACKED)
-			continue;
-		match->connection = NULL;
-		/* What is on record does not count for those that open a connection, and both
-		 * buckets are on their way. */
-		if (match->event == CONNECTION_EVENT_SYN)
+	for (; match < end; match++) {
+		if (__builtin_expect(match->kind != MATCH_TRACKED, false)) {
+			if (match->kind == MATCH_FLOW)
+				decide_by_slot(forwarding, destinations, match);
+		} else if (__builtin_expect(match->event == CONNECTION_EVENT_SYN, false)) {
+			/* What is on record does not count for those that open a connection, and
+			 * both buckets are on their way. */
+			match->connection = NULL;
 			__builtin_prefetch(slot_of(forwarding, match));
-		else
+		} else {
 			look_for_entry(pipeline, forwarding, destinations, match);
+		}
 	}
 }
 
@@ -188,7 +190,7 @@ void pipeline_select(struct pipeline *pipeline, const struct forwarding *forward
 	if (match->kind == MATCH_ICMP_ERROR)
 		packet->backend = select_for_error(pipeline, forwarding, match, batch->second);
 	else
-		packet->backend = pipeline_select_flow(pipeline, forwarding, batch, match);
+		packet->backend = select_flow(pipeline, forwarding, batch, match);
 	if (packet->backend == MAGLEV_NO_BACKEND)
 		packet_drop(packet, DROP_NO_BACKEND);
 	else

@@ -20,10 +20,16 @@ static void count_all_sent(struct pipeline *pipeline, const struct outgoing *out
 	counter_add(&counters->forwarded.bytes, bytes);
 }
 
-static void count_sent(struct pipeline *pipeline, const struct outgoing *outgoing, uint32_t i)
+/* A packet and its frames: its own, and those of its parts behind it. */
+struct sent {
+	struct packet *packet;
+	const struct frame *frames;
+	uint32_t count;
+};
+
+static void count_sent(struct pipeline *pipeline, const struct sent *sent)
 {
-	const struct packet *packet = outgoing->packets[i];
-	uint32_t first = i == 0 ? 0 : outgoing->ends[i - 1];
+	const struct packet *packet = sent->packet;
 	struct counters *counters = pipeline->counters;
 	uint64_t bytes = 0;
 
@@ -31,32 +37,51 @@ static void count_sent(struct pipeline *pipeline, const struct outgoing *outgoin
 		counter_add(&counters->answered, 1);
 		return;
 	}
-	for (uint32_t j = first; j < outgoing->ends[i]; j++)
-		bytes += outgoing->frames[j].length;
+	for (uint32_t i = 0; i < sent->count; i++)
+		bytes += sent->frames[i].length;
 	counter_add(&counters->forwarded.packets, 1);
 	counter_add(&counters->forwarded.bytes, bytes);
-	counter_add(&counters->parts_sent, outgoing->ends[i] - first - 1);
+	counter_add(&counters->parts_sent, sent->count - 1);
 	counter_add(&pipeline->backends[packet->backend].packets, 1);
 	counter_add(&pipeline->backends[packet->backend].bytes, bytes);
 }
 
-/* The port took only some frames: what became of the others. */
-static void take_back(struct pipeline *pipeline, const struct outgoing *outgoing, uint32_t i,
-		      uint32_t taken)
+/* The port took only `taken` of the packet's frames: what became of the others. */
+static void take_back(struct pipeline *pipeline, const struct sent *sent, uint32_t taken)
 {
-	struct packet *packet = outgoing->packets[i];
-	uint32_t first = i == 0 ? 0 : outgoing->ends[i - 1];
-	uint32_t part = taken > first + 1 ? taken : first + 1;
+	struct packet *packet = sent->packet;
+	uint32_t part = taken > 1 ? taken : 1;
 	struct port *port = pipeline->port;
 
-	if (part < outgoing->ends[i])
-		port->operations->recycle(port, &outgoing->frames[part], outgoing->ends[i] - part);
+	if (part < sent->count)
+		port->operations->recycle(port, &sent->frames[part], sent->count - part);
+	packet->frame = sent->frames[0];
 	packet_drop(packet, DROP_TX_RING_FULL);
-	if (taken > first) {
+	if (taken > 0) {
 		/* Its own frame is on the way: the rest of the packet is lost. */
 		counter_add(&pipeline->counters->dropped[packet->reason], 1);
 		port->operations->discard(port, packet->frame.address, DROP_TX_RING_FULL);
 		packet->verdict = VERDICT_FORWARD;
+	}
+}
+
+/* Packet by packet; the port took the first `taken` frames. */
+static void settle(struct pipeline *pipeline, const struct outgoing *outgoing, uint32_t taken)
+{
+	const struct packet_parts *split = outgoing->splits, *last = split + outgoing->split_count;
+	struct sent sent = { .frames = outgoing->frames };
+
+	for (uint32_t i = 0; i < outgoing->packet_count; i++) {
+		sent.packet = outgoing->packets[i];
+		sent.count = 1;
+		if (split < last && split->packet == i)
+			sent.count += split++->parts;
+		if (sent.count <= taken)
+			count_sent(pipeline, &sent);
+		else
+			take_back(pipeline, &sent, taken);
+		taken -= taken < sent.count ? taken : sent.count;
+		sent.frames += sent.count;
 	}
 }
 
@@ -80,12 +105,7 @@ static bool send_frames(struct pipeline *pipeline, struct batch *batch)
 		count_all_sent(pipeline, outgoing);
 		return true;
 	}
-	for (uint32_t i = 0; i < outgoing->packet_count; i++) {
-		if (outgoing->ends[i] <= taken)
-			count_sent(pipeline, outgoing, i);
-		else
-			take_back(pipeline, outgoing, i, taken);
-	}
+	settle(pipeline, outgoing, taken);
 	return taken == outgoing->frame_count;
 }
 

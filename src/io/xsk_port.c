@@ -429,6 +429,15 @@ bool xsk_port_is_zero_copy(const struct xsk_port *port)
 	       (options.flags & XDP_OPTIONS_ZEROCOPY) != 0;
 }
 
+bool xsk_port_is_bound(const struct xsk_port *port)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	/* xsk_notifier of the kernel leaves ENETDOWN there; a link that is down does not. */
+	return getsockopt(port->descriptor, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error == 0;
+}
+
 enum memory_pages xsk_port_pages(const struct xsk_port *port)
 {
 	return port->memory.pages;

@@ -170,6 +170,7 @@ static void lead_under_tags(struct forwarding_state *state, int number)
 
 		destination->keeps_tags = false;
 		destination->tag_count = 2;
+		destination->bare_limit = 0;
 		memcpy(destination->tags, fuzz_egress_tags, sizeof(fuzz_egress_tags));
 	}
 	states[number].keeps_tags = false;
@@ -193,8 +194,10 @@ static void make_states(void)
 	state = build(configuration, NULL, backends, vips, 3);
 	memcpy(state->interfaces[0].mac, test_own_mac, 6);
 	state->interfaces[0].any_mac = false;
-	for (uint32_t i = 0; i < state->tables->index_limit; i += 3)
+	for (uint32_t i = 0; i < state->tables->index_limit; i += 3) {
 		state->destinations[i].state = DESTINATION_UNRESOLVED;
+		state->destinations[i].bare_limit = 0;
+	}
 	for (int kind = 1; kind <= FUZZ_KINDS; kind++) {
 		snprintf(pool, sizeof(pool), "p%d", kind);
 		if (backend_overrides_set(overrides, pool, "b0",

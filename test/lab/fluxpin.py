@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from namespaces import stop, wait_until
+from namespaces import PATIENCE, stop, wait_until
 
 WORKER_OUTCOMES = (
     "fluxpin_worker_forwarded_packets_total",
@@ -302,7 +302,7 @@ class Fluxpin:
     def quiescent(self, timeout=10):
         """Metrics of a moment at which no more VIP packets come: two readings alike."""
         names = {"fluxpin_vip_packets_total", WORKER_OUTCOMES[0], WORKER_OUTCOMES[3]}
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         before = None
         while True:
             metrics = self.wait_for_metrics()
@@ -320,7 +320,7 @@ class Fluxpin:
         counters: one of several in a row has to balance.
         """
         self.quiescent()
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while True:
             metrics = self.wait_for_metrics()
             wrong = imbalances(metrics, self.frames)
@@ -340,7 +340,7 @@ class Fluxpin:
         wrong = lost_frames(self.metrics(), self.frames)
         self.signal(number or signal.SIGTERM)
         try:
-            status = self.process.wait(timeout)
+            status = self.process.wait(timeout * PATIENCE)
         except subprocess.TimeoutExpired:
             stop(self.process)
             raise AssertionError(f"fluxpin does not end after SIGTERM:\n{self.log()}") from None

@@ -28,7 +28,7 @@ import tempfile
 import threading
 
 import servers
-from namespaces import Namespace, new_identity, remove_dead_runs, remove_run, wait_until
+from namespaces import PATIENCE, Namespace, new_identity, remove_dead_runs, remove_run, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).resolve().parent
@@ -374,7 +374,7 @@ class LoadProcess:
         if not self.process.stdin.closed:
             self.process.stdin.close()
         try:
-            self.process.wait(timeout)
+            self.process.wait(timeout * PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise

@@ -26,6 +26,9 @@ NETNS_DIRECTORY = pathlib.Path("/run/netns")
 IDENTITY = re.compile(r"fp(?P<pid>\d+)-(?P<start>\d+)-\d+")
 SESSION = re.compile(r"\d+ \d+")
 CLONE_NEWNET = 0x40000000
+# Waits are for what must come; how long they are says only when to give up. A machine without
+# hardware help takes longer for everything.
+PATIENCE = 10 if os.environ.get("FLUXPIN_VM") else 1
 _numbers = itertools.count()
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -172,7 +175,7 @@ class Namespace:
             self.command(arguments, bpffs, cpus),
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=timeout * PATIENCE,
             env=self.environment,
             **more,
         )
@@ -287,7 +290,7 @@ def stop(process, timeout=5.0):
         except ProcessLookupError:
             pass
         try:
-            process.wait(timeout)
+            process.wait(timeout * PATIENCE)
             break
         except subprocess.TimeoutExpired:
             continue
@@ -299,7 +302,7 @@ def stop(process, timeout=5.0):
 
 def wait_until(condition, timeout, what, interval=0.02):
     """Calls `condition` until it gives something true, and returns that; fails with `what`."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * PATIENCE
     while True:
         if value := condition():
             return value

@@ -7,8 +7,9 @@ import subprocess
 import time
 
 import pytest
-import servers
 
+import servers
+from control_client import rows, run
 from fluxpin import Fluxpin, configuration, http_health_check, pool, vips
 from lab import Lab
 from namespaces import stop, wait_until
@@ -76,6 +77,27 @@ def test_what_can_be_served_is_announced(lab):
     assert routes(lab) == set()
 
 
+def test_backends_that_all_fail_their_checks(lab):
+    checked = [pool(lab, health_check=http_health_check())]
+    with Fluxpin(lab, settings(lab, pools=checked)) as fluxpin:
+        both = lab.http_vip, lab.dns_vip
+        wait_for_routes(lab, *both)
+        for backend in lab.backends[1:]:
+            stop(backend.nginx)
+        fluxpin.wait_for_log("web/web-3 .* is down")
+        assert routes(lab) == set(both)
+        stop(lab.backends[0].nginx)
+        wait_for_routes(lab)
+        # A last resort is announced, but not where several have to be healthy.
+        checked = [pool(lab, health_check=http_health_check(), on_all_down="all")]
+        web, dns = vips(lab)
+        assert fluxpin.reload(settings(lab, pools=checked, entries=[web, dns | {"min_healthy": 2}]))
+        wait_for_routes(lab, lab.http_vip)
+        for backend in lab.backends:
+            servers.start_nginx(backend)
+        wait_for_routes(lab, *both)
+
+
 def test_each_vip_has_its_own_conditions(lab):
     """min_healthy, VIPs that are not announced, prefixes, and one prefix of several VIPs."""
     def entry(name, address, port, **more):
@@ -103,29 +125,18 @@ def test_each_vip_has_its_own_conditions(lab):
         assert fluxpin.reload(text(100, 0))
         wait_for_routes(lab, "203.0.113.1", "203.0.113.5")
         assert announced(fluxpin) == {"two": 1, "one": 1, "three": 0, "net": 0, "always": 1}
+        # As people see it.
+        found = run(fluxpin, "warnings").output.splitlines()
+        assert [each for each in found if each.startswith("VIP ")] == [
+            "VIP three is withdrawn: backends of pool web that serve: 1, min_healthy is 3",
+            "VIP net is withdrawn: backends of pool web that serve: 1, min_healthy is 2"]
+        listed = rows(run(fluxpin, "vips").output)
+        assert listed[0][-3] == "ANNOUNCED"
+        assert {each[0]: each[-3] for each in listed[1:]} == {
+            "two": "yes", "one": "yes", "three": "withdrawn", "silent": "-", "net": "withdrawn",
+            "always": "yes"}
         assert fluxpin.reload(text(0, 0))
         wait_for_routes(lab, "203.0.113.5")
-
-
-def test_a_last_resort_that_changes_no_table(own_lab):
-    """Two backends at one address are probed as one: both fall and rise in the same instant, and as a
-    last resort both keep their weights."""
-    lab, server = own_lab, own_lab.backends[0]
-    backends = [{"name": name, "address": server.address} for name in "ab"]
-    text = settings(
-        lab,
-        pools=[pool(lab, backends=backends, health_check=http_health_check(), on_all_down="all")],
-        entries=[{"name": name, "address": address, "protocol": "tcp", "port": 80, "pool": "web",
-                  "min_healthy": least}
-                 for name, address, least in (("one", "203.0.113.1", 1), ("two", "203.0.113.2", 2))])
-    with Fluxpin(lab, text) as fluxpin:
-        wait_for_routes(lab, "203.0.113.1", "203.0.113.2")
-        stop(server.nginx)
-        fluxpin.wait_for_log("as the last resort, all of them serve: 2")
-        wait_for_routes(lab, "203.0.113.1")
-        with open(server.directory / "servers.log", "a", encoding="utf-8") as log:
-            servers.start_nginx(server, log)
-        wait_for_routes(lab, "203.0.113.1", "203.0.113.2")
 
 
 def test_what_the_load_balancer_itself_lacks_withdraws_everything(lab):
@@ -248,7 +259,7 @@ def test_a_second_signal_stops_at_once(lab):
 
 
 def guards(pid):
-    children = subprocess.run(["pgrep", "-P", str(pid), "fluxpin-guard"],
+    children = subprocess.run(["pgrep", "-P", str(pid), "-f", "--", "--guard"],
                               capture_output=True, text=True, check=False).stdout.split()
     return [int(each) for each in children]
 

@@ -98,10 +98,11 @@ def test_last_resort(own_lab):
     lab = own_lab
     text = configuration(
         [pool(lab, health_check=http_health_check()),
-         pool(lab, name="all", on_all_down="all", health_check=http_health_check())],
+         pool(lab, name="all", on_all_down="all", health_check=http_health_check()),
+         pool(lab, name="unused", health_check=http_health_check())],
         [vips(lab)[0], vips(lab, pool="all")[1]])
     with Fluxpin(lab, text) as fluxpin:
-        wait_until_healthy(fluxpin, web_1=2, web_2=2, web_3=2)  # in two pools
+        wait_until_healthy(fluxpin, web_1=3, web_2=3, web_3=3)  # in three pools
         for backend in lab.backends:
             stop(backend.nginx)
         wait_until_healthy(fluxpin, web_1=0, web_2=0, web_3=0)
@@ -110,6 +111,7 @@ def test_last_resort(own_lab):
             "fluxpin_pool_last_resort", pool="all") == 1, 10)
         assert "pool all: all backends are down; as the last resort, all of them serve: 3" in (
             fluxpin.log())
+        assert "pool unused" not in fluxpin.log()  # nothing is dropped: it has no VIP
         result = lab.load("udp", lab.dns_vip, "--source-ports", 50, "--rounds", 2).result()
         assert result["failed_count"] == 0, result
         before = fluxpin.metrics().sum("fluxpin_worker_dropped_packets_total", reason="no_backend")
@@ -120,7 +122,7 @@ def test_last_resort(own_lab):
             "fluxpin_worker_dropped_packets_total", reason="no_backend") >= before + 3)
         for backend in lab.backends:
             start_nginx(backend)
-        wait_until_healthy(fluxpin, web_1=2, web_2=2, web_3=2)
+        wait_until_healthy(fluxpin, web_1=3, web_2=3, web_3=3)
         fluxpin.wait_for(lambda metrics: metrics.sum("fluxpin_pool_last_resort") == 0, 10)
         result = lab.load("http", lab.http_vip, "--requests", 100, "--parallel", 10).result()
         assert result["failed_count"] == 0, result

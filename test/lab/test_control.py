@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from control_client import ask, connect, receive, rows, run, send
-from fluxpin import Fluxpin, configuration, pool, vips
+from fluxpin import Fluxpin, configuration, http_health_check, pool, vips
 from lab import CLIENT_ADDRESS, fluxpin_path
 from namespaces import wait_until
 
@@ -203,6 +203,23 @@ def test_warnings_are_sentences_about_what_is_wrong_now(lab):
         assert found.status == 1
         assert "backend web/gone gets no traffic by eth0, its packets are dropped: no neighbour" in [
             each["message"] for each in found.json()["warnings"]]
+
+
+def test_the_next_hop_of_a_backend_that_is_down_is_told(lab):
+    """Nobody misses it, but who asks why it is down is not told that all is well."""
+    checked = configuration([pool(lab, health_check=http_health_check())], vips(lab))
+    with Fluxpin(lab, checked, queues="0-3") as fluxpin:
+        lab.lb.ip(f"route add unreachable {lab.backends[1].address}")
+        try:
+            fluxpin.wait_for_log("web/web-2 .* is down")
+            down = wait_until(lambda: next((each for each in ask(fluxpin, "backends")["backends"]
+                                            if each["state"] == "down"), None), 5, "down")
+            assert (down["name"], down["next_hops"]) == ("web-2", {"eth0": "no route"})
+            assert not [each for each in run(fluxpin, "warnings", "--json").json()["warnings"]
+                        if each["about"] == "next_hop"]
+        finally:
+            lab.lb.ip(f"route del unreachable {lab.backends[1].address}")
+        fluxpin.wait_for_log("web/web-2 .* is up")
 
 
 # The socket

@@ -196,6 +196,8 @@ def test_an_interface_that_is_not_there(lab):
     fluxpin = fluxpin_configuration(lab)
     found = problems(examine(lab, fluxpin.file, "eth7"))
     assert "no such interface" in found["interface", "eth7"]["message"]
+    found = problems(examine(lab, fluxpin.file, "lo"))
+    assert {check for check, subject in found if subject == "lo"} == {"interface"}
 
 
 def test_no_carrier(lab):
@@ -285,6 +287,15 @@ def test_leftovers_of_a_killed_fluxpin(lab):
         mend(lab, lab.lb, finding)
     assert not problems(examine(lab, fluxpin.file))
     assert lab.lb.xdp() is None and not fluxpin.metrics_file.exists()
+
+
+def test_routes_that_announce_without_a_fluxpin(lab):
+    fluxpin = fluxpin_configuration(lab, announce={"table": 77})
+    line = f"ip route add blackhole {VIP} table 77 proto 213 metric 213"
+    with broken(lab.lb, [line], ["ip route flush table 77"]):
+        finding = problems(examine(lab, fluxpin.file))["leftover_routes", ""]
+        mend(lab, lab.lb, finding)
+        assert not problems(examine(lab, fluxpin.file))
 
 
 def test_a_fluxpin_without_its_program(lab):

@@ -176,10 +176,19 @@ def test_a_missing_capability_is_named(lab, lacking, hint):
 
 
 def test_help_of_every_command_is_standard_output(lab):
-    actions = ("attach", "detach", "status")
-    for command in (["run"], ["check"], ["endpoint"], *(["endpoint", each] for each in actions)):
-        done = lab.lb.run([lab.fluxpin, *command, "--help"])
-        assert done.stdout.startswith("usage: fluxpin ") and not done.stderr
+    overview = lab.lb.run([lab.fluxpin, "--help"]).stdout
+    commands = [[each] for each in re.findall(r"^  (\w+) ", overview, re.M)]
+    assert ["run"] in commands and ["version"] in commands
+    commands += [["endpoint", each] for each in ("attach", "detach", "status", "doctor")]
+    for command in commands:
+        for option in ("--help", "-h"):
+            done = lab.lb.run([lab.fluxpin, *command, option])
+            assert done.stdout.startswith(f"usage: fluxpin {command[0]}") and not done.stderr
+        # What getopt(3) says has the command's name.
+        done = lab.lb.run([lab.fluxpin, *command, "--what"], check=False)
+        assert done.returncode == 2 and not done.stdout
+        assert done.stderr.startswith(f"fluxpin {command[0]}"), done.stderr
+        assert "--what" in done.stderr.splitlines()[0]
 
 
 # Reloads

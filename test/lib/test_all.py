@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The runner itself: whatever goes wrong in a step is counted, and nothing is lost."""
 
+import os
 import stat
 
 import pytest
@@ -14,6 +15,7 @@ def root(tmp_path, monkeypatch):
     for folder in ("test/unit", "build/dev/test/unit"):
         (tmp_path / folder).mkdir(parents=True)
     monkeypatch.setattr(runner, "ROOT", tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     return tmp_path
 
 
@@ -212,3 +214,10 @@ def test_reason_of_a_skipped_virtual_machine(root):
     result = runner.Result()
     runner.step_vm(result)
     assert result.skips == ["no QEMU"]
+
+
+def test_a_virtual_machine_without_root(root, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    result = runner.Result()
+    runner.step_vm(result)
+    assert counts(runner.step_vm) == (0, 0, 1) and "root" in result.skips[0]

@@ -125,6 +125,12 @@ def keys_of_the_code():
             for key in re.findall(r'\{\s*"(\w+)",\s*KEY_', path.read_text())}
 
 
+def test_every_key_is_in_the_configuration_as_json():
+    """Else `fluxpin diff` and `reload` would not see a change of it."""
+    text = (ROOT / "src/control/configuration_json.c").read_text()
+    assert not [key for key in keys_of_the_code() if f'"{key}"' not in text]
+
+
 def keys_of_the_page():
     """Of the template's lists, and the names of subsections."""
     part = TEMPLATE[TEMPLATE.index(".Sh CONFIGURATION") : TEMPLATE.index(".Sh PACKETS")]

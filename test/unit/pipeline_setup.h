@@ -16,7 +16,7 @@
 
 #define SETUP_POOLS	 3
 #define SETUP_BACKENDS	 32
-#define SETUP_VIPS	 8
+#define SETUP_VIPS	 12
 #define SETUP_TABLE_SIZE 251
 #define SETUP_SEED	 UINT64_C(0x0123456789abcdef)
 #define SETUP_HEADROOM	 256
@@ -160,11 +160,11 @@ static inline void setup_publish(struct setup *setup)
 
 		if (!backend->is_present)
 			continue;
-		setup_prepare(backend, i, destination);
+		destination->state = DESTINATION_UNRESOLVED;
+		if (backend->is_resolved)
+			setup_prepare(backend, i, destination);
 		destination->generation = backend->generation;
 		destination->pool = backend->pool;
-		if (!backend->is_resolved)
-			destination->state = DESTINATION_UNRESOLVED;
 	}
 	vip_table_release(setup->table);
 	assert_int_equal(vip_table_build(setup->vips, setup->vip_count, &setup->table), 0);

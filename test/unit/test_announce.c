@@ -285,16 +285,16 @@ static void test_a_guard_that_is_gone_is_replaced(void **state)
 	need_namespace();
 	/* With it both are gone: what is left goes when the next one comes. */
 	process = start_announcer();
-	run("kill -KILL $(pgrep -P %d fluxpin-guard)", process);
+	run("kill -KILL $(pgrep -P %d -f '^fluxpin announce')", process);
 	kill(process, SIGKILL);
 	waitpid(process, NULL, 0);
 	announce = open_with(1);
 	assert_string_equal(output_of(LIST), ROUTE_1);
-	run("kill -KILL $(pgrep -P %d fluxpin-guard)", getpid());
+	run("kill -KILL $(pgrep -P %d -f '^fluxpin announce')", getpid());
 	snprintf(command, sizeof(command), "pgrep -r Z -c -P %d", getpid());
 	wait_for(command, "1\n");
 	announce_refresh(announce);
-	snprintf(command, sizeof(command), "pgrep -c -P %d fluxpin-guard", getpid());
+	snprintf(command, sizeof(command), "pgrep -c -P %d -f '^fluxpin announce'", getpid());
 	wait_for(command, "1\n");
 	announce_close(announce);
 	wait_for(command, "0\n");

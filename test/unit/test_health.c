@@ -57,10 +57,21 @@ static void test_tcp(void **state)
 	server_stop(&server);
 }
 
+/* Open descriptors of this process. */
+static int descriptors(void)
+{
+	int count = 0;
+
+	for (int i = 0; i < 1024; i++)
+		count += fcntl(i, F_GETFD) >= 0;
+	return count;
+}
+
 /* A host that does not answer: a neighbour that is not there. */
 static void test_tcp_timeout(void **state)
 {
 	struct checker checker;
+	int count;
 
 	(void)state;
 	need_namespace();
@@ -71,6 +82,10 @@ static void test_tcp_timeout(void **state)
 	checker_configure(&checker,
 			  configuration_of(POOL_OF("192.0.2.2", "type = \"tcp\"; port = 1;")));
 	expect_error(&checker, "no answer within 20ms");
+	count = descriptors();
+	run_probes(&checker, 0, 0, 10);
+	/* One may be under way, at either time. */
+	assert_in_range(descriptors(), count - 1, count + 1);
 	checker_configure(&checker,
 			  configuration_of(POOL_OF("198.51.100.1", "type = \"tcp\"; port = 1;")));
 	expect_error(&checker, "network is unreachable");

@@ -60,6 +60,7 @@ static void publish_tagged(struct setup *setup, uint16_t mtu)
 	setup->forwarding.icmp_error_rate = setup->forwarding.icmp_echo_rate = 1000;
 	for (uint32_t i = 1; i <= 4; i++) {
 		setup->destinations[i].tag_count = 2;
+		setup->destinations[i].bare_limit = 0;
 		memcpy(setup->destinations[i].tags, egress_tags, sizeof(egress_tags));
 	}
 	setup->port.is_free_form = true;

@@ -20,6 +20,9 @@ static struct address random_address(uint64_t *random, bool is_ipv4)
 
 	if (is_ipv4)
 		return address_from_ipv4(htonl(0xcb007100 + test_random_below(random, 64)));
+	/* Link-local ones, too, which no VIP takes. */
+	if (test_random_below(random, 4) == 0)
+		memcpy(address.bytes, "\xfe\x80\0\0", 4);
 	address.bytes[4] = (uint8_t)test_random_below(random, 3);
 	address.bytes[15] = (uint8_t)test_random_below(random, 64);
 	return address;

@@ -35,6 +35,9 @@ VIRTIO = ("csum=off,gso=off,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_e
 # they stay zero.
 XSK_HDR = "nokaslr memmap=256M$1G"
 
+# Each saves emulated time: waits of RCU, pages that are cleared twice, checks of every file.
+SHORTCUTS = "rcupdate.rcu_expedited=1 init_on_alloc=0 apparmor=0 nowatchdog"
+
 NETWORK = """
 set -e
 for each in all default; do
@@ -53,6 +56,7 @@ MTU = 9000
 
 BOOTS = 3
 BOOT_LIMIT = 300  # seconds until the first test: twenty times what it takes
+QUIET_LIMIT = 600  # seconds without a word: longer than any test takes
 STALL = "detected stalls on CPUs/tasks"
 
 
@@ -80,7 +84,7 @@ def command(qemu, kernel, image, results):
         "-smp", str(CPUS), "-m", str(MEMORY_MB),
         "-kernel", str(kernel.image), "-initrd", str(image),
         "-append", "console=ttyS0 panic=-1 net.ifnames=0 mitigations=off quiet loglevel=4 "
-                   f"{XSK_HDR}",
+                   f"{XSK_HDR} {SHORTCUTS}",
         "-serial", f"file:{results}/console",
         "-virtfs", "local,path=/,mount_tag=machine,security_model=none,readonly=on,"
                    "multidevs=remap",
@@ -112,26 +116,29 @@ def start(qemu, kernel, results):
             start_new_session=True)
 
 
-def hangs_in_boot(results, since):
-    """Whether the kernel came to a stop before any test: seen now and then, with the timer of an
-    emulated CPU that never fires."""
-    if (results / "output").exists():
-        return False
+def hangs(results, since):
+    """Whether the kernel came to a stop; `since`: it started, or printed its last result. Seen now
+    and then in the boot, with the timer of an emulated CPU that never fires."""
     console = results / "console"
-    return (time.monotonic() - since > BOOT_LIMIT
+    quiet = time.monotonic() - since
+    if (results / "output").exists():
+        return quiet > QUIET_LIMIT
+    return (quiet > BOOT_LIMIT
             or console.exists() and STALL in console.read_text(errors="replace"))
 
 
 def run_once(qemu, kernel, results, deadline):
-    """Runs a machine to its end. Returns "off", "late", or "stalled": it hung before any test."""
+    """Runs a machine to its end. Returns "off", "late", or "stalled": it hung."""
     process, since, shown = start(qemu, kernel, results), time.monotonic(), 0
     try:
         while process.poll() is None:
             time.sleep(0.2)
-            shown = show_new(results / "output", shown)
+            before, shown = shown, show_new(results / "output", shown)
+            if shown != before:
+                since = time.monotonic()
             if time.monotonic() > deadline:
                 return "late"
-            if hangs_in_boot(results, since):
+            if hangs(results, since):
                 return "stalled"
         return "off"
     finally:
@@ -155,7 +162,9 @@ def boot(qemu, kernel, tree, results, arguments, limit):
         end = run_once(qemu, kernel, results, deadline)
         if end != "stalled":
             break
-        print(f"{kernel.name}: hung in boot {number} of at most {BOOTS}", flush=True)
+        print(f"\n{kernel.name}: hung in boot {number} of at most {BOOTS}", flush=True)
+        for each in ("output", "console"):
+            (results / each).unlink(missing_ok=True)
     if end == "late":
         return f"not done after {limit} s"
     try:

@@ -28,6 +28,7 @@ QEMU = {
     "bookworm": ("bookworm-backports", ["bookworm", "bookworm-security"]),
 }
 NAMES = tuple(KERNELS["bookworm"])
+PATIENCE = 900  # seconds for a command: some hundred megabytes on a slow line
 KERNEL_PARTS = re.compile(r"linux-(image|binary|modules|base)-\d")
 
 
@@ -38,9 +39,12 @@ class Unavailable(Exception):
 def run(command, **more):
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, errors="replace", **more)
+                              stderr=subprocess.STDOUT, text=True, errors="replace",
+                              timeout=PATIENCE, **more)
     except OSError as error:
         raise Unavailable(f"{command[0]}: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"{command[0]}: not done after {PATIENCE} s") from None
     if done.returncode != 0:
         lines = [line for line in done.stdout.splitlines() if line.startswith(("E:", "Err:"))]
         words = "; ".join(lines) or done.stdout.strip()[-500:]

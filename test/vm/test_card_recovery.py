@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What happens to a card under traffic: the drivers take their rings down and up again, with frames
+of ours in them. None is lost, and all goes on. See test/lab/test_recovery.py for what veth can."""
+
+import pathlib
+
+import pytest
+from namespaces import PATIENCE, wait_until
+from vm_lab import MTU, VmFluxpin, get, has_zero_copy, text
+
+FLAPS = 3
+
+
+@pytest.fixture(scope="module")
+def fluxpin(lab):
+    with VmFluxpin(lab, text(lab, "gre", "ipv4")) as started:
+        yield started
+    lab.lb.ip(f"link set eth0 mtu {MTU}")
+    lab.wait_for_carrier()
+
+
+class Traffic:
+    """Connections that come all the time, some of which may fail."""
+
+    def __init__(self, lab):
+        self._load = lab.load("http", lab.http_vip, "--parallel", 2, "--hold", "--rate", 20,
+                              "--timeout", 5)
+        self._load.wait_for_line()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._load.go_on()
+        self._load.result()
+
+
+def assert_serves(lab, fluxpin):
+    """The same process, in the same mode, without a frame lost."""
+    lab.wait_for_carrier()
+    lab.lb.ip("route replace default via 10.0.0.1")
+    wait_until(lambda: lab.client.run(["ping", "-c", "1", "-W", "2", lab.lb.address],
+                                      check=False).returncode == 0, 30, "answer of the host")
+    wait_until(lambda: len(get(lab, lab.http_vip, 10)) == 2, 30, "answers of both backends")
+    assert get(lab, lab.http_vip, 10).total() == 10
+    metrics = fluxpin.assert_balanced()
+    zero_copy = metrics.select("fluxpin_worker_zero_copy")
+    assert len(zero_copy) == 2 and set(zero_copy.values()) == {int(has_zero_copy(lab))}
+    assert metrics.sum("fluxpin_xsk_tx_invalid_total") == 0
+
+
+def test_link_flaps(lab, fluxpin):
+    with Traffic(lab):
+        for _ in range(FLAPS):
+            lab.lb.ip("link set eth0 down", "link set eth0 up")
+            lab.wait_for_carrier()
+    assert_serves(lab, fluxpin)
+
+
+def test_ring_sizes(lab, fluxpin):
+    with Traffic(lab):
+        for size in (128, 256):
+            done = lab.lb.run(["ethtool", "-G", "eth0", "rx", size, "tx", size], check=False)
+            if done.returncode != 0:
+                pytest.skip(f"ethtool -G: {done.stderr.strip()}")
+            lab.wait_for_carrier()
+    assert_serves(lab, fluxpin)
+
+
+def test_channels_in_use(lab, fluxpin):
+    """The kernel does not take queues with a socket away."""
+    with Traffic(lab):
+        done = lab.lb.run(["ethtool", "-L", "eth0", "combined", 1], check=False)
+        assert done.returncode != 0
+    assert_serves(lab, fluxpin)
+
+
+def test_mtu(lab, fluxpin):
+    """igb refuses more than fits half a page while it has an XDP program."""
+    with Traffic(lab):
+        for mtu in (1500, 1400, 1500):
+            lab.lb.ip(f"link set eth0 mtu {mtu}")
+            lab.wait_for_carrier()
+    assert_serves(lab, fluxpin)
+
+
+def test_reset_by_the_driver(lab, fluxpin):
+    """Negotiating the link anew makes igb start its card again."""
+    with Traffic(lab):
+        done = lab.lb.run(["ethtool", "-r", "eth0"], check=False)
+        if done.returncode != 0:
+            pytest.skip(f"ethtool -r: {done.stderr.strip()}")
+        lab.wait_for_carrier()
+    assert_serves(lab, fluxpin)
+
+
+def test_driver_removed_and_added(lab, fluxpin):
+    """It ends with a sentence and status 1; started again, it serves."""
+    device = pathlib.Path(lab.lb.output(["readlink", "-f", "/sys/class/net/eth0/device"]).strip())
+    driver = device / "driver"
+    while not driver.exists():
+        # virtio_net's is one level below the card's own.
+        device = device.parent
+        driver = device / "driver"
+    driver = driver.resolve()
+    assert_serves(lab, fluxpin)
+    with Traffic(lab):
+        (driver / "unbind").write_text(device.name)
+        assert fluxpin.process.wait(30 * PATIENCE) == 1
+        assert "error: eth0 is gone" in fluxpin.log()
+        (driver / "bind").write_text(device.name)
+    fluxpin.process = None
+    fluxpin.assert_totals_balance()
+    lab.take_card_again()
+    fluxpin.start()
+    assert_serves(lab, fluxpin)
