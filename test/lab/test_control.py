@@ -131,6 +131,11 @@ def test_a_drain_gives_no_new_flows_keeps_old_ones_and_waits_for_them(lab):
         wait_until(lambda: ask(fluxpin, "backends")["backends"][0]["weight"] == 100, 5, "its weight")
         assert set(get(lab, 60)) == {"web-1", "web-2", "web-3"}
         assert run(fluxpin, "undrain", "web/web-1").output == "web/web-1: was not drained\n"
+        # Programs get one document, also when it is refused.
+        for command in (["drain"], ["drain", "--wait"], ["undrain"]):
+            refused = run(fluxpin, *command, "web/web-9", "--json")
+            assert refused.status == 1 and not refused.json()["ok"], refused
+            assert "web-9" in refused.json()["errors"][0] and "web-9" in refused.errors
         assert "drain web/web-1, by process" in fluxpin.log()
 
 
