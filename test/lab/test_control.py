@@ -179,6 +179,13 @@ def test_a_reload_waits_and_says_what_changed_or_what_is_wrong(lab):
         assert refused.status == 1 and len(refused.json()["errors"]) == 2
         assert run(fluxpin, "diff", "-c", fluxpin.file).status == 1
         assert "the last reload was refused" in run(fluxpin, "warnings").output
+        # A valid file, of which something else is missing.
+        missing = {"type": "https", "port": 443, "ca_file": "/nonexistent.pem"}
+        fluxpin.write(configuration([pool(lab, health_check=missing)], vips(lab)))
+        done = run(fluxpin, "reload")
+        assert (done.status, done.output) == (1, "")
+        assert re.search(r"cannot be made active: No such file .* log says what failed", done.errors), done
+        assert "CA file /nonexistent.pem: No such file" in fluxpin.log()
         fluxpin.file.write_text(text)
         assert run(fluxpin, "reload").status == 0
         assert run(fluxpin, "diff", "-c", fluxpin.file).status == 0
