@@ -176,6 +176,7 @@ int client_call(const struct client_options *options, json_t *request, json_t **
 		fprintf(stderr, "fluxpin %s: %s: what answers is not fluxpin: %s\n",
 			options->command, options->control, place.text);
 		json_decref(*reply);
+		*reply = NULL;
 		return EXIT_UNREACHABLE;
 	}
 	return EXIT_DONE;

@@ -103,15 +103,19 @@ static void pause_ms(uint32_t ms)
 	nanosleep(&time, NULL);
 }
 
-/* Asks for a reply that is "ok"; prints nothing but errors. */
+/* Asks for a reply that is "ok"; prints nothing but errors. One that is not is given, too. */
 static int ask(const struct drain_options *options, const char *command, json_t **reply)
 {
-	struct client_options quiet = options->client;
+	int status;
 
-	quiet.is_json = false;
-	return client_ask(&quiet,
-			  json_pack("{s:s, s:s}", "command", command, "backend", options->backend),
-			  reply);
+	*reply = NULL;
+	status = client_call(
+		&options->client,
+		json_pack("{s:s, s:s}", "command", command, "backend", options->backend), reply);
+	if (status != EXIT_DONE || client_flag(*reply, "ok"))
+		return status;
+	client_print_errors(&options->client, *reply);
+	return EXIT_FAILED;
 }
 
 /* Counts until nothing is left. The reply is replaced by the last count. */

@@ -50,15 +50,24 @@ static double number_of(const json_t *object, const char *key)
 	return (double)client_number(object, key);
 }
 
-/* Rows of the previous look are few enough to be searched, and mostly in the same place. */
-static const struct top_row *find_row(const struct top_rows *rows, uint32_t hint, const char *key)
+static int compare_keys(const void *a, const void *b)
 {
-	if (hint < rows->count && strcmp(rows->rows[hint].key, key) == 0)
-		return &rows->rows[hint];
-	for (uint32_t i = 0; i < rows->count; i++)
-		if (strcmp(rows->rows[i].key, key) == 0)
-			return &rows->rows[i];
-	return NULL;
+	const struct top_row *const *left = a, *const *right = b;
+
+	return strcmp((*left)->key, (*right)->key);
+}
+
+/* Rows by their keys: they are sorted by what is looked at, and there may be 65,000. NULL without
+ * memory. */
+static const struct top_row **index_rows(const struct top_rows *rows)
+{
+	const struct top_row **index = calloc(rows->count + 1, sizeof(*index));
+
+	for (uint32_t i = 0; index != NULL && i < rows->count; i++)
+		index[i] = &rows->rows[i];
+	if (index != NULL)
+		qsort(index, rows->count, sizeof(*index), compare_keys);
+	return index;
 }
 
 static void set_rate(struct top_cell *cell, const struct top_cell *before, double seconds)
@@ -212,6 +221,22 @@ static bool read_drops(struct top_look *look, const json_t *drops)
 	return true;
 }
 
+static void set_pane_rates(struct top_rows *rows, const struct top_rows *previous, double seconds)
+{
+	const struct top_row **index = index_rows(previous);
+
+	for (uint32_t i = 0; index != NULL && i < rows->count; i++) {
+		const struct top_row *row = &rows->rows[i];
+		const struct top_row **before =
+			bsearch(&row, index, previous->count, sizeof(*index), compare_keys);
+
+		/* One that is new was 0 before. */
+		for (uint32_t j = 0; j < TOP_MAX_COLUMNS && before != NULL; j++)
+			set_rate(&rows->rows[i].cells[j], &(*before)->cells[j], seconds);
+	}
+	free(index);
+}
+
 static void set_rates(struct top_look *look, const struct top_look *previous, double seconds)
 {
 	struct {
@@ -229,17 +254,8 @@ static void set_rates(struct top_look *look, const struct top_look *previous, do
 
 	for (size_t i = 0; i < sizeof(totals) / sizeof(totals[0]); i++)
 		set_rate(totals[i].now, totals[i].before, seconds);
-	for (int pane = 0; pane < TOP_PANE_COUNT; pane++) {
-		for (uint32_t i = 0; i < look->panes[pane].count; i++) {
-			struct top_row *row = &look->panes[pane].rows[i];
-			const struct top_row *before =
-				find_row(&previous->panes[pane], i, row->key);
-
-			/* One that is new was 0 before. */
-			for (uint32_t j = 0; j < TOP_MAX_COLUMNS && before != NULL; j++)
-				set_rate(&row->cells[j], &before->cells[j], seconds);
-		}
-	}
+	for (int pane = 0; pane < TOP_PANE_COUNT; pane++)
+		set_pane_rates(&look->panes[pane], &previous->panes[pane], seconds);
 }
 
 static void read_head(struct top_look *look, const json_t *status)

@@ -24,6 +24,8 @@ struct announce {
 	int lock;
 	bool has_failed;  /* told that the table cannot be read or that a route stays */
 	bool has_refused; /* told that a route cannot be added */
+	bool is_blocked;  /* told that a route of somebody else is in the way */
+	bool is_robbed;	  /* by what is being read: a route is to be put back */
 };
 
 static int open_sockets(struct announce *announce)
@@ -135,6 +137,7 @@ static void compare(struct announce *announce)
 {
 	struct prefix_list list = { 0 };
 	int error = announce_route_list(&announce->requests, announce->table, &list);
+	bool is_blocked;
 
 	if (error != 0) {
 		tell_failure(announce, "reading the table", error);
@@ -153,8 +156,12 @@ static void compare(struct announce *announce)
 			remove_route(announce, &list.prefixes[i]);
 	}
 	free(list.prefixes);
-	if (add_missing(announce))
-		tell_failure(announce, "a route of somebody else is in the way", -EEXIST);
+	is_blocked = add_missing(announce);
+	if (is_blocked && !announce->is_blocked)
+		log_error("announcing by table %u: a route of somebody else is in the way; trying "
+			  "again",
+			  announce->table);
+	announce->is_blocked = is_blocked;
 }
 
 int announce_set(struct announce *announce, const struct prefix *prefixes, uint32_t count)
@@ -226,6 +233,7 @@ static int take_event(const struct nlmsghdr *message, void *context)
 		log_warning("somebody removed the route by which %s is announced: putting it back",
 			    prefix_format(&prefix, text));
 		entry->is_present = false;
+		announce->is_robbed = true;
 	}
 	return 0;
 }
@@ -233,9 +241,12 @@ static int take_event(const struct nlmsghdr *message, void *context)
 int announce_drain(struct announce *announce)
 {
 	bool is_lost = false;
-	int error = netlink_receive_events(&announce->events, take_event, announce, &is_lost);
+	int error;
 
-	if (add_missing(announce) || is_lost)
+	/* What the kernel refuses is not tried again here: that would be ten times a second. */
+	announce->is_robbed = false;
+	error = netlink_receive_events(&announce->events, take_event, announce, &is_lost);
+	if ((announce->is_robbed && add_missing(announce)) || is_lost)
 		compare(announce);
 	return error;
 }

@@ -70,7 +70,10 @@ static json_t *list_errors(const struct findings *findings, int error)
 					: json_sprintf("%s: %s", file, finding->message));
 	}
 	if (json_array_size(array) == 0)
-		json_array_append_new(array, json_string(strerror(-error)));
+		json_array_append_new(
+			array, json_sprintf("the configuration cannot be made active: %s (the "
+					    "daemon's log says what failed)",
+					    strerror(-error)));
 	return array;
 }
 

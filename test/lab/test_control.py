@@ -131,6 +131,11 @@ def test_a_drain_gives_no_new_flows_keeps_old_ones_and_waits_for_them(lab):
         wait_until(lambda: ask(fluxpin, "backends")["backends"][0]["weight"] == 100, 5, "its weight")
         assert set(get(lab, 60)) == {"web-1", "web-2", "web-3"}
         assert run(fluxpin, "undrain", "web/web-1").output == "web/web-1: was not drained\n"
+        # Programs get one document, also when it is refused.
+        for command in (["drain"], ["drain", "--wait"], ["undrain"]):
+            refused = run(fluxpin, *command, "web/web-9", "--json")
+            assert refused.status == 1 and not refused.json()["ok"], refused
+            assert "web-9" in refused.json()["errors"][0] and "web-9" in refused.errors
         assert "drain web/web-1, by process" in fluxpin.log()
 
 
@@ -174,6 +179,13 @@ def test_a_reload_waits_and_says_what_changed_or_what_is_wrong(lab):
         assert refused.status == 1 and len(refused.json()["errors"]) == 2
         assert run(fluxpin, "diff", "-c", fluxpin.file).status == 1
         assert "the last reload was refused" in run(fluxpin, "warnings").output
+        # A valid file, of which something else is missing.
+        missing = {"type": "https", "port": 443, "ca_file": "/nonexistent.pem"}
+        fluxpin.write(configuration([pool(lab, health_check=missing)], vips(lab)))
+        done = run(fluxpin, "reload")
+        assert (done.status, done.output) == (1, "")
+        assert re.search(r"cannot be made active: No such file .* log says what failed", done.errors), done
+        assert "CA file /nonexistent.pem: No such file" in fluxpin.log()
         fluxpin.file.write_text(text)
         assert run(fluxpin, "reload").status == 0
         assert run(fluxpin, "diff", "-c", fluxpin.file).status == 0

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Announced prefixes as ip(8) shows them, in a network namespace of the test's own. */
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -109,6 +110,56 @@ static void test_refresh_mends_what_was_not_reported(void **state)
 	announce_refresh(announce);
 	assert_string_equal(output_of(LIST), ROUTE_NET);
 	assert_true(announce_has(announce, &wide));
+	announce_close(announce);
+}
+
+/* What is written to standard error meanwhile goes to a file. */
+static int capture_errors(int *own)
+{
+	int file = memfd_create("errors", MFD_CLOEXEC);
+
+	*own = dup(STDERR_FILENO);
+	assert_true(file >= 0 && *own >= 0);
+	assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
+	return file;
+}
+
+static uint32_t count_captured(int file, int own, const char *words)
+{
+	char text[65536] = "";
+	uint32_t count = 0;
+
+	assert_int_equal(dup2(own, STDERR_FILENO), STDERR_FILENO);
+	close(own);
+	assert_true(pread(file, text, sizeof(text) - 1, 0) >= 0);
+	close(file);
+	for (const char *at = strstr(text, words); at != NULL; at = strstr(at + 1, words))
+		count++;
+	return count;
+}
+
+/* The daemon drains ten times a second: what stays as it is, is told once and not tried so often.
+ */
+static void test_what_is_in_the_way_is_told_once(void **state)
+{
+	const struct prefix wide = prefix("198.51.100.0/24");
+	struct announce *announce;
+	int file, own;
+
+	(void)state;
+	need_namespace();
+	announce = open_with(0);
+	run("ip route add unreachable 198.51.100.0/24 proto 98 metric 213 table " TABLE);
+	file = capture_errors(&own);
+	assert_int_equal(announce_set(announce, &wide, 1), 0);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(announce_drain(announce), 0);
+	announce_refresh(announce);
+	assert_int_equal(count_captured(file, own, "is in the way"), 1);
+	assert_false(announce_has(announce, &wide));
+	run("ip route del unreachable 198.51.100.0/24 table " TABLE);
+	announce_refresh(announce);
+	assert_string_equal(output_of(LIST), ROUTE_NET);
 	announce_close(announce);
 }
 
@@ -256,6 +307,7 @@ int main(int argc, char **argv)
 		TEST(test_routes_are_what_is_asked_for),
 		TEST(test_what_others_remove_is_put_back),
 		TEST(test_refresh_mends_what_was_not_reported),
+		TEST(test_what_is_in_the_way_is_told_once),
 		TEST(test_leftovers_go_and_nothing_else),
 		TEST(test_a_table_belongs_to_one),
 		TEST(test_a_process_that_is_killed_leaves_nothing),
