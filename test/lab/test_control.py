@@ -186,8 +186,11 @@ def test_warnings_are_sentences_about_what_is_wrong_now(lab):
         get(lab, 10)
         done = run(fluxpin, "warnings")
         assert (done.status, done.output) == (0, "")
-        for name in ("web-1", "web-2", "web-3"):
-            assert run(fluxpin, "drain", f"web/{name}").status == 0
+        for name, left in (("web-1", True), ("web-2", True), ("web-3", False)):
+            done = run(fluxpin, "drain", f"web/{name}")
+            assert done.status == 0
+            assert ("no backend of pool web serves now" in done.errors) != left
+        assert ask(fluxpin, "drain", "web/web-3")["exhausted_pools"] == ["web"]
         done = wait_until(lambda: next(filter(lambda each: each.status, [run(fluxpin, "warnings")]),
                                        None), 5, "a warning")
         assert "pool web: no backend serves" in done.output
