@@ -330,7 +330,9 @@ static int start(struct daemon *daemon)
 						   .backend = daemon_describe_backend,
 						   .announcement = daemon_vip_is_announced,
 						   .is_stalled = daemon_worker_is_stalled };
-	error = daemon_open_listener(daemon);
+	error = daemon_check_control(daemon);
+	if (error == 0)
+		error = daemon_open_listener(daemon);
 	if (error == 0)
 		error = registry_open(&daemon->backend_indexes);
 	if (error == 0)
