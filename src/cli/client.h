@@ -12,7 +12,10 @@
 #include <jansson.h>
 
 /* How long connecting, sending and each part of the reply may take. */
-#define CLIENT_TIMEOUT_MS 5000
+#define CLIENT_TIMEOUT_S 5
+
+/* How long a reload may: it reads and builds everything, and waits for workers and neighbours. */
+#define CLIENT_RELOAD_S 120
 
 /* The longest reply that is taken. */
 #define CLIENT_REPLY_LIMIT (256u << 20)
@@ -22,6 +25,7 @@ struct client_options {
 	const char *usage;
 	const char *control; /* path of the socket */
 	bool is_json;
+	uint32_t reply_s; /* how long the reply may take; 0: CLIENT_TIMEOUT_S */
 };
 
 /*

@@ -26,8 +26,6 @@ static const char *hint(int error)
 	case -EACCES:
 		return ": not permitted. Only root, or the user that the daemon runs as, may "
 		       "(sudo)";
-	case -EAGAIN:
-		return ": the daemon did not answer within 5 seconds. Is it stopped, or very busy?";
 	case -EPIPE:
 	case -ECONNRESET:
 		return ": the daemon closed the connection. It may have been stopped: see its log";
@@ -36,19 +34,31 @@ static const char *hint(int error)
 	}
 }
 
+static uint32_t patience(const struct client_options *options)
+{
+	return options->reply_s > 0 ? options->reply_s : CLIENT_TIMEOUT_S;
+}
+
 static int say_unreachable(const struct client_options *options, int error)
 {
 	const char *text = hint(error);
 
+	if (error == -EAGAIN) {
+		fprintf(stderr,
+			"fluxpin %s: %s: the daemon did not answer within %u seconds. Is it "
+			"stopped, or very busy?\n",
+			options->command, options->control, patience(options));
+		return EXIT_UNREACHABLE;
+	}
 	fprintf(stderr, "fluxpin %s: %s%s%s\n", options->command, options->control,
 		text != NULL ? text : ": ", text != NULL ? "" : strerror(-error));
 	return EXIT_UNREACHABLE;
 }
 
-static int connect_to(const char *path)
+static int connect_to(const char *path, uint32_t reply_s)
 {
-	const struct timeval timeout = { .tv_sec = CLIENT_TIMEOUT_MS / 1000,
-					 .tv_usec = CLIENT_TIMEOUT_MS % 1000 * 1000 };
+	const struct timeval timeout = { .tv_sec = CLIENT_TIMEOUT_S };
+	const struct timeval reply_timeout = { .tv_sec = reply_s };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int descriptor;
 
@@ -61,7 +71,8 @@ static int connect_to(const char *path)
 	/* The time for sending is also that for connecting (unix(7), connect with a full backlog).
 	 */
 	if (setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0 ||
-	    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) != 0 ||
+	    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &reply_timeout,
+		       sizeof(reply_timeout)) != 0 ||
 	    connect(descriptor, (const struct sockaddr *)&address, sizeof(address)) != 0) {
 		int error = -errno;
 
@@ -131,9 +142,9 @@ static int receive_line(int descriptor, char **line)
 	return error;
 }
 
-static int exchange(const char *path, const json_t *request, char **line)
+static int exchange(const struct client_options *options, const json_t *request, char **line)
 {
-	int descriptor = connect_to(path);
+	int descriptor = connect_to(options->control, patience(options));
 	int error;
 
 	if (descriptor < 0)
@@ -150,7 +161,7 @@ int client_call(const struct client_options *options, json_t *request, json_t **
 {
 	json_error_t place;
 	char *line = NULL;
-	int error = request != NULL ? exchange(options->control, request, &line) : -ENOMEM;
+	int error = request != NULL ? exchange(options, request, &line) : -ENOMEM;
 
 	json_decref(request);
 	if (error == -ENOMEM) {

@@ -34,7 +34,9 @@ static const char diff_usage[] =
 
 int command_reload(int argc, char **argv)
 {
-	struct client_options options = { .command = "reload", .usage = reload_usage };
+	struct client_options options = { .command = "reload",
+					  .usage = reload_usage,
+					  .reply_s = CLIENT_RELOAD_S };
 	const json_t *changes;
 	json_t *reply;
 	int status;

@@ -14,6 +14,9 @@
 /* Changes of routes and neighbours come in bursts; this much later all of one are read at once. */
 #define SETTLE_MS 10
 
+/* SIGHUPs within this time make one reload. */
+#define RELOAD_MS 10
+
 /* The pause after the kernel did not give an answer. */
 #define RETRY_MS 1000
 
@@ -177,7 +180,8 @@ static void on_signal(uv_signal_t *handle, int number)
 	 * SIGHUPs that came before it: it reads what the last of them was about.
 	 */
 	if (number == SIGHUP) {
-		uv_timer_start(&daemon->reload_timer, on_reload_timer, 0, 0);
+		if (!uv_is_active((uv_handle_t *)&daemon->reload_timer))
+			uv_timer_start(&daemon->reload_timer, on_reload_timer, RELOAD_MS, 0);
 		return;
 	}
 	if (daemon_linger(daemon))

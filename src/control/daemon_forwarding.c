@@ -356,7 +356,7 @@ static void warn_next_hop(struct daemon *daemon, uint32_t i, struct told *told)
 	const char *interface = NULL, *problem = NULL;
 	char address[ADDRESS_TEXT_SIZE];
 
-	/* Its health check has told, and what was told of its next hop still holds. */
+	/* It gets nothing by any way, and whether there is one is not kept. */
 	if (backend->is_down)
 		return;
 	for (uint32_t nic = 0; nic < daemon->device_count && problem == NULL; nic++) {

@@ -155,6 +155,7 @@ struct prober {
 	uint32_t user_count;
 	bool is_kept; /* by the plan that is being made */
 	bool is_probing;
+	bool is_prolonged;    /* the probe under way, as this thread was held up */
 	int descriptor;	      /* of a tcp or udp probe, or -1 */
 	uint32_t tunnel_port; /* of its last probe, an index into the checker's tunnel_ports */
 	struct http_probe http;

@@ -5,6 +5,9 @@
 #include "configuration_internal.h"
 #include "health_internal.h"
 
+/* Timers that run out by so much too late tell of more than a busy loop. */
+#define HELD_UP_NS UINT64_C(10000000)
+
 struct prober *prober_new(struct health *health, struct check *check, const struct address *address)
 {
 	struct prober *prober = calloc(1, sizeof(*prober));
@@ -56,6 +59,7 @@ static void start_probe(struct prober *prober, uint64_t now_ns)
 		health->started(health->started_context, late_ns);
 	health->under_way++;
 	prober->is_probing = true;
+	prober->is_prolonged = false;
 	prober->started_ns = now_ns;
 	prober->due_ns = now_ns + health_next_delay(check->interval_ns, health_random(health));
 	health_start_timer(health, &prober->timer, on_timer, now_ns + check->timeout_ns);
@@ -63,6 +67,25 @@ static void start_probe(struct prober *prober, uint64_t now_ns)
 		probe_http_start(prober);
 	else
 		probe_socket_start(prober);
+}
+
+/*
+ * When this thread was held up, by a reload or a pause of the whole machine, the answer may be
+ * there and not be read yet: timers are looked at before sockets again. The probe gets the time
+ * that was lost, once.
+ */
+static bool prolong(struct prober *prober)
+{
+	uint64_t timeout_ns = prober->check->configuration.timeout_ns, now_ns = health_clock();
+	uint64_t end_ns = prober->started_ns + timeout_ns;
+	uint64_t late_ns = now_ns > end_ns ? now_ns - end_ns : 0;
+
+	if (prober->is_prolonged || late_ns < HELD_UP_NS)
+		return false;
+	prober->is_prolonged = true;
+	health_start_timer(prober->health, &prober->timer, on_timer,
+			   now_ns + (late_ns < timeout_ns ? late_ns : timeout_ns));
+	return true;
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -74,6 +97,8 @@ static void on_timer(uv_timer_t *timer)
 		start_probe(prober, health_clock());
 		return;
 	}
+	if (prolong(prober))
+		return;
 	snprintf(text, sizeof(text), "no answer within %s",
 		 duration_format(prober->check->configuration.timeout_ns, duration));
 	prober_fail(prober, text);

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from control_client import ask, connect, receive, rows, run, send
 from fluxpin import Fluxpin, configuration, http_health_check, pool, vips
-from lab import CLIENT_ADDRESS
+from lab import CLIENT_ADDRESS, fluxpin_path
 from namespaces import wait_until
 
 SMALL = {"capacity": 65536}  # goes over it are fast under sanitizers, too
@@ -243,6 +243,29 @@ def test_without_a_daemon_every_command_says_what_to_do(lab):
     done = run(fluxpin, "status")
     assert done.status == 3 and "the daemon was killed" in done.errors
     fluxpin.control.unlink()
+
+
+def test_a_reload_is_waited_for_longer_than_anything_else(tmp_path):
+    """A server of the test's own keeps both waiting until one has given up."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "socket"))
+    listener.listen()
+    started, taken = {}, {}
+    for command in ("reload", "status"):
+        started[command] = subprocess.Popen(
+            [fluxpin_path(), command, "--control", tmp_path / "socket"], text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        taken[command] = listener.accept()[0]
+        assert command in taken[command].recv(100).decode()
+    _, errors = started["status"].communicate(timeout=60)
+    assert started["status"].returncode == 3
+    assert "did not answer within 5 seconds" in errors
+    taken["reload"].sendall(b'{"ok": true, "generation": 2, "findings": "", "changes": []}\n')
+    output, errors = started["reload"].communicate(timeout=60)
+    assert (started["reload"].returncode, output, errors) == (
+        0, "generation 2 is active, nothing changed\n", "")
+    for each in (listener, *taken.values()):
+        each.close()
 
 
 def test_the_socket_is_private_and_replaces_that_of_a_killed_daemon(lab):

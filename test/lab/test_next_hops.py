@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 
-from fluxpin import Fluxpin, configuration, pool, vips
+from fluxpin import Fluxpin, configuration, http_health_check, pool, vips
 from namespaces import wait_until
 
 
@@ -76,6 +76,29 @@ def test_a_route_that_goes_and_comes_back_is_followed(lab):
         fluxpin.wait_for_log(r"backend web/web-1 .*next hop resolved", 15)
         result = lab.load("udp", lab.dns_vip, "--source-ports", 60).result()
         assert result["failed_count"] == 0 and result["by_backend"]["web-1"] > 0, result
+
+
+def test_a_backend_that_goes_down_is_not_told_to_be_reachable(lab):
+    """A host that dies: first its next hop is missed, then its checks fail."""
+    first, second = lab.backends[:2]
+
+    def text(fall):
+        return configuration([pool(lab, backends=[first], health_check=http_health_check(fall=fall)),
+                              pool(lab, "other", backends=[second])], vips(lab))
+
+    with Fluxpin(lab, text(1000)) as fluxpin:
+        lab.lb.ip(f"route add unreachable {first.address}/32")
+        try:
+            fluxpin.wait_for_log(r"backend web/web-1 .* gets no traffic")
+            assert fluxpin.reload(text(1)) == 2
+            fluxpin.wait_for_log(r"backend web/web-1 .* is down")
+            # Whatever there is to be said of backends is said with this one.
+            lab.lb.ip(f"route add unreachable {second.address}/32")
+            fluxpin.wait_for_log(r"backend other/web-2 .* gets no traffic")
+            assert "next hop resolved" not in fluxpin.log()
+        finally:
+            lab.lb.ip("route flush type unreachable")
+        fluxpin.wait_for_log(r"backend web/web-1 .*next hop resolved", 15)
 
 
 def test_the_load_balancers_own_mac_and_mtu_are_followed(lab):

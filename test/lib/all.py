@@ -356,6 +356,10 @@ STEPS = {
 }
 
 
+# Fetches some hundred megabytes, and takes minutes without hardware help.
+ON_REQUEST = ("vm",)
+
+
 def main(names):
     """Runs the named steps, or all."""
     if "--list" in names:
@@ -369,7 +373,7 @@ def main(names):
         return 2
     passed = failed = 0
     skips = []
-    for name in names or STEPS:
+    for name in names or [each for each in STEPS if each not in ON_REQUEST]:
         started = time.monotonic()
         result = Result()
         try:

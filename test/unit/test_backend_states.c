@@ -193,6 +193,11 @@ static void test_last_resort_leaves_out_what_is_drained(void **unused)
 	update(&fixture, 2);
 	expect(&fixture, 0, 0, 0, false);
 	expect(&fixture, 0, 1, 0, false);
+	/* Nor is one of them that fails: it loses its flows as ever. */
+	fixture.health.down[0] = 2;
+	update(&fixture, 3);
+	expect(&fixture, 0, 0, 0, false);
+	expect(&fixture, 0, 1, 0, true);
 	close_fixture(&fixture);
 }
 

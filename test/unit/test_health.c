@@ -128,6 +128,62 @@ static void test_udp(void **state)
 	checker_close(&checker);
 }
 
+/* A server on the loop itself, which then holds the loop up: between its look at sockets and that
+ * at timers, like a reload by the control socket. */
+struct holder {
+	uv_check_t handle;
+	int socket;
+	uint32_t held_up; /* times */
+};
+
+static void answer_and_hold_up(uv_check_t *handle)
+{
+	struct holder *holder = handle->data;
+	struct sockaddr_storage peer;
+	socklen_t length = sizeof(peer);
+	char request[16];
+
+	if (recvfrom(holder->socket, request, sizeof(request), MSG_DONTWAIT,
+		     (struct sockaddr *)&peer, &length) < 0)
+		return;
+	assert_int_equal(sendto(holder->socket, "pong", 4, 0, (struct sockaddr *)&peer, length), 4);
+	pause_milliseconds(150);
+	holder->held_up++;
+}
+
+/* What came while the loop was held up for longer than the timeout is taken all the same. */
+static void test_held_up(void **state)
+{
+	struct holder holder = { .socket = socket(AF_INET, SOCK_DGRAM, 0) };
+	struct sockaddr_storage own;
+	socklen_t length = fill_own(&own, "10.0.0.1", 7);
+	struct checker checker;
+
+	(void)state;
+	need_namespace();
+	assert_int_equal(bind(holder.socket, (struct sockaddr *)&own, length), 0);
+	checker_open(&checker);
+	checker_configure(&checker,
+			  configuration_of("hash_seed = \"1\"; pools = ( { name = \"p\"; backends "
+					   "= ( { address = \"10.0.0.1\"; } ); health_check = { "
+					   "type = \"udp\"; send = \"ping\"; expect = \"pong\"; "
+					   "interval = \"100ms\"; timeout = \"100ms\"; rise = 1; "
+					   "fall = 1; port = 7; }; } );"));
+	uv_check_init(&checker.loop, &holder.handle);
+	holder.handle.data = &holder;
+	uv_check_start(&holder.handle, answer_and_hold_up);
+	run_until(&checker, checker_read(&checker, 0, 0).probes_good == 3 ||
+				    checker_read(&checker, 0, 0).probes_bad > 0);
+	assert_int_equal(checker_read(&checker, 0, 0).probes_bad, 0);
+	assert_true(holder.held_up >= 3);
+	/* Only once a probe: a server that is silent is found out. */
+	uv_check_stop(&holder.handle);
+	run_until(&checker, checker_read(&checker, 0, 0).state == HEALTH_DOWN);
+	uv_close((uv_handle_t *)&holder.handle, NULL);
+	checker_close(&checker);
+	close(holder.socket);
+}
+
 static void test_source(void **state)
 {
 	struct server server = { .manner = CLOSES };
@@ -369,6 +425,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tcp, health_enter, namespace_leave),
 		cmocka_unit_test_setup_teardown(test_tcp_timeout, health_enter, namespace_leave),
 		cmocka_unit_test_setup_teardown(test_udp, health_enter, namespace_leave),
+		cmocka_unit_test_setup_teardown(test_held_up, health_enter, namespace_leave),
 		cmocka_unit_test_setup_teardown(test_source, health_enter, namespace_leave),
 		cmocka_unit_test_setup_teardown(test_undecided, health_enter, namespace_leave),
 		cmocka_unit_test_setup_teardown(test_no_descriptors, health_enter, namespace_leave),

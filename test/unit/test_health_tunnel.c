@@ -187,6 +187,92 @@ static void test_udp(void **state)
 		   &server);
 }
 
+#define TUNNEL_CHECK(type)                                                                     \
+	"health_check = { interval = \"50ms\"; timeout = \"50ms\"; rise = 1; fall = 1; via = " \
+	"\"tunnel\"; port = %u; type = \"" type "\"; }; "
+#define BACKENDS(address) "backends = ( { address = \"" address "\"; } ); "
+#define VIP(port, pool) \
+	"{ address = \"192.0.2.80\"; protocol = \"tcp\"; port = " port "; pool = \"" pool "\"; }"
+#define NOTHING "hash_seed = \"1\"; pools = (); vips = ();"
+
+/* A prober that stays sends to its backend where that is in the new configuration. */
+static void test_a_reload_moves_the_backend(void **state)
+{
+	struct server server = { .manner = SILENT };
+	struct way way = { .is_open = true };
+	struct health_totals totals;
+	struct checker checker;
+	uint64_t probes;
+
+	(void)state;
+	need_namespace();
+	start_in_peer(&server, "192.0.2.80");
+	open_tunnel(&checker, &way);
+	checker_configure(
+		&checker,
+		configuration_of("hash_seed = \"1\"; pools = ( { name = \"x\"; "
+				 "backends = (); }, { name = \"p\"; " TUNNEL_CHECK("tcp")
+					 BACKENDS("10.9.0.2") "} ); vips = ( " VIP("80", "p") " );",
+				 server.port));
+	run_until(&checker, way.packets > 0);
+	assert_int_equal(way.pool, 1);
+	run_probes(&checker, 1, 0, 2);
+	probes = checker_read(&checker, 1, 0).probes_good;
+	checker_configure(
+		&checker,
+		configuration_of("hash_seed = \"1\"; pools = ( { name = \"p\"; " TUNNEL_CHECK("tcp")
+					 BACKENDS("10.9.0.2") "} ); vips = ( " VIP("80", "p") " );",
+				 server.port));
+	assert_true(checker_read(&checker, 0, 0).probes_good >= probes);
+	run_until(&checker, way.pool == 0);
+	/* By another encapsulation it is another check, also of the same port of the same VIP. */
+	checker_configure(
+		&checker,
+		configuration_of(
+			"hash_seed = \"1\"; pools = ( { name = \"p\"; " TUNNEL_CHECK("tcp") BACKENDS(
+				"10.9.0.2") "}, { name = \"q\"; "
+					    "encapsulation = \"ipip\"; " TUNNEL_CHECK("tcp")
+						    BACKENDS("10.9.0.2") "} ); vips = ( " VIP(
+							    "80", "p") ", " VIP("81", "q") " );",
+			server.port, server.port));
+	health_read_totals(checker.health, &totals);
+	assert_int_equal(totals.probers, 2);
+	checker_close(&checker);
+	close(way.socket);
+	server_stop(&server);
+}
+
+/* Closing its connection makes the kernel send one more packet, which is nobody's any more. */
+static void test_a_prober_that_goes_sends_nothing_more(void **state)
+{
+	struct server server = { .manner = SILENT };
+	struct way way = { .is_open = true };
+	struct checker checker;
+	uint32_t packets;
+
+	(void)state;
+	need_namespace();
+	start_in_peer(&server, "192.0.2.80");
+	open_tunnel(&checker, &way);
+	checker_configure(
+		&checker,
+		configuration_of("hash_seed = \"1\"; pools = ( { name = \"p\"; health_check "
+				 "= { interval = \"60s\"; timeout = \"60s\"; via = "
+				 "\"tunnel\"; port = %u; type = \"http\"; }; " BACKENDS(
+					 "10.9.0.2") "} ); vips = ( " VIP("80", "p") " );",
+				 server.port));
+	/* The SYN, the end of the handshake, and the request. */
+	run_until(&checker, way.packets >= 3);
+	packets = way.packets;
+	checker_configure(&checker, configuration_of(NOTHING));
+	for (int i = 0; i < 10; i++)
+		uv_run(&checker.loop, UV_RUN_ONCE);
+	assert_int_equal(way.packets, packets);
+	checker_close(&checker);
+	close(way.socket);
+	server_stop(&server);
+}
+
 #define COUNT_RULES "ip rule list | grep -c fwmark; ip -6 rule list | grep -c fwmark"
 
 static void test_rules_and_devices(void **state)
@@ -244,6 +330,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_http, enter, namespace_leave),
 		cmocka_unit_test_setup_teardown(test_http_ipv6, enter, namespace_leave),
 		cmocka_unit_test_setup_teardown(test_udp, enter, namespace_leave),
+		cmocka_unit_test_setup_teardown(test_a_reload_moves_the_backend, enter,
+						namespace_leave),
+		cmocka_unit_test_setup_teardown(test_a_prober_that_goes_sends_nothing_more, enter,
+						namespace_leave),
 		cmocka_unit_test_setup_teardown(test_rules_and_devices, enter, namespace_leave),
 		cmocka_unit_test_setup_teardown(test_no_tunnel, enter, namespace_leave),
 	};
