@@ -54,6 +54,12 @@ int control_open(uv_loop_t *loop, const char *path, control_handler *handle, voi
 		 struct control **control);
 
 /*
+ * For a start that is not to touch a NIC in vain: whether there is a folder for a socket at `path`,
+ * which may be NULL. Returns 0, or negative errno after logging.
+ */
+int control_check_folder(const char *path);
+
+/*
  * Listens at another path (NULL: nowhere); clients that are connected stay. Returns 0, or as
  * control_open, and then still listens at the old one.
  */

@@ -163,6 +163,18 @@ static void print_flows(const struct drain_options *options, const json_t *reply
 		       client_format(client_number(reply, "closing")));
 }
 
+static void warn_exhausted(const struct drain_options *options, const json_t *reply)
+{
+	json_t *pool;
+	size_t i;
+
+	json_array_foreach(json_object_get(reply, "exhausted_pools"), i, pool)
+		fprintf(stderr,
+			"fluxpin drain: warning: no backend of pool %s serves now, new flows to "
+			"its VIPs are dropped (fluxpin undrain %s)\n",
+			json_string_value(pool), options->backend);
+}
+
 int command_drain(int argc, char **argv)
 {
 	static const struct client_long_option own[] = { { "wait", WAIT, false },
@@ -174,6 +186,8 @@ int command_drain(int argc, char **argv)
 	if (!read_arguments(argc, argv, &options, own, 2, &status))
 		return status;
 	status = ask(&options, "drain", &reply);
+	if (status == EXIT_DONE)
+		warn_exhausted(&options, reply);
 	if (status == EXIT_DONE && options.waits)
 		status = wait_for_flows(&options, &reply);
 	if (reply == NULL)

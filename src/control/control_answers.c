@@ -63,6 +63,11 @@ static const char *choose_path(const struct daemon *daemon)
 						: daemon->configuration->control;
 }
 
+int daemon_check_control(const struct daemon *daemon)
+{
+	return control_check_folder(choose_path(daemon));
+}
+
 int daemon_open_control(struct daemon *daemon)
 {
 	const char *path = choose_path(daemon);

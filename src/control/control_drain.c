@@ -2,6 +2,7 @@
 /* Drains by command: since when, and what is left on the backends. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "control_answers.h"
@@ -16,6 +17,47 @@ static bool is_same(const struct daemon *daemon, uint32_t i, uint32_t place)
 	return i == place ||
 	       (pools[one->pool].backends[one->backend].origin == other->pool &&
 		strcmp(control_backend_name(daemon, i), control_backend_name(daemon, place)) == 0);
+}
+
+/* With drains that have not reached the tables yet. */
+static bool gets_new_flows(const struct daemon *daemon, uint32_t i)
+{
+	const struct forwarding_backend *backend = &daemon->tables->backends[i];
+	const struct pool_configuration *pools = daemon->configuration->pools;
+	const struct pool_configuration *pool = &pools[backend->pool];
+	const char *name = control_backend_name(daemon, i),
+		   *origin = pools[pool->backends[backend->backend].origin].name;
+	const struct backend_state *state =
+		backend_states_get(daemon->states, backend->pool, backend->backend);
+	unsigned int flags = backend_overrides_get(daemon->drains, pool->name, name) |
+			     backend_overrides_get(daemon->drains, origin, name);
+
+	return (flags & BACKEND_DRAINED) == 0 && !state->service.is_down &&
+	       state->service.weight > 0;
+}
+
+/* The pools with this backend and a VIP in which no backend gets new flows. */
+static json_t *find_exhausted(const struct daemon *daemon, uint32_t place)
+{
+	const struct configuration *configuration = daemon->configuration;
+	struct {
+		bool has_vip, is_concerned, serves;
+	} *pools = calloc(configuration->pool_count + 1, sizeof(*pools));
+	json_t *names = json_array();
+
+	for (uint32_t i = 0; pools != NULL && i < configuration->vip_count; i++)
+		pools[configuration->vips[i].pool].has_vip = true;
+	for (uint32_t i = 0; pools != NULL && i < daemon->tables->backend_count; i++) {
+		uint32_t pool = daemon->tables->backends[i].pool;
+
+		pools[pool].is_concerned |= is_same(daemon, i, place);
+		pools[pool].serves |= gets_new_flows(daemon, i);
+	}
+	for (uint32_t i = 0; pools != NULL && i < configuration->pool_count; i++)
+		if (pools[i].has_vip && pools[i].is_concerned && !pools[i].serves)
+			json_array_append_new(names, json_string(configuration->pools[i].name));
+	free(pools);
+	return names;
 }
 
 static void answer(struct control_survey *survey)
@@ -34,11 +76,12 @@ static void answer(struct control_survey *survey)
 		closing += of_these;
 	}
 	control_reply(survey->call,
-		      json_pack("{s:s, s:s, s:b, s:I, s:I}", "pool",
+		      json_pack("{s:s, s:s, s:b, s:I, s:I, s:o}", "pool",
 				control_pool_name(daemon, place), "backend",
 				control_backend_name(daemon, place), "drained",
 				json_object_get(survey->answers->drains, survey->subject) != NULL,
-				"flows", (json_int_t)flows, "closing", (json_int_t)closing));
+				"flows", (json_int_t)flows, "closing", (json_int_t)closing,
+				"exhausted_pools", find_exhausted(daemon, place)));
 }
 
 /* The reply is given behind a survey; a backend that is gone has no flows. */

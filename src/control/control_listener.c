@@ -109,6 +109,25 @@ static void log_failure(const char *path, int error)
 	}
 }
 
+int control_check_folder(const char *path)
+{
+	const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+	char *folder;
+	int error = 0;
+
+	if (slash == NULL || slash == path || strcmp(path, CONTROL_DEFAULT_PATH) == 0)
+		return 0;
+	folder = strndup(path, (size_t)(slash - path));
+	if (folder == NULL)
+		return -ENOMEM;
+	if (access(folder, F_OK) != 0) {
+		error = -errno;
+		log_failure(path, error);
+	}
+	free(folder);
+	return error;
+}
+
 int control_listener_open(const char *path, struct control_listener *listener)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };

@@ -289,6 +289,15 @@ static void release_interfaces(const struct daemon_options *options)
 	free(options->interfaces);
 }
 
+/* What is found next is about the command line, not about the file. */
+static int turn_to_command_line(struct findings *findings)
+{
+	findings_print(findings, stderr);
+	findings_release(findings);
+	findings->file = strdup("-i");
+	return findings->file != NULL ? 0 : -ENOMEM;
+}
+
 /* Reads the file and puts the command line's interfaces in place of its own. */
 static int read_first_configuration(struct daemon *daemon)
 {
@@ -310,6 +319,8 @@ static int read_first_configuration(struct daemon *daemon)
 		log_error("no interface: name one in %s or with -i", options->configuration_file);
 		error = -EINVAL;
 	}
+	if (error == 0 && options->interface_count > 0)
+		error = turn_to_command_line(&findings);
 	if (error == 0)
 		error = configuration_check_host(configuration, &findings);
 	findings_print(&findings, stderr);
@@ -334,7 +345,9 @@ static int start(struct daemon *daemon)
 						   .backend = daemon_describe_backend,
 						   .announcement = daemon_vip_is_announced,
 						   .is_stalled = daemon_worker_is_stalled };
-	error = daemon_open_listener(daemon);
+	error = daemon_check_control(daemon);
+	if (error == 0)
+		error = daemon_open_listener(daemon);
 	if (error == 0)
 		error = registry_open(&daemon->backend_indexes);
 	if (error == 0)

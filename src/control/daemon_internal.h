@@ -224,6 +224,7 @@ void daemon_each_withdrawn(const struct daemon *daemon,
 
 /* control_answers.c: the control socket, if there is to be one, and what it needs. Log what fails.
  */
+int daemon_check_control(const struct daemon *daemon); /* before a NIC is touched */
 int daemon_open_control(struct daemon *daemon);
 void daemon_close_control(struct daemon *daemon); /* workers have stopped */
 

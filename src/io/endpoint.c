@@ -14,10 +14,18 @@
 #include "endpoint.skel.h"
 #include "endpoint_internal.h"
 
+#include "../../bpf/redirect.h"
+
 static_assert(sizeof(ENDPOINT_PROGRAM_NAME) <= ENDPOINT_PROGRAM_NAME_SIZE, "not cut by the kernel");
 
 static int refuse_foreign(const char *interface, const struct endpoint_attached *attached)
 {
+	if (strcmp(attached->information.name, REDIRECT_PROGRAM_NAME) == 0) {
+		log_error("%s carries the program of fluxpin run (\"%s\", id %u), which is left "
+			  "alone: this is a load balancer's NIC, not a backend's",
+			  interface, attached->information.name, attached->information.id);
+		return -EBUSY;
+	}
 	log_error("%s carries another XDP program, \"%s\" (id %u), which is left alone; detach it "
 		  "with its own tool, or with: ip link set dev %s xdp%s off",
 		  interface, attached->information.name, attached->information.id, interface,

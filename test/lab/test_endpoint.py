@@ -329,6 +329,14 @@ def test_a_foreign_program_is_left_alone(lab, tmp_path, xdp):
         assert lab.backends[0].xdp() == before
 
 
+def test_a_load_balancers_program_is_not_to_be_detached(lab, tmp_path):
+    with foreign_program(lab, tmp_path, name="fluxpin_redir", mode="xdpdrv"):
+        for action in ("attach", "detach"):
+            done = endpoint(lab, action, "-i", "eth0", check=False)
+            assert done.returncode == 1
+            assert "program of fluxpin run" in done.stderr and " off" not in done.stderr
+
+
 def test_another_version_is_replaced(lab, tmp_path):
     with foreign_program(lab, tmp_path, name="fluxpin_endp", mode="xdpdrv"):
         done = endpoint(lab, "status", "-i", "eth0", check=False)

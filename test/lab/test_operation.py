@@ -191,6 +191,16 @@ def test_help_of_every_command_is_standard_output(lab):
         assert "--what" in done.stderr.splitlines()[0]
 
 
+def test_an_interface_of_the_command_line_is_not_blamed_on_the_file(lab):
+    fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
+    for given, message in (("eth7", "interface eth7 does not exist"),
+                           ("eth0:0-9", "queues 4-9 do not exist")):
+        command = [lab.fluxpin, "run", "-c", fluxpin.file, "-i", given]
+        done = lab.lb.run(command, check=False)
+        assert done.returncode == 1 and f"-i: {message}" in done.stderr, done.stderr
+        assert str(fluxpin.file) not in done.stderr
+
+
 # Reloads
 
 
