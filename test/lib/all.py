@@ -293,8 +293,8 @@ def step_bench(result):
 
 
 def step_lab(result):
-    """Real packets: the network lab."""
-    pytest(result, "dev", "test/lab", "-m", "not sanitizer")
+    """Real packets: the network lab. Two labs at a time, file by file: they mostly wait."""
+    pytest(result, "dev", "test/lab", "-m", "not sanitizer", "-n", "2", "--dist", "loadfile")
     for path in sorted((ROOT / "build/artefacts").glob("*")):
         print(f"  kept: {path}", flush=True)
 
