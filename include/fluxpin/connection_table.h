@@ -173,13 +173,16 @@ static inline bool connection_is_live(const struct connection_table *table,
 	return connection_age(entry, second) <= table->idle[entry->state];
 }
 
-/* When an entry was last seen, and its state, in one word. */
+/* When an entry was last seen, and its state, in one word, read at one go: its VIP, which lies
+ * behind them, is masked out. */
 static inline uint32_t connection_mark_of(const struct connection *entry)
 {
-	uint32_t mark;
+	const struct connection all = { .last_seen = UINT16_MAX, .state = UINT8_MAX };
+	uint32_t mark, mask;
 
 	memcpy(&mark, &entry->last_seen, sizeof(mark));
-	return mark;
+	memcpy(&mask, &all.last_seen, sizeof(mask));
+	return mark & mask;
 }
 
 /* That of an entry in a state that was last seen in this second. */

@@ -36,6 +36,10 @@
 #define ENCAPSULATION_GRE_RECURSION 0x0700
 #define ENCAPSULATION_GRE_ONCE	    0x0100
 
+/* In place of the length of a packet that does not follow its Ethernet header at once: above every
+ * bare_limit. */
+#define ENCAPSULATION_NOT_BARE UINT16_MAX
+
 enum encapsulation {
 	ENCAPSULATION_GRE,
 	ENCAPSULATION_IPIP,
@@ -57,7 +61,7 @@ struct destination {
 	uint16_t generation; /* of this backend index */
 	uint16_t pool;	     /* index of its pool */
 	/* The largest inner IP packet for which `header` is all that is to be written:
-	 * packet_limit, but 0 under tags and where not READY. */
+	 * packet_limit, but below NOT_BARE, and 0 under tags and where not READY. */
 	uint16_t bare_limit;
 	uint8_t kind;	   /* encapsulation and outer family in one number */
 	bool udp_checksum; /* GUE: compute it */

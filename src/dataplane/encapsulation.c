@@ -78,6 +78,14 @@ static void prepare_tags(struct destination *destination, const struct encapsula
 	}
 }
 
+static uint16_t bare_limit(const struct destination *destination)
+{
+	if (destination->tag_count > 0)
+		return 0;
+	return destination->packet_limit < ENCAPSULATION_NOT_BARE ? destination->packet_limit
+								  : ENCAPSULATION_NOT_BARE - 1;
+}
+
 void encapsulation_prepare(struct destination *destination, const struct encapsulation_path *path)
 {
 	bool is_ipv6 = !address_is_ipv4(&path->destination);
@@ -95,7 +103,7 @@ void encapsulation_prepare(struct destination *destination, const struct encapsu
 	destination->packet_limit = mtu > overhead ? (uint16_t)(mtu - overhead) : 0;
 	destination->state = DESTINATION_READY;
 	prepare_tags(destination, path);
-	destination->bare_limit = destination->tag_count == 0 ? destination->packet_limit : 0;
+	destination->bare_limit = bare_limit(destination);
 	if (path->encapsulation == ENCAPSULATION_L2)
 		return;
 	if (is_ipv6)

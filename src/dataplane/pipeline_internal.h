@@ -46,8 +46,8 @@ struct match {
 	uint64_t hash;	       /* of the flow */
 	uint64_t source_hash;  /* of the client and the VIP's address; for vip->by_source only */
 	uint16_t length;       /* of the IP packet, without link padding */
-	uint16_t bare_length;  /* the same, if the IP header follows the Ethernet header; else 65535
-				*/
+	uint16_t bare_length;  /* the same, if the IP header follows the Ethernet header; else
+				* ENCAPSULATION_NOT_BARE */
 	uint8_t traffic_class; /* DSCP and ECN */
 	bool is_ipv6;
 	uint8_t kind;  /* enum match_kind */
@@ -138,8 +138,8 @@ static inline void pipeline_carry(struct match *match)
 	match->length = packet->l3_length;
 	match->traffic_class = packet->traffic_class;
 	match->is_ipv6 = packet->is_ipv6;
-	match->bare_length =
-		packet->l3_offset == ETHERNET_HEADER_LENGTH ? packet->l3_length : UINT16_MAX;
+	match->bare_length = packet->l3_offset == ETHERNET_HEADER_LENGTH ? packet->l3_length
+									 : ENCAPSULATION_NOT_BARE;
 }
 
 /* Makes a match of kind FLOW one of kind TRACKED, and has its entry fetched. Whoever opens a

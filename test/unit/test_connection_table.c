@@ -421,6 +421,30 @@ static void test_going_home(void **state)
 	close_table(&table);
 }
 
+/* A mark tells second and state apart, and nothing else: flows of every VIP have the same. */
+static void test_marks(void **state)
+{
+	struct connection entry = { .hash = UINT64_MAX, .backend = UINT16_MAX, .generation = 3 };
+	const uint64_t second = 0x12345fffe;
+
+	(void)state;
+	entry.last_seen = (uint16_t)second;
+	entry.state = CONNECTION_ESTABLISHED;
+	for (uint32_t tag = 0; tag <= UINT8_MAX; tag++) {
+		entry.vip_tag = (uint8_t)tag;
+		assert_int_equal(connection_mark_of(&entry),
+				 connection_mark(CONNECTION_ESTABLISHED, second));
+	}
+	for (uint32_t i = 1; i < CONNECTION_STATE_COUNT; i++)
+		for (uint64_t late = 0; late < 3; late++)
+			assert_int_equal(
+				connection_mark_of(&entry) ==
+					connection_mark((enum connection_state)i, second + late),
+				i == CONNECTION_ESTABLISHED && late == 0);
+	entry.last_seen = UINT16_MAX;
+	assert_int_not_equal(connection_mark_of(&entry), CONNECTION_NO_MARK);
+}
+
 static void test_no_false_hit(void **state)
 {
 	struct connection_table table;
@@ -457,6 +481,7 @@ int main(void)
 		cmocka_unit_test(test_who_gives_way),
 		cmocka_unit_test(test_oldest_over_the_wrap),
 		cmocka_unit_test(test_going_home),
+		cmocka_unit_test(test_marks),
 		cmocka_unit_test(test_no_false_hit),
 	};
 

@@ -190,6 +190,22 @@ static void test_kept_is_kept(void **state)
 	assert_int_equal(destination.tag_count, 0);
 }
 
+/* Under tags more is to be written than the header; where they are kept, the packet's own tell. */
+static void test_bare_limit(void **state)
+{
+	(void)state;
+	for (size_t kind = 0; kind < KINDS; kind++)
+		for (uint8_t egress = 0; egress <= KEEP; egress++) {
+			struct destination destination = prepare(kind, egress, 1500);
+			bool is_bare = egress == 0 || egress == KEEP;
+
+			assert_int_equal(destination.bare_limit,
+					 is_bare ? destination.packet_limit : 0);
+			destination = prepare(kind, egress, UINT32_MAX);
+			assert_true(destination.bare_limit < ENCAPSULATION_NOT_BARE);
+		}
+}
+
 /* Destinations are compared as bytes: what one was before must not tell them apart. */
 static void test_prepared_anew(void **state)
 {
@@ -265,11 +281,9 @@ static void test_mtu(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_combination),
-		cmocka_unit_test(test_kept_is_kept),
-		cmocka_unit_test(test_prepared_anew),
-		cmocka_unit_test(test_headroom),
-		cmocka_unit_test(test_mtu),
+		cmocka_unit_test(test_every_combination), cmocka_unit_test(test_kept_is_kept),
+		cmocka_unit_test(test_bare_limit),	  cmocka_unit_test(test_prepared_anew),
+		cmocka_unit_test(test_headroom),	  cmocka_unit_test(test_mtu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,6 +105,20 @@ static void test_backend_removed(void **state)
 	assert_int_equal(setup->counters.lookups_miss, 0);
 }
 
+/* Generations wrap: one may be 0, as that of an index without a backend is. */
+static void test_first_generation(void **state)
+{
+	struct setup *setup = *state;
+	uint16_t backends[FLOWS];
+
+	setup->described[1].generation = 0;
+	setup_publish(setup);
+	open_flows(setup, backends);
+	setup->described[1].is_present = false;
+	setup_publish(setup);
+	expect_reselected(setup, backends, 1);
+}
+
 /* Weights change what new flows choose, not what old ones have. */
 static void test_weight_changed(void **state)
 {
@@ -300,6 +314,7 @@ int main(void)
 		TEST(test_backend_added),
 		TEST(test_draining),
 		TEST(test_backend_removed),
+		TEST(test_first_generation),
 		TEST(test_weight_changed),
 		TEST(test_backend_down_and_up),
 		TEST(test_backend_down_unnoticed),

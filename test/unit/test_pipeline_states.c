@@ -81,6 +81,20 @@ static void test_datagrams(void **state)
 		assert_int_equal(setup->counters.lookups_hit, i + 1);
 		assert_int_equal(setup->counters.lookups_miss, 2 * i + 2);
 	}
+	/* The second one need not be of another second. */
+	for (uint64_t i = 0; i < 2; i++) {
+		struct test_packet packet = flow_packet(2, 0);
+
+		packet.protocol = cases[i].protocol;
+		packet.destination_port = cases[i].port;
+		packet.source_port = cases[i].port == 0 ? 0 : packet.source_port;
+		packet.source++;
+		packet.payload = 12;
+		setup_send(setup, &packet);
+		assert_int_equal(connection_of(setup, &packet)->state, cases[i].once);
+		setup_send(setup, &packet);
+		assert_int_equal(connection_of(setup, &packet)->state, cases[i].more);
+	}
 }
 
 static void test_idle_times(void **state)

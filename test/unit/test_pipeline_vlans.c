@@ -94,6 +94,36 @@ static void test_frames_leave_under_the_egress_tags(void **state)
 	}
 }
 
+/* No limit is so large that a frame under tags is taken for one without. */
+static void test_tags_where_every_length_is_allowed(void **state)
+{
+	struct setup *setup = *state;
+	const struct test_packet packet = udp_packet(100);
+
+	for (uint32_t i = 1; i <= 4; i++)
+		setup->described[i].encapsulation = ENCAPSULATION_L2;
+	for (uint32_t mtu = UINT16_MAX - 1; mtu <= UINT16_MAX; mtu++) {
+		for (uint32_t i = 1; i <= 4; i++)
+			setup->described[i].mtu = (uint16_t)mtu;
+		setup_publish(setup);
+		for (uint32_t i = 1; i <= 4; i++)
+			setup->destinations[i].keeps_tags = true;
+		setup->port.is_free_form = true;
+		for (uint32_t count = 0; count <= 2; count++) {
+			const struct frame *frame = &setup->port.sent[0];
+			uint32_t tags = count * VLAN_TAG_LENGTH;
+
+			queue_tagged(setup, &packet, count, test_own_mac);
+			setup_run(setup);
+			assert_int_equal(setup->port.sent_count, 1);
+			check_link(frame, test_peer_mac, test_own_mac, own_tags + 8 - tags, tags);
+			assert_int_equal(frame->length, 14 + tags + 128);
+			assert_int_equal(test_checksum(frame->data + 14 + tags, 20), 0);
+			memory_port_clear(&setup->port);
+		}
+	}
+}
+
 /* Each part under the egress tags, whatever the packet came with. */
 static void test_parts_leave_under_the_egress_tags(void **state)
 {
@@ -198,6 +228,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup_open, setup_close)
 		TEST(test_frames_leave_under_the_egress_tags),
+		TEST(test_tags_where_every_length_is_allowed),
 		TEST(test_parts_leave_under_the_egress_tags),
 		TEST(test_answers_go_back_under_the_tags_of_the_packet),
 		TEST(test_addresses_of_vlan_devices),
