@@ -34,6 +34,7 @@ struct health_machine {
 };
 
 /* Falls that cost nothing; each one above doubles the good probes needed to come up. */
+#define HEALTH_STARTS	  100 /* times in an interval when probes start */
 #define HEALTH_FREE_FALLS 2
 #define HEALTH_FORGET_NS  UINT64_C(300000000000)
 
@@ -57,6 +58,10 @@ uint64_t health_next_delay(uint64_t interval_ns, uint64_t random);
 
 /* From the configuration to the first probe: less than an interval. */
 uint64_t health_first_delay(uint64_t interval_ns, uint64_t random);
+
+/* The time at or before this one when probes of such an interval start: HEALTH_STARTS in each, so
+ * that with thousands of backends several start, and are answered, at one waking. */
+uint64_t health_align(uint64_t due_ns, uint64_t interval_ns);
 
 /* ---- health_poller.c ---- */
 

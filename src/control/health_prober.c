@@ -61,7 +61,9 @@ static void start_probe(struct prober *prober, uint64_t now_ns)
 	prober->is_probing = true;
 	prober->is_prolonged = false;
 	prober->started_ns = now_ns;
-	prober->due_ns = now_ns + health_next_delay(check->interval_ns, health_random(health));
+	prober->due_ns =
+		health_align(now_ns + health_next_delay(check->interval_ns, health_random(health)),
+			     check->interval_ns);
 	health_start_timer(health, &prober->timer, on_timer, now_ns + check->timeout_ns);
 	if (is_http(prober))
 		probe_http_start(prober);
@@ -141,15 +143,17 @@ void prober_finish(struct prober *prober, enum probe_outcome outcome, const char
 void prober_start(struct prober *prober)
 {
 	struct health *health = prober->health;
+	uint64_t interval_ns;
 
 	uv_timer_init(health->loop, &prober->timer);
 	health_handle_opened(health);
 	prober->timer.data = prober;
 	if (prober->machine.since_ns == 0)
 		prober->machine.since_ns = health_clock();
-	prober->due_ns =
-		health_clock() +
-		health_first_delay(prober->check->configuration.interval_ns, health_random(health));
+	interval_ns = prober->check->configuration.interval_ns;
+	prober->due_ns = health_align(
+		health_clock() + health_first_delay(interval_ns, health_random(health)),
+		interval_ns);
 	wait_for_next(prober);
 }
 

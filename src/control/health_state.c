@@ -72,3 +72,8 @@ uint64_t health_first_delay(uint64_t interval_ns, uint64_t random)
 {
 	return random % interval_ns;
 }
+
+uint64_t health_align(uint64_t due_ns, uint64_t interval_ns)
+{
+	return due_ns - due_ns % (interval_ns / HEALTH_STARTS);
+}

@@ -220,6 +220,11 @@ static void test_jitter(void **state)
 			delay = health_next_delay(interval, random >> 8);
 			first = health_first_delay(interval, random >> 8);
 			assert_true(first < interval);
+			assert_true(health_align(delay, interval) <= delay);
+			assert_true(delay - health_align(delay, interval) <
+				    interval / HEALTH_STARTS);
+			assert_true(health_align(delay, interval) % (interval / HEALTH_STARTS) ==
+				    0);
 			least = delay < least ? delay : least;
 			most = delay > most ? delay : most;
 			first_most = first > first_most ? first : first_most;
