@@ -197,8 +197,10 @@ static void test_no_wake_is_lost(void **state)
 	struct partner partner = { .inbox = *state };
 	uint64_t lost = 0;
 
-#ifdef __aarch64__
-	/* QEMU's user emulation on x86 does not keep a store-release before a load-acquire. */
+#ifdef FLUXPIN_EMULATED
+	/* Two threads that each do "stlr x; ldar y", crosswise, miss each other under qemu-aarch64
+	 * 7.2 in 1 to 4 % of rounds, which the architecture forbids; never with "dmb ish". */
+	print_message("skipped: the emulator lets a load-acquire pass an earlier store-release\n");
 	skip();
 #endif
 	assert_int_equal(pthread_create(&partner.thread, NULL, run_partner, &partner), 0);
