@@ -11,9 +11,6 @@
 
 #include <stdbool.h>
 
-#include <fluxpin/backend_states.h>
-#include <fluxpin/configuration.h>
-
 struct backend_overrides;
 
 enum backend_override {
@@ -31,12 +28,5 @@ int backend_overrides_set(struct backend_overrides *overrides, const char *pool,
 /* Those of a backend, or'ed; 0 for none. `overrides` may be NULL. */
 unsigned int backend_overrides_get(const struct backend_overrides *overrides, const char *pool,
 				   const char *backend);
-
-/*
- * What they leave of a configuration: one entry for each backend, pool after pool, to be freed by
- * the caller; NULL without memory. `overrides` may be NULL.
- */
-struct backend_service *backend_overrides_apply(const struct backend_overrides *overrides,
-						const struct configuration *configuration);
 
 #endif

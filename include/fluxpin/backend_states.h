@@ -54,7 +54,7 @@ struct backend_health {
 
 /* What the states are made from beside the configuration. */
 struct backend_sources {
-	const struct backend_overrides *drains; /* NULL: none; BACKEND_DOWN counts as unhealthy */
+	const struct backend_overrides *overrides; /* NULL: none; BACKEND_DOWN is unhealthy */
 	/* Tells a backend's health; NULL: all are healthy and without a check. */
 	void (*health)(const void *context, uint32_t pool, uint32_t backend,
 		       struct backend_health *health);

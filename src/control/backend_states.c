@@ -126,16 +126,16 @@ void backend_states_release(struct backend_states *states)
 	free(states);
 }
 
-static bool is_drained(const struct backend_states *states, const struct backend_sources *sources,
-		       const struct pool_configuration *pool,
-		       const struct backend_configuration *backend)
+/* What several pools contain is overridden in all of them by the name of its own. */
+static unsigned int overrides_of(const struct backend_states *states,
+				 const struct backend_sources *sources,
+				 const struct pool_configuration *pool,
+				 const struct backend_configuration *backend)
 {
 	const char *origin = states->configuration->pools[backend->origin].name;
 
-	/* What several pools contain is drained in all of them by the name of its own. */
-	return ((backend_overrides_get(sources->drains, pool->name, backend->name) |
-		 backend_overrides_get(sources->drains, origin, backend->name)) &
-		BACKEND_DRAINED) != 0;
+	return backend_overrides_get(sources->overrides, pool->name, backend->name) |
+	       backend_overrides_get(sources->overrides, origin, backend->name);
 }
 
 static bool is_wanted(const struct backend_state *state)
@@ -153,6 +153,7 @@ static bool read_pool(struct backend_states *states, const struct backend_source
 	uint32_t healthy = 0, down = 0;
 
 	for (uint32_t i = 0; i < pool->backend_count; i++) {
+		unsigned int overrides = overrides_of(states, sources, pool, &pool->backends[i]);
 		struct backend_health health = { .is_healthy = true };
 		struct backend_state *state = &of_pool[i];
 
@@ -160,10 +161,10 @@ static bool read_pool(struct backend_states *states, const struct backend_source
 			sources->health(sources->context, index, i, &health);
 		state->configured_weight = pool->backends[i].weight;
 		state->is_checked = health.is_checked;
-		state->is_healthy = health.is_healthy;
-		state->is_drained = is_drained(states, sources, pool, &pool->backends[i]);
+		state->is_healthy = health.is_healthy && (overrides & BACKEND_DOWN) == 0;
+		state->is_drained = (overrides & BACKEND_DRAINED) != 0;
 		if (is_wanted(state))
-			*(health.is_healthy ? &healthy : &down) += 1;
+			*(state->is_healthy ? &healthy : &down) += 1;
 	}
 	return pool->on_all_down == ALL_DOWN_ALL && healthy == 0 && down > 0;
 }

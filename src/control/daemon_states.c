@@ -24,7 +24,7 @@ enum pool_condition {
 
 struct backend_sources daemon_backend_sources(struct daemon *daemon)
 {
-	return (struct backend_sources){ .drains = daemon->drains,
+	return (struct backend_sources){ .overrides = daemon->drains,
 					 .health = daemon_read_health,
 					 .context = daemon };
 }

@@ -118,18 +118,20 @@ static int activate(struct replay *replay, struct configuration *new)
 	const struct interface nic = { .mtu = replay->options->mtu };
 	struct forwarding_tables *tables = NULL;
 	struct forwarding_state *state = NULL;
-	struct backend_service *services = backend_overrides_apply(replay->overrides, new);
-	int error = services == NULL ? -ENOMEM : 0;
+	const struct backend_sources sources = { .overrides = replay->overrides };
+	struct backend_states *states = NULL;
+	int error = replay->tables != NULL ? collect_traffic(replay) : 0;
 
-	if (error == 0 && replay->tables != NULL)
-		error = collect_traffic(replay);
+	/* As if all had been there from the start: without slow start. */
+	if (error == 0)
+		error = backend_states_build(new, NULL, &sources, replay->clock_ns, &states);
 	registry_begin(replay->backend_indexes);
 	registry_begin(replay->vip_indexes);
 	if (error == 0)
-		error = forwarding_tables_build(new, services, replay->tables,
-						replay->backend_indexes, replay->vip_indexes,
-						&tables);
-	free(services);
+		error = forwarding_tables_build(new, backend_states_services(states),
+						replay->tables, replay->backend_indexes,
+						replay->vip_indexes, &tables);
+	backend_states_release(states);
 	if (error == 0)
 		error = forwarding_state_build(new, tables, NULL, &nic, 1, ++replay->generation,
 					       &state);

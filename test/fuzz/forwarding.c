@@ -143,18 +143,20 @@ static struct forwarding_state *build(const struct configuration *configuration,
 {
 	static const uint32_t mtus[FUZZ_STATES] = { 1500, 600, 1280, 1500 };
 	struct interface nic = { .mtu = mtus[number] };
-	struct backend_service *services = backend_overrides_apply(overrides, configuration);
+	const struct backend_sources sources = { .overrides = overrides };
+	struct backend_states *services;
 	struct forwarding_tables *tables;
 	struct forwarding_state *state;
 
 	registry_begin(backends);
 	registry_begin(vips);
-	if (services == NULL ||
-	    forwarding_tables_build(configuration, services, NULL, backends, vips, &tables) != 0 ||
+	if (backend_states_build(configuration, NULL, &sources, 0, &services) != 0 ||
+	    forwarding_tables_build(configuration, backend_states_services(services), NULL,
+				    backends, vips, &tables) != 0 ||
 	    forwarding_state_build(configuration, tables, NULL, &nic, 1, (uint64_t)number + 1,
 				   &state) != 0)
 		fuzz_violation("the forwarding state cannot be built");
-	free(services);
+	backend_states_release(services);
 	registry_commit(backends, ignore_release, NULL);
 	registry_commit(vips, ignore_release, NULL);
 	states[number] = (struct fuzz_forwarding){ .forwarding = &state->forwarding,

@@ -75,3 +75,14 @@ def test_traffic_is_counted_by_the_pool_that_serves():
     by_pool = {(each["pool"], each["name"]): each["frames"] for each in result.summary["backends"]}
     assert sum(by_pool[("front", name)] for name in ("own", "a", "b")) == 300
     assert by_pool[("rack-1", "a")] == 0
+
+
+def test_last_resort_of_a_pool_whose_backends_are_all_down():
+    """As in the daemon: with on_all_down = "all" everything serves, else nothing does."""
+    events = "".join(f"1.0 down front/{name}\n" for name in ("own", "a", "b"))
+    frames = flows(10, 1) + flows(300, 3, "A")
+    dropped = replay(configuration(OTHER), frames, events=events)
+    assert set(dropped.drops.values()) == {"no_backend"} and len(dropped.drops) == 300
+    served = replay(configuration(OTHER.replace('"ipip";', '"ipip"; on_all_down = "all";')), frames,
+                    events=events)
+    assert not served.drops and set(used(served)[10:]) == {1, 2, 9}

@@ -36,7 +36,7 @@ static void open_fixture(struct fixture *fixture, const char *pools)
 	memset(fixture, 0, sizeof(*fixture));
 	fixture->configuration = configuration_from_pools(pools);
 	assert_int_equal(backend_overrides_open(&fixture->drains), 0);
-	fixture->sources = (struct backend_sources){ .drains = fixture->drains,
+	fixture->sources = (struct backend_sources){ .overrides = fixture->drains,
 						     .health = read_health,
 						     .context = &fixture->health };
 	assert_int_equal(backend_states_build(fixture->configuration, NULL, &fixture->sources,
@@ -144,6 +144,24 @@ static void test_drained_keeps_its_flows(void **unused)
 	set_drain(&fixture, "p", "a", false);
 	assert_true(update(&fixture, 4));
 	expect(&fixture, 0, 0, 100, false);
+	close_fixture(&fixture);
+}
+
+static void test_an_event_takes_one_down(void **unused)
+{
+	struct fixture fixture;
+
+	(void)unused;
+	open_fixture(&fixture, TWO_LAST_RESORT);
+	fixture.sources.health = NULL;
+	assert_int_equal(backend_overrides_set(fixture.drains, "p", "a", BACKEND_DOWN, true), 0);
+	assert_true(update(&fixture, 1));
+	expect(&fixture, 0, 0, 0, true);
+	assert_false(backend_states_get(fixture.states, 0, 0)->is_drained);
+	assert_int_equal(backend_overrides_set(fixture.drains, "p", "b", BACKEND_DOWN, true), 0);
+	assert_true(update(&fixture, 2));
+	expect(&fixture, 0, 0, 100, false);
+	expect(&fixture, 0, 1, 100, false);
 	close_fixture(&fixture);
 }
 
@@ -337,6 +355,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_down_loses_its_slots_and_flows),
 		cmocka_unit_test(test_drained_keeps_its_flows),
+		cmocka_unit_test(test_an_event_takes_one_down),
 		cmocka_unit_test(test_last_resort),
 		cmocka_unit_test(test_last_resort_leaves_out_what_is_drained),
 		cmocka_unit_test(test_without_last_resort_all_down_is_down),
