@@ -56,54 +56,10 @@ static int complain(const char *file, const char *message)
 	return -EINVAL;
 }
 
-/* Adds traffic to the result's entry of that name, and starts the counter anew. */
-static int collect(struct replay_traffic **entries, uint32_t *count, const char *pool,
-		   const char *name, struct traffic_counter *counter)
-{
-	struct replay_traffic *entry = NULL;
-
-	for (uint32_t i = 0; i < *count && entry == NULL; i++)
-		if (strcmp((*entries)[i].name, name) == 0 &&
-		    (pool == NULL || strcmp((*entries)[i].pool, pool) == 0))
-			entry = &(*entries)[i];
-	if (entry == NULL) {
-		struct replay_traffic *grown = reallocarray(*entries, *count + 1, sizeof(*grown));
-
-		if (grown == NULL)
-			return -ENOMEM;
-		*entries = grown;
-		entry = &grown[(*count)++];
-		*entry = (struct replay_traffic){ .pool = pool != NULL ? strdup(pool) : NULL,
-						  .name = strdup(name) };
-		if (entry->name == NULL || (pool != NULL && entry->pool == NULL))
-			return -ENOMEM;
-	}
-	entry->frames += counter->packets;
-	entry->bytes += counter->bytes;
-	*counter = (struct traffic_counter){ 0 };
-	return 0;
-}
-
-/* Moves the counters of the active configuration to the result, by name. */
 static int collect_traffic(struct replay *replay)
 {
-	const struct configuration *configuration = replay->configuration;
-	const struct forwarding_tables *tables = replay->tables;
-	struct replay_result *result = replay->result;
-	int error = 0;
-
-	for (uint32_t i = 0; i < configuration->vip_count && error == 0; i++)
-		error = collect(&result->vips, &result->vip_count, NULL,
-				configuration->vips[i].name, &replay->vips[tables->vip_indexes[i]]);
-	for (uint32_t i = 0; i < tables->backend_count && error == 0; i++) {
-		const struct forwarding_backend *backend = &tables->backends[i];
-		const struct pool_configuration *pool = &configuration->pools[backend->pool];
-
-		error = collect(&result->backends, &result->backend_count, pool->name,
-				pool->backends[backend->backend].name,
-				&replay->backends[backend->index]);
-	}
-	return error;
+	return replay_collect_traffic(replay->configuration, replay->tables, replay->vips,
+				      replay->backends, replay->result);
 }
 
 static void ignore_release(void *context, uint16_t index)
@@ -169,29 +125,19 @@ static int apply_event(struct replay *replay, struct replay_event *event)
 	return activate(replay, configuration);
 }
 
-static bool has_backend(const struct configuration *configuration, const struct replay_event *event)
-{
-	for (uint32_t i = 0; i < configuration->pool_count; i++) {
-		const struct pool_configuration *pool = &configuration->pools[i];
-
-		for (uint32_t j = 0;
-		     strcmp(pool->name, event->pool) == 0 && j < pool->backend_count; j++)
-			if (strcmp(pool->backends[j].name, event->backend) == 0)
-				return true;
-	}
-	return false;
-}
-
 /* A name that no configuration has is a slip of the pen. */
 static int check_events(const struct replay *replay)
 {
 	for (uint32_t i = 0; i < replay->events.count; i++) {
 		const struct replay_event *event = &replay->events.entries[i];
-		bool known = event->pool == NULL || has_backend(replay->configuration, event);
+		bool known = event->pool == NULL ||
+			     configuration_has_backend(replay->configuration, event->pool,
+						       event->backend);
 
 		for (uint32_t j = 0; j < replay->events.count && !known; j++)
 			known = replay->events.entries[j].configuration != NULL &&
-				has_backend(replay->events.entries[j].configuration, event);
+				configuration_has_backend(replay->events.entries[j].configuration,
+							  event->pool, event->backend);
 		if (known)
 			continue;
 		fprintf(stderr, "%s: no configuration has the backend %s/%s\n",
@@ -508,16 +454,4 @@ int replay_run(const struct replay_options *options, struct replay_result *resul
 	closed = close_files(&replay);
 	release(&replay);
 	return error != 0 ? error : closed;
-}
-
-void replay_result_release(struct replay_result *result)
-{
-	for (uint32_t i = 0; i < result->vip_count; i++)
-		free(result->vips[i].name);
-	for (uint32_t i = 0; i < result->backend_count; i++) {
-		free(result->backends[i].pool);
-		free(result->backends[i].name);
-	}
-	free(result->vips);
-	free(result->backends);
 }

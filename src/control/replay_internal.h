@@ -80,4 +80,10 @@ void replay_port_close(struct replay_port *port);
  * long for any link, or -ENOMEM. */
 int replay_port_offer(struct replay_port *port, const struct captured_frame *frame);
 
+/* replay_traffic.c: moves the counters of a configuration, by index, to the result, by name.
+ * Returns 0 or -ENOMEM. */
+int replay_collect_traffic(const struct configuration *configuration,
+			   const struct forwarding_tables *tables, struct traffic_counter *vips,
+			   struct traffic_counter *backends, struct replay_result *result);
+
 #endif
