@@ -272,6 +272,11 @@ int interface_configuration_parse(const char *text, struct interface_configurati
 				  const char **error);
 void interface_configuration_release(struct interface_configuration *interface);
 
+/* Reads it onto the end of a list from malloc; a name that is there already is an error, too. The
+ * list stays as it was on failure. As interface_configuration_parse; -ENOMEM likewise. */
+int interface_configuration_add(const char *text, struct interface_configuration **list,
+				uint32_t *count, const char **error);
+
 /* "auto", "zerocopy", "copy" or "skb" to the mode and back. Returns 0 or -EINVAL. Thread: any. */
 int xdp_mode_parse(const char *text, enum xdp_mode *mode);
 const char *xdp_mode_name(enum xdp_mode mode);
@@ -286,6 +291,10 @@ struct configuration_size configuration_size(const struct configuration *configu
 
 /* Backends of all pools, those that several pools contain once for each. Thread: any. */
 uint32_t configuration_backend_count(const struct configuration *configuration);
+
+/* Whether a pool has a backend of these names; that of the peers counts for none. Thread: any. */
+bool configuration_has_backend(const struct configuration *configuration, const char *pool,
+			       const char *backend);
 
 /* Whether a Maglev table may have that many slots: a prime, at most 2^24. Thread: any. */
 bool configuration_is_table_size(uint32_t size);

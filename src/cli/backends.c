@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "client.h"
 #include "commands.h"
@@ -48,8 +47,9 @@ static const char *next_hop(const json_t *backend, char text[static 64])
 	return "resolved";
 }
 
-static int print(const json_t *backends)
+static int print(const json_t *reply)
 {
+	const json_t *backends = json_object_get(reply, "backends");
 	static const char *const headings[] = { "BACKEND", "ADDRESS",  ">WEIGHT",
 						">IN USE", "STATE",    "NEXT HOP",
 						">FLOWS",  ">PACKETS", ">BYTES" };
@@ -84,18 +84,5 @@ static int print(const json_t *backends)
 
 int command_backends(int argc, char **argv)
 {
-	struct client_options options = { .command = "backends", .usage = usage };
-	json_t *reply;
-	int status;
-
-	if (!client_read_options(argc, argv, &options, true, NULL, 0, NULL, NULL, &status))
-		return status;
-	if (optind < argc)
-		return client_usage(&options, "unexpected argument", argv[optind]);
-	status = client_ask(&options, json_pack("{s:s}", "command", "backends"), &reply);
-	if (reply == NULL)
-		return status;
-	status = print(json_object_get(reply, "backends"));
-	json_decref(reply);
-	return status;
+	return client_show(argc, argv, "backends", usage, print);
 }

@@ -116,6 +116,25 @@ int client_ask(const struct client_options *options, json_t *request, json_t **r
 	return status;
 }
 
+int client_show(int argc, char **argv, const char *command, const char *usage,
+		int (*print)(const json_t *reply))
+{
+	struct client_options options = { .command = command, .usage = usage };
+	json_t *reply;
+	int status;
+
+	if (!client_read_options(argc, argv, &options, true, NULL, 0, NULL, NULL, &status))
+		return status;
+	if (optind < argc)
+		return client_usage(&options, "unexpected argument", argv[optind]);
+	status = client_ask(&options, json_pack("{s:s}", "command", command), &reply);
+	if (reply == NULL)
+		return status;
+	status = print(reply);
+	json_decref(reply);
+	return status;
+}
+
 int client_print_json(const json_t *document)
 {
 	int error = json_dumpf(document, stdout, JSON_INDENT(2));

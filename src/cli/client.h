@@ -64,6 +64,13 @@ int client_call(const struct client_options *options, json_t *request, json_t **
  */
 int client_ask(const struct client_options *options, json_t *request, json_t **reply);
 
+/*
+ * A whole command that asks one thing without further options, and prints the reply, which is
+ * "ok", for people unless it was for JSON. `print` returns an exit status.
+ */
+int client_show(int argc, char **argv, const char *command, const char *usage,
+		int (*print)(const json_t *reply));
+
 /* Prints a document. Returns EXIT_DONE or EXIT_FAILED. */
 int client_print_json(const json_t *document);
 

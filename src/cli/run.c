@@ -2,7 +2,6 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <fluxpin/daemon.h>
 #include <fluxpin/log.h>
@@ -41,22 +40,11 @@ static int wrong_usage(const char *message, const char *value)
 
 static int add_interface(struct daemon_options *options, const char *text)
 {
-	struct interface_configuration *grown =
-		reallocarray(options->interfaces, options->interface_count + 1, sizeof(*grown));
-	const char *error = "out of memory";
+	const char *error;
 
-	if (grown == NULL)
-		return wrong_usage(error, NULL);
-	options->interfaces = grown;
-	memset(&grown[options->interface_count], 0, sizeof(*grown));
-	if (interface_configuration_parse(text, &grown[options->interface_count], &error) != 0)
+	if (interface_configuration_add(text, &options->interfaces, &options->interface_count,
+					&error) != 0)
 		return wrong_usage(error, text);
-	for (uint32_t i = 0; i < options->interface_count; i++)
-		if (strcmp(grown[i].name, grown[options->interface_count].name) == 0) {
-			interface_configuration_release(&grown[options->interface_count]);
-			return wrong_usage("interface given twice", text);
-		}
-	options->interface_count++;
 	return EXIT_DONE;
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "client.h"
 #include "commands.h"
@@ -105,26 +104,18 @@ static int print_workers(const json_t *workers)
 	return table_print(&table, stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
-int command_status(int argc, char **argv)
+static int print(const json_t *reply)
 {
-	struct client_options options = { .command = "status", .usage = usage };
-	json_t *reply;
-	int status;
-
-	if (!client_read_options(argc, argv, &options, true, NULL, 0, NULL, NULL, &status))
-		return status;
-	if (optind < argc)
-		return client_usage(&options, "unexpected argument", argv[optind]);
-	status = client_ask(&options, json_pack("{s:s}", "command", "status"), &reply);
-	if (reply == NULL)
-		return status;
 	printf("fluxpin %s     process %s, up %s\n", client_text(reply, "version"),
 	       client_format(client_number(reply, "pid")),
 	       client_duration(client_number(reply, "uptime_ms")));
 	print_reload(reply);
 	print_totals(json_object_get(reply, "totals"));
 	print_drains(reply);
-	status = print_workers(json_object_get(reply, "workers"));
-	json_decref(reply);
-	return status;
+	return print_workers(json_object_get(reply, "workers"));
+}
+
+int command_status(int argc, char **argv)
+{
+	return client_show(argc, argv, "status", usage, print);
 }

@@ -312,24 +312,26 @@ void top_release(struct top_look *look)
 	free(look);
 }
 
-/* For qsort, which takes no context. */
-static const struct top_column *sort_column;
-static uint32_t sort_index;
-static bool sort_reversed;
+struct order {
+	enum top_kind kind;
+	uint32_t column;
+	bool is_reversed;
+};
 
-static int compare_rows(const void *a, const void *b)
+static int compare_rows(const void *a, const void *b, void *context)
 {
 	const struct top_row *left = a, *right = b;
-	const struct top_cell *x = &left->cells[sort_index], *y = &right->cells[sort_index];
+	const struct order *by = context;
+	const struct top_cell *x = &left->cells[by->column], *y = &right->cells[by->column];
 	int order;
 
-	if (sort_column->kind == TOP_TEXT)
+	if (by->kind == TOP_TEXT)
 		order = strcmp(x->text, y->text);
-	else if (sort_column->kind == TOP_RATE)
+	else if (by->kind == TOP_RATE)
 		order = (x->rate < y->rate) - (x->rate > y->rate);
 	else
 		order = (x->value < y->value) - (x->value > y->value);
-	if (sort_reversed)
+	if (by->is_reversed)
 		order = -order;
 	return order != 0 ? order : strcmp(left->key, right->key);
 }
@@ -337,11 +339,12 @@ static int compare_rows(const void *a, const void *b)
 void top_sort(struct top_look *look, const struct top_view *view)
 {
 	for (int pane = 0; pane < TOP_PANE_COUNT; pane++) {
-		sort_index = view->sort[pane];
-		sort_column = &top_columns[pane][sort_index];
-		sort_reversed = view->reversed[pane];
+		struct order order = { .kind = top_columns[pane][view->sort[pane]].kind,
+				       .column = view->sort[pane],
+				       .is_reversed = view->reversed[pane] };
+
 		if (look->panes[pane].count > 1)
-			qsort(look->panes[pane].rows, look->panes[pane].count,
-			      sizeof(struct top_row), compare_rows);
+			qsort_r(look->panes[pane].rows, look->panes[pane].count,
+				sizeof(struct top_row), compare_rows, &order);
 	}
 }

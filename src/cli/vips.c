@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "client.h"
 #include "commands.h"
@@ -16,8 +15,9 @@ static const char usage[] =
 	"      --json          print one JSON document\n"
 	"  -h, --help          print this\n";
 
-static int print(const json_t *vips)
+static int print(const json_t *reply)
 {
+	const json_t *vips = json_object_get(reply, "vips");
 	static const char *const headings[] = { "VIP",	 "ADDRESS",   "PROTOCOL", ">PORT", "POOL",
 						"SERVE", "ANNOUNCED", ">PACKETS", ">BYTES" };
 	struct table table;
@@ -56,18 +56,5 @@ static int print(const json_t *vips)
 
 int command_vips(int argc, char **argv)
 {
-	struct client_options options = { .command = "vips", .usage = usage };
-	json_t *reply;
-	int status;
-
-	if (!client_read_options(argc, argv, &options, true, NULL, 0, NULL, NULL, &status))
-		return status;
-	if (optind < argc)
-		return client_usage(&options, "unexpected argument", argv[optind]);
-	status = client_ask(&options, json_pack("{s:s}", "command", "vips"), &reply);
-	if (reply == NULL)
-		return status;
-	status = print(json_object_get(reply, "vips"));
-	json_decref(reply);
-	return status;
+	return client_show(argc, argv, "vips", usage, print);
 }

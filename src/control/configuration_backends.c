@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <stdlib.h>
+#include <string.h>
 
 #include "configuration_pools.h"
 
@@ -84,4 +85,19 @@ void pool_read_backends(struct reader *reader, const struct value *list,
 		pool->backends[index].origin = (uint32_t)(pool - reader->configuration->pools);
 	}
 	check_backend_names(reader, pool);
+}
+
+bool configuration_has_backend(const struct configuration *configuration, const char *pool,
+			       const char *backend)
+{
+	for (uint32_t i = 0; i < configuration->pool_count; i++) {
+		const struct pool_configuration *in = &configuration->pools[i];
+
+		if (in->is_peers || strcmp(in->name, pool) != 0)
+			continue;
+		for (uint32_t j = 0; j < in->backend_count; j++)
+			if (strcmp(in->backends[j].name, backend) == 0)
+				return true;
+	}
+	return false;
 }

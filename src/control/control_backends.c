@@ -3,22 +3,7 @@
 #include <string.h>
 
 #include "control_answers.h"
-
-/* Traffic of an index over all workers. */
-static struct traffic_counter
-sum(const struct daemon *daemon,
-    const struct traffic_counter *(*counters)(const struct worker *worker), uint16_t index)
-{
-	struct traffic_counter total = { 0 };
-
-	for (uint32_t i = 0; i < daemon->worker_count; i++) {
-		const struct traffic_counter *counter = &counters(daemon->workers[i])[index];
-
-		total.packets += counter_read(&counter->packets);
-		total.bytes += counter_read(&counter->bytes);
-	}
-	return total;
-}
+#include "metrics_internal.h"
 
 const char *control_backend_state(const struct metrics_backend *described)
 {
@@ -64,7 +49,8 @@ static json_t *backend_to_json(const struct daemon *daemon, uint32_t place)
 	const struct backend_state *state =
 		backend_states_get(daemon->states, backend->pool, backend->backend);
 	const struct pool_configuration *origin = &daemon->configuration->pools[configured->origin];
-	struct traffic_counter traffic = sum(daemon, worker_backends, backend->index);
+	struct traffic_counter traffic =
+		metrics_total(&daemon->metrics, worker_backends, backend->index);
 	struct metrics_backend described;
 	char address[ADDRESS_TEXT_SIZE];
 
@@ -148,7 +134,8 @@ static json_t *vip_to_json(const struct daemon *daemon, const struct pool_state 
 {
 	const struct vip_configuration *vip = &daemon->configuration->vips[i];
 	const struct pool_configuration *pool = &daemon->configuration->pools[vip->pool];
-	struct traffic_counter traffic = sum(daemon, worker_vips, daemon->tables->vip_indexes[i]);
+	struct traffic_counter traffic =
+		metrics_total(&daemon->metrics, worker_vips, daemon->tables->vip_indexes[i]);
 	const struct pool_state *state = &states[vip->pool];
 	char address[ADDRESS_TEXT_SIZE];
 

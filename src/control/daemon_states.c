@@ -65,27 +65,12 @@ void daemon_schedule_growth(struct daemon *daemon, uint64_t next_ns)
 		uv_timer_start(&daemon->growth_timer, on_growth_timer, wait, 0);
 }
 
-static bool has_backend(const struct configuration *configuration, const char *pool,
-			const char *backend)
-{
-	for (uint32_t i = 0; i < configuration->pool_count; i++) {
-		const struct pool_configuration *in = &configuration->pools[i];
-
-		if (in->is_peers || strcmp(in->name, pool) != 0)
-			continue;
-		for (uint32_t j = 0; j < in->backend_count; j++)
-			if (strcmp(in->backends[j].name, backend) == 0)
-				return true;
-	}
-	return false;
-}
-
 int daemon_drain(struct daemon *daemon, const char *pool, const char *backend, bool drained)
 {
 	int error;
 
 	/* A drain of what a reload has removed can still be taken back. */
-	if (!has_backend(daemon->configuration, pool, backend) &&
+	if (!configuration_has_backend(daemon->configuration, pool, backend) &&
 	    (drained ||
 	     (backend_overrides_get(daemon->drains, pool, backend) & BACKEND_DRAINED) == 0))
 		return -ENOENT;

@@ -84,3 +84,28 @@ void interface_configuration_release(struct interface_configuration *interface)
 	interface->queue_count = 0;
 	interface->cpu_count = 0;
 }
+
+int interface_configuration_add(const char *text, struct interface_configuration **list,
+				uint32_t *count, const char **error)
+{
+	struct interface_configuration *grown = reallocarray(*list, *count + 1, sizeof(*grown));
+	int status;
+
+	*error = "out of memory";
+	if (grown == NULL)
+		return -ENOMEM;
+	*list = grown;
+	memset(&grown[*count], 0, sizeof(*grown));
+	status = interface_configuration_parse(text, &grown[*count], error);
+	if (status != 0)
+		return status;
+	for (uint32_t i = 0; i < *count; i++) {
+		if (strcmp(grown[i].name, grown[*count].name) != 0)
+			continue;
+		interface_configuration_release(&grown[*count]);
+		*error = "interface given twice";
+		return -EINVAL;
+	}
+	++*count;
+	return 0;
+}
