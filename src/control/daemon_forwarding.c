@@ -179,6 +179,7 @@ int daemon_follow_states(struct daemon *daemon)
 		forwarding_tables_release(tables);
 		return error;
 	}
+	log_debug("what backends may do changed");
 	daemon->has_new_states = false;
 	publish(daemon, state);
 	daemon->tables = tables;

@@ -8,6 +8,7 @@ import time
 import pytest
 import servers
 from capture import Capture
+from control_client import connect, receive, send
 from fluxpin import Fluxpin, configuration, http_health_check, pool, vips
 from namespaces import stop
 
@@ -170,3 +171,22 @@ def test_a_hundred_flaps_under_traffic(own_lab):
     assert metrics.sum("fluxpin_vip_packets_total") == (
         metrics.sum("fluxpin_backend_packets_total")
         + metrics.sum("fluxpin_worker_dropped_packets_total"))
+
+
+def test_changes_within_100_ms_are_published_as_one(lab):
+    """However fast they come, and however slow this machine is."""
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab)),
+                 arguments=["--log-level", "debug"]) as fluxpin:
+        connection = connect(fluxpin.control)
+        start = time.monotonic()
+        for number in range(301):
+            command = "undrain" if number % 2 else "drain"
+            send(connection, {"command": command, "backend": "web/web-1"})
+            assert receive(connection)["ok"]
+        seconds = time.monotonic() - start
+        connection.close()
+        fluxpin.wait_for(
+            lambda metrics: metrics.sum("fluxpin_backend_weight", backend="web-1") == 0)
+        published = fluxpin.log().count("what backends may do changed")
+        # One at each end of the time that they took, beside those within it.
+        assert 1 <= published <= seconds / 0.1 + 2, (published, seconds)
