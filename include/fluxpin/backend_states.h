@@ -81,6 +81,12 @@ bool backend_states_update(struct backend_states *states, const struct backend_s
 const struct backend_state *backend_states_get(const struct backend_states *states, uint32_t pool,
 					       uint32_t backend);
 
+/* What overrides a backend, or'ed: by its own name, and by that in the pool that names it, by which
+ * it is overridden in all pools that contain it. */
+unsigned int backend_states_overrides(const struct configuration *configuration,
+				      const struct backend_overrides *overrides, uint32_t pool,
+				      uint32_t backend);
+
 /* The services of all backends, pool after pool, as the forwarding tables want them. */
 const struct backend_service *backend_states_services(const struct backend_states *states);
 

@@ -39,9 +39,6 @@ static const char undrain_usage[] =
 /* How often the flows that are left are counted. */
 #define PAUSE_MS 500
 
-/* The drain takes effect a tenth of a second after the command; what came until then shows. */
-#define SETTLE_MS 300
-
 struct drain_options {
 	struct client_options client;
 	const char *backend;
@@ -124,7 +121,6 @@ static int wait_for_flows(const struct drain_options *options, json_t **reply)
 	uint64_t start = now_ns();
 	int status = EXIT_DONE;
 
-	pause_ms(SETTLE_MS);
 	for (;;) {
 		json_decref(*reply);
 		status = ask(options, "flows", reply);
@@ -135,7 +131,7 @@ static int wait_for_flows(const struct drain_options *options, json_t **reply)
 				options->backend);
 			return EXIT_FAILED;
 		}
-		if (client_number(*reply, "flows") == 0)
+		if (client_flag(*reply, "in_force") && client_number(*reply, "flows") == 0)
 			return EXIT_DONE;
 		if (options->timeout_ns > 0 && now_ns() - start >= options->timeout_ns) {
 			fprintf(stderr,

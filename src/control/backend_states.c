@@ -126,16 +126,14 @@ void backend_states_release(struct backend_states *states)
 	free(states);
 }
 
-/* What several pools contain is overridden in all of them by the name of its own. */
-static unsigned int overrides_of(const struct backend_states *states,
-				 const struct backend_sources *sources,
-				 const struct pool_configuration *pool,
-				 const struct backend_configuration *backend)
+unsigned int backend_states_overrides(const struct configuration *configuration,
+				      const struct backend_overrides *overrides, uint32_t pool,
+				      uint32_t backend)
 {
-	const char *origin = states->configuration->pools[backend->origin].name;
+	const struct backend_configuration *in = &configuration->pools[pool].backends[backend];
 
-	return backend_overrides_get(sources->overrides, pool->name, backend->name) |
-	       backend_overrides_get(sources->overrides, origin, backend->name);
+	return backend_overrides_get(overrides, configuration->pools[pool].name, in->name) |
+	       backend_overrides_get(overrides, configuration->pools[in->origin].name, in->name);
 }
 
 static bool is_wanted(const struct backend_state *state)
@@ -153,7 +151,8 @@ static bool read_pool(struct backend_states *states, const struct backend_source
 	uint32_t healthy = 0, down = 0;
 
 	for (uint32_t i = 0; i < pool->backend_count; i++) {
-		unsigned int overrides = overrides_of(states, sources, pool, &pool->backends[i]);
+		unsigned int overrides = backend_states_overrides(states->configuration,
+								  sources->overrides, index, i);
 		struct backend_health health = { .is_healthy = true };
 		struct backend_state *state = &of_pool[i];
 

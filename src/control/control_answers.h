@@ -59,6 +59,7 @@ struct control_survey {
 	control_survey_done *done;
 	struct explained_flow flow;			   /* of a lookup */
 	char subject[2 * (CONFIGURATION_NAME_LENGTH + 1)]; /* POOL/BACKEND, of a drain */
+	bool is_in_force;      /* of a drain: workers knew of it before the flows were counted */
 	uint32_t *sample_ends; /* by worker: how many samples there are behind its own */
 	uint32_t *places;      /* by backend index: of tables->backends, or SURVEY_NO_BACKEND */
 	uint64_t generation;   /* of the configuration */

@@ -23,17 +23,27 @@ static bool is_same(const struct daemon *daemon, uint32_t i, uint32_t place)
 static bool gets_new_flows(const struct daemon *daemon, uint32_t i)
 {
 	const struct forwarding_backend *backend = &daemon->tables->backends[i];
-	const struct pool_configuration *pools = daemon->configuration->pools;
-	const struct pool_configuration *pool = &pools[backend->pool];
-	const char *name = control_backend_name(daemon, i),
-		   *origin = pools[pool->backends[backend->backend].origin].name;
 	const struct backend_state *state =
 		backend_states_get(daemon->states, backend->pool, backend->backend);
-	unsigned int flags = backend_overrides_get(daemon->drains, pool->name, name) |
-			     backend_overrides_get(daemon->drains, origin, name);
+	unsigned int flags = backend_states_overrides(daemon->configuration, daemon->drains,
+						      backend->pool, backend->backend);
 
 	return (flags & BACKEND_DRAINED) == 0 && !state->service.is_down &&
 	       state->service.weight > 0;
+}
+
+/* Whether workers know already that it is drained, in all pools that have it. */
+static bool is_in_force(const struct daemon *daemon, uint32_t place)
+{
+	for (uint32_t i = 0; i < daemon->tables->backend_count; i++) {
+		const struct forwarding_backend *backend = &daemon->tables->backends[i];
+
+		if (is_same(daemon, i, place) &&
+		    !backend_states_get(daemon->states, backend->pool, backend->backend)
+			     ->is_drained)
+			return false;
+	}
+	return !daemon->has_new_states;
 }
 
 /* The pools with this backend and a VIP in which no backend gets new flows. */
@@ -76,22 +86,26 @@ static void answer(struct control_survey *survey)
 		closing += of_these;
 	}
 	control_reply(survey->call,
-		      json_pack("{s:s, s:s, s:b, s:I, s:I, s:o}", "pool",
+		      json_pack("{s:s, s:s, s:b, s:b, s:I, s:I, s:o}", "pool",
 				control_pool_name(daemon, place), "backend",
 				control_backend_name(daemon, place), "drained",
 				json_object_get(survey->answers->drains, survey->subject) != NULL,
-				"flows", (json_int_t)flows, "closing", (json_int_t)closing,
-				"exhausted_pools", find_exhausted(daemon, place)));
+				"in_force", survey->is_in_force, "flows", (json_int_t)flows,
+				"closing", (json_int_t)closing, "exhausted_pools",
+				find_exhausted(daemon, place)));
 }
 
 /* The reply is given behind a survey; a backend that is gone has no flows. */
-static void report(struct control_answers *answers, struct control_call *call, const char *text)
+static void report(struct control_answers *answers, struct control_call *call, const char *text,
+		   uint32_t place)
 {
 	struct control_survey *survey = control_survey_open(answers, call, answer);
 
 	if (survey == NULL)
 		return;
 	snprintf(survey->subject, sizeof(survey->subject), "%s", text);
+	/* Before the flows are counted: none that is counted later came by the tables before. */
+	survey->is_in_force = is_in_force(answers->daemon, place);
 	control_survey_start(survey);
 }
 
@@ -130,7 +144,7 @@ void control_drain(struct control_answers *answers, struct control_call *call,
 	if (json_object_get(answers->drains, text) == NULL)
 		json_object_set_new(answers->drains, text,
 				    control_number(daemon_clock() / 1000000));
-	report(answers, call, text);
+	report(answers, call, text, place);
 }
 
 void control_undrain(struct control_answers *answers, struct control_call *call,
@@ -168,7 +182,7 @@ void control_flows(struct control_answers *answers, struct control_call *call,
 
 	if (read_request(call, request, &text) &&
 	    control_find_backend(answers->daemon, call, text, &place))
-		report(answers, call, text);
+		report(answers, call, text, place);
 }
 
 json_t *control_drains(const struct control_answers *answers)

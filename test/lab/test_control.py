@@ -139,6 +139,23 @@ def test_a_drain_gives_no_new_flows_keeps_old_ones_and_waits_for_them(lab):
         assert "drain web/web-1, by process" in fluxpin.log()
 
 
+def test_a_drain_says_when_it_is_in_force(lab):
+    """Until workers know of it, no flows are no proof; `drain --wait` goes by this."""
+    with Fluxpin(lab, configuration([pool(lab)], vips(lab), connections=SMALL)) as fluxpin:
+        connection = connect(fluxpin.control)
+        send(connection, {"command": "drain", "backend": "web/web-1"})
+        reply = receive(connection)
+        assert (reply["drained"], reply["in_force"], reply["flows"]) == (True, False, 0)
+
+        def in_force():
+            send(connection, {"command": "flows", "backend": "web/web-1"})
+            return receive(connection)["in_force"]
+
+        wait_until(in_force, 10, "a drain in force")
+        assert ask(fluxpin, "backends")["backends"][0]["weight"] == 0
+        connection.close()
+
+
 def test_a_reload_waits_and_says_what_changed_or_what_is_wrong(lab):
     two = [{"name": each.name_in_pool, "address": each.address} for each in lab.backends[:2]]
     with start(lab) as fluxpin:
