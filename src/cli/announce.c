@@ -31,9 +31,7 @@ struct arguments {
 
 static int wrong_usage(const char *message, const char *value)
 {
-	fprintf(stderr, "fluxpin announce: %s%s%s\n\n%s", message, value != NULL ? ": " : "",
-		value != NULL ? value : "", usage);
-	return EXIT_USAGE;
+	return usage_error("announce", usage, message, value);
 }
 
 static int take_table(struct arguments *arguments, const char *text)

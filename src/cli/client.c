@@ -19,9 +19,7 @@ enum {
 
 int client_usage(const struct client_options *options, const char *message, const char *value)
 {
-	fprintf(stderr, "fluxpin %s: %s%s%s\n\n%s", options->command, message,
-		value != NULL ? ": " : "", value != NULL ? value : "", options->usage);
-	return EXIT_USAGE;
+	return usage_error(options->command, options->usage, message, value);
 }
 
 /* The options as getopt_long wants them. */

@@ -13,6 +13,10 @@ enum exit_status {
 	EXIT_UNREACHABLE = 3, /* the daemon cannot be reached */
 };
 
+/* Says what is wrong with a command's arguments (`value` may be NULL), and its usage. Returns
+ * EXIT_USAGE. */
+int usage_error(const char *command, const char *usage, const char *message, const char *value);
+
 int command_run(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_replay(int argc, char **argv);

@@ -38,9 +38,7 @@ struct arguments {
 
 static int wrong_usage(const char *message, const char *value)
 {
-	fprintf(stderr, "fluxpin doctor: %s%s%s\n\n%s", message, value != NULL ? ": " : "",
-		value != NULL ? value : "", usage);
-	return EXIT_USAGE;
+	return usage_error("doctor", usage, message, value);
 }
 
 static int add_interface(struct doctor_options *options, const char *text)

@@ -40,9 +40,7 @@ static const char usage[] =
 
 static int wrong_usage(const char *message, const char *value)
 {
-	fprintf(stderr, "fluxpin endpoint: %s%s%s\n\n%s", message, value != NULL ? ": " : "",
-		value != NULL ? value : "", usage);
-	return EXIT_USAGE;
+	return usage_error("endpoint", usage, message, value);
 }
 
 static int attach(const struct endpoint_options *options)

@@ -32,9 +32,7 @@ struct arguments {
 
 static int wrong_usage(const char *message, const char *value)
 {
-	fprintf(stderr, "fluxpin endpoint doctor: %s%s%s\n\n%s", message, value != NULL ? ": " : "",
-		value != NULL ? value : "", usage);
-	return EXIT_USAGE;
+	return usage_error("endpoint doctor", usage, message, value);
 }
 
 static int add_vip(struct arguments *arguments, const char *text)

@@ -42,9 +42,7 @@ struct options {
 
 static int wrong_usage(const char *message, const char *value)
 {
-	fprintf(stderr, "fluxpin replay: %s%s%s\n\n%s", message, value != NULL ? ": " : "",
-		value != NULL ? value : "", usage);
-	return EXIT_USAGE;
+	return usage_error("replay", usage, message, value);
 }
 
 static bool parse_number(const char *text, uint32_t least, uint32_t most, uint32_t *number)

@@ -33,9 +33,7 @@ struct arguments {
 
 static int wrong_usage(const char *message, const char *value)
 {
-	fprintf(stderr, "fluxpin run: %s%s%s\n\n%s", message, value != NULL ? ": " : "",
-		value != NULL ? value : "", usage);
-	return EXIT_USAGE;
+	return usage_error("run", usage, message, value);
 }
 
 static int add_interface(struct daemon_options *options, const char *text)
