@@ -292,6 +292,9 @@ struct configuration_size configuration_size(const struct configuration *configu
 /* Backends of all pools, those that several pools contain once for each. Thread: any. */
 uint32_t configuration_backend_count(const struct configuration *configuration);
 
+/* The bytes that the outer headers of a pool's backends take at most. Thread: any. */
+uint32_t configuration_outer_header(const struct pool_configuration *pool);
+
 /* Whether a pool has a backend of these names; that of the peers counts for none. Thread: any. */
 bool configuration_has_backend(const struct configuration *configuration, const char *pool,
 			       const char *backend);

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <fluxpin/clock.h>
 #include <fluxpin/duration.h>
 
 #include "client.h"
@@ -85,14 +86,6 @@ static bool read_arguments(int argc, char **argv, struct drain_options *options,
 	return *status == EXIT_DONE;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NANOSECONDS_PER_SECOND + (uint64_t)now.tv_nsec;
-}
-
 static void pause_ms(uint32_t ms)
 {
 	struct timespec time = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
@@ -118,7 +111,7 @@ static int ask(const struct drain_options *options, const char *command, json_t 
 /* Counts until nothing is left. The reply is replaced by the last count. */
 static int wait_for_flows(const struct drain_options *options, json_t **reply)
 {
-	uint64_t start = now_ns();
+	uint64_t start = clock_ns();
 	int status = EXIT_DONE;
 
 	for (;;) {
@@ -133,7 +126,7 @@ static int wait_for_flows(const struct drain_options *options, json_t **reply)
 		}
 		if (client_flag(*reply, "in_force") && client_number(*reply, "flows") == 0)
 			return EXIT_DONE;
-		if (options->timeout_ns > 0 && now_ns() - start >= options->timeout_ns) {
+		if (options->timeout_ns > 0 && clock_ns() - start >= options->timeout_ns) {
 			fprintf(stderr,
 				"fluxpin drain: %s: %s left after %s (%s of them closing); the "
 				"backend stays drained\n",

@@ -5,10 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <ncurses.h>
+
+#include <fluxpin/clock.h>
 
 #include "client.h"
 #include "commands.h"
@@ -184,27 +185,19 @@ static bool take_key(struct top *top, int key)
 	return true;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static int run(struct top *top)
 {
-	uint64_t next = now_ms() + (uint64_t)top->interval_ms;
+	uint64_t next = clock_ms() + (uint64_t)top->interval_ms;
 
 	for (;;) {
-		uint64_t now = now_ms();
+		uint64_t now = clock_ms();
 		int key, status;
 
 		if (now >= next && !top->view.is_paused) {
 			status = look_again(top);
 			if (status != EXIT_DONE)
 				return status;
-			now = now_ms();
+			now = clock_ms();
 		}
 		if (now >= next)
 			next = now + (uint64_t)top->interval_ms;

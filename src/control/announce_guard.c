@@ -8,17 +8,15 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <fluxpin/log.h>
+#include <fluxpin/process_lock.h>
 
 #include "announce_internal.h"
 
@@ -27,34 +25,17 @@
 #define LOCK_TRIES    100
 #define LOCK_PAUSE_MS 10
 
-static int try_lock(uint32_t table, int *lock)
-{
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	int length = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "fluxpin/announce/%u",
-			      table);
-	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int error;
-
-	if (descriptor < 0)
-		return -errno;
-	if (bind(descriptor, (struct sockaddr *)&name,
-		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) == 0) {
-		*lock = descriptor;
-		return 0;
-	}
-	error = errno == EADDRINUSE ? -EBUSY : -errno;
-	close(descriptor);
-	return error;
-}
-
 int announce_lock(uint32_t table, int *lock)
 {
 	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_MS * 1000000L };
-	int error = try_lock(table, lock);
+	char name[32];
+	int error;
 
+	snprintf(name, sizeof(name), "fluxpin/announce/%u", table);
+	error = process_lock_take(name, lock);
 	for (int i = 1; i < LOCK_TRIES && error == -EBUSY; i++) {
 		nanosleep(&pause, NULL);
-		error = try_lock(table, lock);
+		error = process_lock_take(name, lock);
 	}
 	return error;
 }

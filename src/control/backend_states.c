@@ -191,6 +191,7 @@ static void admit(const struct backend_states *states, struct backend_state *of_
 		state->service.is_down = !state->is_healthy && !is_last_resort;
 		if (!serves || !is_growing(state, pool->slow_start_ns, now_ns))
 			state->came_in_ns = serves && !served && may_grow ? now_ns : 0;
+		/* Whether any; how much is said by grow. */
 		state->service.weight = serves;
 		has_grown = has_grown || (serves && state->came_in_ns == 0);
 	}

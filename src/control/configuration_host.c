@@ -170,8 +170,7 @@ static int check_transmit_queues(const struct interface_configuration *wanted,
 			    interface->transmit_count == 1 ? "" : "s", wanted->name);
 }
 
-/* The bytes that the outer headers of a pool's backends take at most. */
-static uint32_t outer_header_size(const struct pool_configuration *pool)
+uint32_t configuration_outer_header(const struct pool_configuration *pool)
 {
 	uint32_t most = 0;
 
@@ -196,7 +195,7 @@ static int check_ipv6_mtu(const struct configuration *configuration,
 
 	for (uint32_t i = 0; i < configuration->vip_count; i++) {
 		const struct vip_configuration *vip = &configuration->vips[i];
-		uint32_t size = outer_header_size(&configuration->pools[vip->pool]);
+		uint32_t size = configuration_outer_header(&configuration->pools[vip->pool]);
 
 		if (address_is_ipv4(&vip->prefix.address))
 			continue;
@@ -221,7 +220,7 @@ static int check_mtu(const struct configuration *configuration,
 	int status;
 
 	for (uint32_t i = 0; i < configuration->pool_count; i++) {
-		uint32_t size = outer_header_size(&configuration->pools[i]);
+		uint32_t size = configuration_outer_header(&configuration->pools[i]);
 
 		if (size > outer)
 			outer = size;

@@ -77,7 +77,7 @@ int daemon_open_control(struct daemon *daemon)
 	if (answers == NULL)
 		return -ENOMEM;
 	answers->daemon = daemon;
-	answers->started_ns = daemon_clock();
+	answers->started_ns = clock_ns();
 	answers->drains = json_object();
 	error = answers->drains != NULL ? control_drops_open(answers) : -ENOMEM;
 	if (error == 0)

@@ -98,7 +98,7 @@ void control_status(struct control_answers *answers, struct control_call *call,
 {
 	const struct daemon *daemon = answers->daemon;
 	const struct metrics_source *metrics = &daemon->metrics;
-	uint64_t now = daemon_clock();
+	uint64_t now = clock_ns();
 	json_t *warnings;
 
 	if (!control_takes_nothing(call, request))

@@ -108,7 +108,7 @@ static void choose_stride(struct control_survey *survey)
 static void begin_worker(struct control_survey *survey)
 {
 	survey->survey.position = 0;
-	survey->began_ns = daemon_clock();
+	survey->began_ns = clock_ns();
 	worker_survey(survey->answers->daemon->workers[survey->worker], &survey->survey);
 }
 
@@ -168,7 +168,7 @@ static void on_tick(uv_timer_t *timer)
 	struct control_survey *survey = answers->surveys;
 
 	if (worker_is_surveying(daemon->workers[survey->worker])) {
-		if (daemon_clock() - survey->began_ns > PATIENCE_NS)
+		if (clock_ns() - survey->began_ns > PATIENCE_NS)
 			give_up(answers);
 		return;
 	}

@@ -28,14 +28,6 @@
 
 #define NANOSECONDS_PER_MILLISECOND 1000000
 
-uint64_t daemon_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 const char *daemon_metrics_path(const struct daemon *daemon)
 {
 	return daemon->options->metrics_file != NULL ? daemon->options->metrics_file

@@ -50,11 +50,11 @@ static int build_settled_state(struct daemon *daemon, const struct configuration
 			       struct forwarding_state **result)
 {
 	uint32_t silent = count_waiting(daemon, daemon->state);
-	uint64_t deadline = daemon_clock() + RESOLVE_NS;
+	uint64_t deadline = clock_ns() + RESOLVE_NS;
 	struct forwarding_state *state;
 	int error = build_state(daemon, configuration, tables, &state);
 
-	while (error == 0 && count_waiting(daemon, state) > silent && daemon_clock() < deadline) {
+	while (error == 0 && count_waiting(daemon, state) > silent && clock_ns() < deadline) {
 		struct pollfd descriptor = { .fd = neighbours_descriptor(daemon->neighbours),
 					     .events = POLLIN };
 		bool changed = false;
@@ -116,7 +116,7 @@ int daemon_first_forwarding(struct daemon *daemon)
 		return error;
 	registry_begin(daemon->backend_indexes);
 	registry_begin(daemon->vip_indexes);
-	error = backend_states_build(daemon->configuration, NULL, &sources, daemon_clock(),
+	error = backend_states_build(daemon->configuration, NULL, &sources, clock_ns(),
 				     &daemon->states);
 	if (error == 0)
 		error = forwarding_tables_build(
@@ -160,7 +160,7 @@ int daemon_follow_states(struct daemon *daemon)
 	uint64_t next_ns;
 	int error = 0;
 
-	if (backend_states_update(daemon->states, &sources, daemon_clock(), &next_ns))
+	if (backend_states_update(daemon->states, &sources, clock_ns(), &next_ns))
 		daemon->has_new_states = true;
 	daemon_schedule_growth(daemon, next_ns);
 	/* The same tables all the same: a last resort gives those their weights that all lost them,
@@ -244,7 +244,7 @@ static int activate(struct daemon *daemon, struct configuration *new)
 	registry_begin(daemon->backend_indexes);
 	registry_begin(daemon->vip_indexes);
 	daemon->metrics.generation++;
-	error = backend_states_build(new, daemon->states, &sources, daemon_clock(), &states);
+	error = backend_states_build(new, daemon->states, &sources, clock_ns(), &states);
 	if (error == 0)
 		error = forwarding_tables_build(new, backend_states_services(states), old_tables,
 						daemon->backend_indexes, daemon->vip_indexes,

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include <fluxpin/clock.h>
 #include <fluxpin/backend_overrides.h>
 #include <fluxpin/backend_states.h>
 #include <fluxpin/daemon.h>
@@ -233,8 +234,5 @@ void daemon_follow_control(struct daemon *daemon);
 
 /* The path of the metrics file, or NULL. */
 const char *daemon_metrics_path(const struct daemon *daemon);
-
-/* Nanoseconds of the monotonic clock. */
-uint64_t daemon_clock(void);
 
 #endif

@@ -54,7 +54,7 @@ static void on_growth_timer(uv_timer_t *timer)
 
 void daemon_schedule_growth(struct daemon *daemon, uint64_t next_ns)
 {
-	uint64_t now = daemon_clock();
+	uint64_t now = clock_ns();
 	uint64_t wait = next_ns > now ? (next_ns - now) / NANOSECONDS_PER_MILLISECOND + 1 : 0;
 
 	/* Gathering with others takes its time anyway. */

@@ -80,7 +80,7 @@ static void look(struct daemon *daemon, struct worker *worker, struct watched *w
 void daemon_watch(struct daemon *daemon)
 {
 	struct watch *watch = daemon->watch;
-	uint64_t now = daemon_clock(), elapsed;
+	uint64_t now = clock_ns(), elapsed;
 	uint32_t before = watch->stalled;
 
 	elapsed = now - watch->looked_ns;
@@ -126,7 +126,7 @@ int daemon_open_watch(struct daemon *daemon)
 		free(watch);
 		return error;
 	}
-	watch->looked_ns = daemon_clock();
+	watch->looked_ns = clock_ns();
 	daemon->watch = watch;
 	uv_timer_init(&daemon->loop, &daemon->watch_timer);
 	daemon->watch_timer.data = daemon;

@@ -6,21 +6,13 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <fluxpin/backend_path.h>
+#include <fluxpin/clock.h>
 
 /* Three questions, a second apart, are what the kernel asks before it gives a neighbour up
  * (mcast_solicit, retrans_time). */
 #define NEIGHBOUR_WAIT_MS 3200
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static int find_way(const struct doctor_survey *survey, struct doctor_way *way)
 {
@@ -85,11 +77,11 @@ static int survey_ways(struct doctor_survey *survey)
 {
 	struct pollfd events = { .fd = neighbours_descriptor(survey->neighbours),
 				 .events = POLLIN };
-	uint64_t end = now_ms() + NEIGHBOUR_WAIT_MS, now;
+	uint64_t end = clock_ms() + NEIGHBOUR_WAIT_MS, now;
 	bool is_missing, changed;
 	int error = find_ways(survey, true, &is_missing);
 
-	while (error == 0 && is_missing && (now = now_ms()) < end) {
+	while (error == 0 && is_missing && (now = clock_ms()) < end) {
 		poll(&events, 1, (int)(end - now));
 		changed = false;
 		error = neighbours_drain(survey->neighbours, &changed);

@@ -85,9 +85,6 @@ void doctor_check_reverse_path(struct doctor *doctor, const struct doctor_nic *n
 uint32_t doctor_kernel_version(void);
 #define DOCTOR_KERNEL(major, minor) ((uint32_t)(major) << 16 | (minor))
 
-/* The most bytes of outer header that a backend of the pool needs. */
-uint32_t doctor_outer_header(const struct pool_configuration *pool);
-
 /* The queues of the NIC that the configuration has served; those of `wanted`, or all. */
 bool doctor_is_served(const struct interface_configuration *wanted, uint32_t queue);
 

@@ -9,28 +9,14 @@
 #define LEAST_INNER  576 /* RFC 791 section 3.1 */
 #define CLIENT_MTU   1500
 
-uint32_t doctor_outer_header(const struct pool_configuration *pool)
-{
-	uint32_t most = 0;
-
-	for (uint32_t i = 0; i < pool->backend_count; i++) {
-		bool is_ipv6 = !address_is_ipv4(&pool->backends[i].address);
-		uint32_t size = encapsulation_overhead(pool->encapsulation, is_ipv6);
-
-		if (size > most)
-			most = size;
-	}
-	return most;
-}
-
 /* The pool with the longest outer header. */
 static const struct pool_configuration *find_largest(const struct configuration *configuration)
 {
 	const struct pool_configuration *largest = NULL;
 
 	for (uint32_t i = 0; i < configuration->pool_count; i++)
-		if (largest == NULL ||
-		    doctor_outer_header(&configuration->pools[i]) > doctor_outer_header(largest))
+		if (largest == NULL || configuration_outer_header(&configuration->pools[i]) >
+					       configuration_outer_header(largest))
 			largest = &configuration->pools[i];
 	return largest;
 }
@@ -52,7 +38,7 @@ static void check_outer_header(struct doctor *doctor, const struct doctor_nic *n
 
 	if (pool == NULL)
 		return;
-	outer = doctor_outer_header(pool);
+	outer = configuration_outer_header(pool);
 	doctor_command(command, "ip link set dev %s mtu %u", name, CLIENT_MTU + outer);
 	if (mtu < LEAST_INNER + outer)
 		doctor_add(doctor->report, DOCTOR_ERROR, "mtu", name, command,

@@ -5,9 +5,9 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 
 #include <fluxpin/backend_path.h>
+#include <fluxpin/clock.h>
 
 #define NEIGHBOUR_WAIT_MS 3200 /* three questions of the kernel, a second apart */
 
@@ -73,26 +73,18 @@ bool doctor_probe_find_vip(struct doctor_probe *probe, const char *name)
 	return false;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* The way from a NIC, waiting for its neighbour. */
 static int resolve(struct doctor_probe *probe, struct neighbours *neighbours)
 {
 	struct pollfd events = { .fd = neighbours_descriptor(neighbours), .events = POLLIN };
-	int64_t end = now_ms() + NEIGHBOUR_WAIT_MS;
+	int64_t end = (int64_t)clock_ms() + NEIGHBOUR_WAIT_MS;
 
 	for (;;) {
 		int error = backend_path_find(probe->configuration, probe->pool,
 					      &probe->backend->address, neighbours, &probe->nic,
 					      false, &probe->next_hop, &probe->path);
 		bool changed = false;
-		int64_t left = end - now_ms();
+		int64_t left = end - (int64_t)clock_ms();
 
 		if (error != 0 || probe->next_hop.state != NEXT_HOP_NO_NEIGHBOUR || left <= 0)
 			return error;

@@ -4,19 +4,10 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "health_internal.h"
 
 #define NANOSECONDS_PER_MILLISECOND UINT64_C(1000000)
-
-uint64_t health_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 /* splitmix64 (Steele, Lea and Flood: Fast splittable pseudorandom number generators, 2014). */
 uint64_t health_random(struct health *health)
@@ -93,7 +84,7 @@ int health_open(uv_loop_t *loop, void (*changed)(void *context), void *context,
 	/* Only the spread of probes hangs on it: without randomness, the clock will do. */
 	if (getrandom(&made->random, sizeof(made->random), GRND_NONBLOCK) !=
 	    (ssize_t)sizeof(made->random))
-		made->random = health_clock();
+		made->random = clock_ns();
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
 		error = -ENOMEM;
 		goto out_memory;

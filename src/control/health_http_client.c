@@ -44,7 +44,7 @@ static void collect(struct http_client *client)
 static void on_timer(uv_timer_t *timer)
 {
 	struct health *health = timer->data;
-	uint64_t now_ns = health_clock(), due_ns = UINT64_MAX;
+	uint64_t now_ns = clock_ns(), due_ns = UINT64_MAX;
 	int running;
 
 	health->http_due_ns = 0;
@@ -101,7 +101,7 @@ static int on_wait(CURLM *multi, long milliseconds, void *context)
 	client->due_ns = 0;
 	if (milliseconds < 0)
 		return 0;
-	client->due_ns = health_clock() + (uint64_t)milliseconds * UINT64_C(1000000);
+	client->due_ns = clock_ns() + (uint64_t)milliseconds * UINT64_C(1000000);
 	wait_for(client->health, client->due_ns);
 	return 0;
 }

@@ -18,6 +18,7 @@
 
 #include <curl/curl.h>
 
+#include <fluxpin/clock.h>
 #include <fluxpin/health.h>
 
 #define HEALTH_ERROR_SIZE 192
@@ -284,10 +285,9 @@ struct health {
 	uint32_t under_way;
 };
 
-uint64_t health_clock(void); /* monotonic nanoseconds */
 uint64_t health_random(struct health *health);
 
-/* Starts a timer that runs out at a time of health_clock. */
+/* Starts a timer that runs out at a time of clock_ns. */
 void health_start_timer(struct health *health, uv_timer_t *timer, uv_timer_cb callback,
 			uint64_t due_ns);
 

@@ -52,7 +52,7 @@ void health_log_transition(struct prober *prober)
 	char name[NAME_SIZE];
 
 	if (log->lines == 0)
-		health_start_timer(health, &log->timer, on_timer, health_clock() + BURST_NS);
+		health_start_timer(health, &log->timer, on_timer, clock_ns() + BURST_NS);
 	if (log->lines == HEALTH_LOG_LINES) {
 		*(prober->machine.is_up ? &log->unsaid_up : &log->unsaid_down) += 1;
 		return;
@@ -73,7 +73,7 @@ void health_log_transition(struct prober *prober)
 void health_log_undecided(struct prober *prober, const char *error)
 {
 	struct health_log *log = &prober->health->log;
-	uint64_t now_ns = health_clock();
+	uint64_t now_ns = clock_ns();
 	char name[NAME_SIZE];
 
 	if (log->undecided_ns != 0 && now_ns - log->undecided_ns < UNDECIDED_NS)

@@ -78,7 +78,7 @@ static void start_probe(struct prober *prober, uint64_t now_ns)
  */
 static bool prolong(struct prober *prober)
 {
-	uint64_t timeout_ns = prober->check->configuration.timeout_ns, now_ns = health_clock();
+	uint64_t timeout_ns = prober->check->configuration.timeout_ns, now_ns = clock_ns();
 	uint64_t end_ns = prober->started_ns + timeout_ns;
 	uint64_t late_ns = now_ns > end_ns ? now_ns - end_ns : 0;
 
@@ -96,7 +96,7 @@ static void on_timer(uv_timer_t *timer)
 	char text[64], duration[32];
 
 	if (!prober->is_probing) {
-		start_probe(prober, health_clock());
+		start_probe(prober, clock_ns());
 		return;
 	}
 	if (prolong(prober))
@@ -116,7 +116,7 @@ void prober_finish(struct prober *prober, enum probe_outcome outcome, const char
 {
 	struct health *health = prober->health;
 	bool is_good = outcome == PROBE_GOOD;
-	uint64_t now_ns = health_clock();
+	uint64_t now_ns = clock_ns();
 
 	prober->is_probing = false;
 	health->under_way--;
@@ -149,11 +149,10 @@ void prober_start(struct prober *prober)
 	health_handle_opened(health);
 	prober->timer.data = prober;
 	if (prober->machine.since_ns == 0)
-		prober->machine.since_ns = health_clock();
+		prober->machine.since_ns = clock_ns();
 	interval_ns = prober->check->configuration.interval_ns;
 	prober->due_ns = health_align(
-		health_clock() + health_first_delay(interval_ns, health_random(health)),
-		interval_ns);
+		clock_ns() + health_first_delay(interval_ns, health_random(health)), interval_ns);
 	wait_for_next(prober);
 }
 

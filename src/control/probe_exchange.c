@@ -11,21 +11,13 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include <fluxpin/clock.h>
 #include <fluxpin/tunnel_frame.h>
 
 #define TRIES	    2
 #define TRY_TIME_MS 500
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static socklen_t to_socket_address(const struct address *address, struct sockaddr_storage *storage)
 {
@@ -144,7 +136,7 @@ static bool wait_for_answer(int descriptor, const struct probe_flow *flow, uint6
 	struct pollfd events = { .fd = descriptor, .events = POLLIN };
 	uint64_t now;
 
-	while ((now = now_ms()) < end) {
+	while ((now = clock_ms()) < end) {
 		if (poll(&events, 1, (int)(end - now)) > 0 && take_answer(descriptor, flow, answer))
 			return true;
 	}
@@ -163,7 +155,7 @@ static int exchange_packets(struct probe_exchange *exchange, int sender, int lis
 {
 	uint8_t packet[PROBE_PACKET_SIZE];
 	uint32_t length = probe_build_syn(&exchange->flow, exchange->packet_length, packet);
-	uint64_t end = now_ms();
+	uint64_t end = clock_ms();
 	int error;
 
 	*answer = (struct probe_answer){ .kind = PROBE_OTHER };

@@ -3,43 +3,27 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/if_link.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <fluxpin/log.h>
+#include <fluxpin/process_lock.h>
 
 #include "redirect_internal.h"
 
-/*
- * One fluxpin per NIC: an abstract Unix socket (unix(7)) belongs to the network namespace, as the
- * NIC does, and goes away with the process however that ends.
- */
+/* One fluxpin per NIC. */
 static int lock_interface(const struct interface *nic, int *lock)
 {
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	int length = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, REDIRECT_LOCK_NAME "%d",
-			      nic->index);
-	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char name[64];
 	int error;
 
-	if (descriptor < 0)
-		return -errno;
-	if (bind(descriptor, (struct sockaddr *)&name,
-		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) == 0) {
-		*lock = descriptor;
-		return 0;
-	}
-	error = errno;
-	close(descriptor);
-	if (error != EADDRINUSE)
-		return -error;
-	log_error("%s: another fluxpin serves this interface", nic->name);
-	return -EBUSY;
+	snprintf(name, sizeof(name), REDIRECT_LOCK_NAME "%d", nic->index);
+	error = process_lock_take(name, lock);
+	if (error == -EBUSY)
+		log_error("%s: another fluxpin serves this interface", nic->name);
+	return error;
 }
 
 static bool is_ours(struct xdp_program *program)
