@@ -29,9 +29,12 @@ static int send_by_nic(struct daemon *daemon, uint32_t pool, uint32_t backend, c
 		const struct interface *nic = &daemon->nics[i];
 		struct encapsulation_path path;
 		struct next_hop next_hop;
-		int error = backend_path_find(configuration, in, address, daemon->neighbours, nic,
-					      false, &next_hop, &path);
+		int error;
 
+		if (!nic->has_carrier)
+			continue;
+		error = backend_path_find(configuration, in, address, daemon->neighbours, nic,
+					  false, &next_hop, &path);
 		if (error != 0)
 			return error;
 		if (next_hop.state == NEXT_HOP_RESOLVED)
@@ -90,6 +93,8 @@ int daemon_configure_health(struct daemon *daemon, const struct configuration *c
 		error = health_open(&daemon->loop, on_changed, daemon, &daemon->health);
 		if (error != 0)
 			log_error("starting health checks: %s", strerror(-error));
+		else
+			daemon_set_health_host(daemon);
 	}
 	if (error == 0)
 		error = open_tunnel(daemon, configuration);

@@ -39,6 +39,12 @@ struct device {
 	bool is_mtu_tight;  /* told that the MTU has no room for two tags */
 };
 
+/* A backend that this host had a way to, of each family, and when none was found. */
+struct daemon_way {
+	uint32_t place[2];
+	uint64_t none_ns[2];
+};
+
 struct announcing;
 struct control_answers;
 struct watch;
@@ -48,6 +54,7 @@ struct daemon {
 	struct configuration *configuration; /* the active one */
 	struct configuration *start;	     /* the one of the start, for what is not reloaded */
 	struct health *health;
+	struct daemon_way seen;		  /* daemon_ways.c: which backend had a way lately */
 	int probe_socket;		  /* sends checks through the tunnel; 0: none */
 	struct backend_overrides *drains; /* by command: they survive reloads */
 	struct backend_states *states;	  /* of the active configuration's backends */
@@ -143,6 +150,10 @@ int daemon_configure_health(struct daemon *daemon, const struct configuration *c
 void daemon_close_health(struct daemon *daemon);
 void daemon_read_health(const void *daemon, uint32_t pool, uint32_t backend,
 			struct backend_health *health);
+
+/* daemon_ways.c: which failed probes are this host's own fault. To be called after the checker is
+ * opened, and when there may be a way again. */
+void daemon_set_health_host(struct daemon *daemon);
 
 /* daemon_states.c: what backends may do. */
 
