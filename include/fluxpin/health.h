@@ -90,21 +90,43 @@ struct health_host {
 int health_open(uv_loop_t *loop, void (*changed)(void *context), void *context,
 		struct health **health);
 
+/* What another configuration makes of the checks, before it is so. */
+struct health_plan;
+
 /*
- * Takes the checks of a configuration in place of those before. Checks that stay (same check, same
- * address) keep their state, counters and rhythm; a backend whose check changed begins with the
- * state that it had; others begin as `initial` says. `changed` is not called. The configuration is
- * borrowed: it must stay until the next call that succeeds, or health_close.
- * Returns 0; -ENOMEM; what opening a CA file gave, logged. Nothing is changed on failure.
+ * Makes all that it takes to have the checks of a configuration in place of those before; nothing
+ * is changed yet. Either health_commit or health_abandon has to follow before the loop runs on, and
+ * before another plan. Returns 0; -ENOMEM; what opening a CA file gave, logged.
  */
+int health_prepare(struct health *health, const struct configuration *configuration,
+		   struct health_plan **plan);
+
+/* The state in which a backend will begin, by its indexes in the plan's configuration. */
+enum health_state health_plan_read(const struct health_plan *plan, uint32_t pool, uint32_t backend);
+
+/*
+ * Puts it into effect and frees it. Checks that stay (same check, same address) keep their state,
+ * counters and rhythm; a backend whose check changed begins with the state that it had; others
+ * begin as `initial` says. `changed` is not called. The configuration is borrowed: it must stay
+ * until the next commit, or health_close.
+ */
+void health_commit(struct health_plan *plan);
+
+/* Frees it. NULL is allowed. */
+void health_abandon(struct health_plan *plan);
+
+/* Prepares and commits. Returns as health_prepare. */
 int health_configure(struct health *health, const struct configuration *configuration);
 
 /*
  * Lets checks with via = "tunnel" be sent, from now on: makes the device and the rules that catch
  * their packets (probe_device.h). Without, or after a failure, such probes are never sent, and such
- * backends keep the state in which they began. Call once. Returns 0 or negative errno, not logged.
+ * backends keep the state in which they began. Returns 0 or negative errno, not logged.
  */
 int health_set_tunnel(struct health *health, const struct health_tunnel *tunnel);
+
+/* Takes that back. To be called when no check uses it. */
+void health_unset_tunnel(struct health *health);
 
 /* Has failed probes blamed on this host where they are its own fault. Without, none are. */
 void health_set_host(struct health *health, const struct health_host *host);

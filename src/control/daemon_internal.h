@@ -54,6 +54,7 @@ struct daemon {
 	struct configuration *configuration; /* the active one */
 	struct configuration *start;	     /* the one of the start, for what is not reloaded */
 	struct health *health;
+	struct health_plan *health_plan;  /* of a reload that is under way */
 	struct daemon_way seen;		  /* daemon_ways.c: which backend had a way lately */
 	int probe_socket;		  /* sends checks through the tunnel; 0: none */
 	struct backend_overrides *drains; /* by command: they survive reloads */
@@ -144,12 +145,20 @@ void daemon_warn_next_hops(struct daemon *daemon);
 
 /* daemon_health.c: health checks. */
 
-/* Takes the checks of a configuration in place of those before. Logs what fails: nothing is changed
- * then. */
-int daemon_configure_health(struct daemon *daemon, const struct configuration *configuration);
+/*
+ * The checks of a configuration in place of those before: prepares them, and changes nothing; then,
+ * when nothing else can fail, puts them into effect, or gives them up. Logs what fails.
+ */
+int daemon_prepare_health(struct daemon *daemon, const struct configuration *configuration);
+void daemon_commit_health(struct daemon *daemon, const struct configuration *configuration);
+void daemon_abandon_health(struct daemon *daemon);
 void daemon_close_health(struct daemon *daemon);
 void daemon_read_health(const void *daemon, uint32_t pool, uint32_t backend,
 			struct backend_health *health);
+
+/* The same of the configuration that is prepared. */
+void daemon_read_planned_health(const void *daemon, uint32_t pool, uint32_t backend,
+				struct backend_health *health);
 
 /* daemon_ways.c: which failed probes are this host's own fault. To be called after the checker is
  * opened, and when there may be a way again. */

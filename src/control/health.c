@@ -171,7 +171,7 @@ void health_close(struct health *health)
 		return;
 	for (uint32_t i = 0; i < health->prober_count; i++)
 		prober_stop(health->probers[i], true);
-	health_tunnel_close(health);
+	health_unset_tunnel(health);
 	for (uint32_t i = 0; i < health->check_count; i++) {
 		http_client_put(health, health->checks[i]->client);
 		check_release(health->checks[i]);

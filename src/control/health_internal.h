@@ -3,7 +3,7 @@
  * What the parts of the health checker share (health*.c).
  *
  *     health.c            opening, closing, reading
- *     health_plan.c       health_configure: which probers stay, come and go
+ *     health_plan.c       which probers stay, come and go with another configuration
  *     health_check.c      checks, compared and copied
  *     health_prober.c     a prober's life: its timer, and what becomes of a probe's outcome
  *     health_state.c      rise, fall, damping and jitter: pure functions
@@ -238,7 +238,6 @@ int health_tunnel_bind(struct prober *prober, int descriptor, int type);
 
 /* What still comes from the port of the prober's last probe is nobody's. */
 void health_tunnel_forget(struct prober *prober);
-void health_tunnel_close(struct health *health);
 
 /* ---- health_log.c ---- */
 

@@ -466,6 +466,62 @@ static void test_refused_configuration(void **state)
 	server_stop(&server);
 }
 
+/* A plan tells how backends will begin; one that is given up leaves no trace. */
+static void test_a_plan_that_is_given_up(void **state)
+{
+	struct server server = { .manner = CLOSES };
+	struct configuration *other;
+	struct health_report before, after;
+	struct health_plan *plan;
+	struct checker checker;
+
+	(void)state;
+	need_namespace();
+	server_start(&server, "10.0.0.1");
+	checker_open(&checker);
+	checker_configure(&checker,
+			  configuration_of(POOL_OF("10.0.0.1", "type = \"tcp\"; port = 1;")));
+	expect_state(&checker, HEALTH_DOWN);
+	/* Of four: one that keeps its check, one whose check changes, one that is new, one without.
+	 */
+	other = configuration_of(
+		"hash_seed = \"1\"; pools = ("
+		"{ name = \"a\"; health_check = { type = \"tcp\"; port = %u; initial = \"up\"; };"
+		"  backends = ( { address = \"10.0.0.1\"; } ); },"
+		"{ name = \"b\"; health_check = { type = \"http\"; port = 1; initial = \"down\"; };"
+		"  backends = ( { address = \"10.0.0.2\"; } ); },"
+		"{ name = \"c\"; backends = ( { address = \"10.0.0.3\"; } ); } );",
+		server.port);
+	for (int committed = 0; committed < 2; committed++) {
+		before = checker_read(&checker, 0, 0);
+		assert_int_equal(health_prepare(checker.health, other, &plan), 0);
+		assert_int_equal(health_plan_read(plan, 0, 0), HEALTH_DOWN);
+		assert_int_equal(health_plan_read(plan, 1, 0), HEALTH_DOWN);
+		assert_int_equal(health_plan_read(plan, 2, 0), HEALTH_UNCHECKED);
+		assert_int_equal(probers_of(&checker), 1);
+		if (committed) {
+			health_commit(plan);
+			continue;
+		}
+		health_abandon(plan);
+		after = checker_read(&checker, 0, 0);
+		assert_int_equal(after.state, HEALTH_DOWN);
+		assert_int_equal(after.probes_bad, before.probes_bad);
+		assert_int_equal(after.since_ns, before.since_ns);
+		assert_int_equal(after.flaps, 1);
+		assert_int_equal(probers_of(&checker), 1);
+		/* And it goes on. */
+		run_probes(&checker, 0, 0, 2);
+		assert_int_equal(server.connections, 0);
+	}
+	configuration_release(checker.configuration);
+	checker.configuration = other;
+	assert_int_equal(probers_of(&checker), 2);
+	expect_state(&checker, HEALTH_UP);
+	checker_close(&checker);
+	server_stop(&server);
+}
+
 /* Configurations come and go while probes are under way; the sanitizers see what is left behind. */
 static void test_changes_under_way(void **state)
 {
@@ -507,6 +563,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reload_inherits, health_enter,
 						namespace_leave),
 		cmocka_unit_test_setup_teardown(test_changes_under_way, health_enter,
+						namespace_leave),
+		cmocka_unit_test_setup_teardown(test_a_plan_that_is_given_up, health_enter,
 						namespace_leave),
 		cmocka_unit_test_setup_teardown(test_refused_configuration, health_enter,
 						namespace_leave),
