@@ -40,6 +40,12 @@ struct device {
 	bool is_mtu_tight;  /* told that the MTU has no room for two tags */
 };
 
+/* A backend that this host had a way to, of each family, and when none was found. */
+struct daemon_way {
+	uint32_t place[2];
+	uint64_t none_ns[2];
+};
+
 struct announcing;
 struct control_answers;
 struct watch;
@@ -49,6 +55,8 @@ struct daemon {
 	struct configuration *configuration; /* the active one */
 	struct configuration *start;	     /* the one of the start, for what is not reloaded */
 	struct health *health;
+	struct health_plan *health_plan;  /* of a reload that is under way */
+	struct daemon_way seen;		  /* daemon_ways.c: which backend had a way lately */
 	int probe_socket;		  /* sends checks through the tunnel; 0: none */
 	struct backend_overrides *drains; /* by command: they survive reloads */
 	struct backend_states *states;	  /* of the active configuration's backends */
@@ -151,12 +159,24 @@ void daemon_warn_next_hops(struct daemon *daemon);
 
 /* daemon_health.c: health checks. */
 
-/* Takes the checks of a configuration in place of those before. Logs what fails: nothing is changed
- * then. */
-int daemon_configure_health(struct daemon *daemon, const struct configuration *configuration);
+/*
+ * The checks of a configuration in place of those before: prepares them, and changes nothing; then,
+ * when nothing else can fail, puts them into effect, or gives them up. Logs what fails.
+ */
+int daemon_prepare_health(struct daemon *daemon, const struct configuration *configuration);
+void daemon_commit_health(struct daemon *daemon, const struct configuration *configuration);
+void daemon_abandon_health(struct daemon *daemon);
 void daemon_close_health(struct daemon *daemon);
 void daemon_read_health(const void *daemon, uint32_t pool, uint32_t backend,
 			struct backend_health *health);
+
+/* The same of the configuration that is prepared. */
+void daemon_read_planned_health(const void *daemon, uint32_t pool, uint32_t backend,
+				struct backend_health *health);
+
+/* daemon_ways.c: which failed probes are this host's own fault. To be called after the checker is
+ * opened, and when there may be a way again. */
+void daemon_set_health_host(struct daemon *daemon);
 
 /* daemon_states.c: what backends may do. */
 
