@@ -7,8 +7,8 @@
  * a timer of its own, nothing waits for a probe's end, and the first probes are spread over the
  * interval. A backend goes down after `fall` bad probes in a row and up after `rise` good ones;
  * one that falls again and again has to answer well for longer (health_state.c). A probe that could
- * not be sent for a reason of this host's own (no descriptor, no memory, no such source address)
- * says nothing about the backend and changes nothing.
+ * not be sent for a reason of this host's own (no descriptor, no memory, no such source address,
+ * and what struct health_host tells of) says nothing about the backend and changes nothing.
  *
  * What this is not: it decides nothing about traffic. Whoever uses it is told that something
  * changed, gathers such calls, and reads the states.
@@ -36,6 +36,7 @@ enum health_state {
 
 struct health_report {
 	enum health_state state;
+	bool is_suspended;   /* the last probe could not be sent by this host: `error` */
 	bool is_damped;	     /* down although it had `rise` good probes: it falls too often */
 	const char *error;   /* why the last probe failed, or NULL; valid until the loop runs on */
 	uint64_t since_ns;   /* monotonic: when the state began; 0 without a check */
@@ -49,6 +50,8 @@ struct health_report {
 struct health_totals {
 	uint32_t probers;
 	uint32_t under_way;   /* probes */
+	uint32_t suspended;   /* probers whose last probe could not be sent by this host */
+	const char *reason;   /* of one of these, or NULL; valid until the loop runs on */
 	uint64_t probes;      /* started */
 	uint64_t undecided;   /* could not be sent by this host */
 	uint64_t latest_ns;   /* the longest that a probe started after its time */
@@ -66,6 +69,18 @@ struct health_tunnel {
 	void *context;
 };
 
+/* What the checker's user knows of this host. */
+struct health_host {
+	/*
+	 * Asked when a probe has failed: whether what is sent to a backend could not leave this
+	 * host, at any time from `since_ns` of clock_ns on (UINT64_MAX: now); then the reason is
+	 * written. The indexes are those of the configuration last given.
+	 */
+	bool (*is_cut_off)(void *context, uint32_t pool, uint32_t backend, uint64_t since_ns,
+			   char *reason, size_t size);
+	void *context;
+};
+
 /*
  * Opens a checker without checks. `changed` is called when some state changed, from within the
  * loop, once for each change; it may read, but must not configure or close.
@@ -75,21 +90,50 @@ struct health_tunnel {
 int health_open(uv_loop_t *loop, void (*changed)(void *context), void *context,
 		struct health **health);
 
+/* What another configuration makes of the checks, before it is so. */
+struct health_plan;
+
 /*
- * Takes the checks of a configuration in place of those before. Checks that stay (same check, same
- * address) keep their state, counters and rhythm; a backend whose check changed begins with the
- * state that it had; others begin as `initial` says. `changed` is not called. The configuration is
- * borrowed: it must stay until the next call that succeeds, or health_close.
- * Returns 0; -ENOMEM; what opening a CA file gave, logged. Nothing is changed on failure.
+ * Makes all that it takes to have the checks of a configuration in place of those before; nothing
+ * is changed yet. Either health_commit or health_abandon has to follow before the loop runs on, and
+ * before another plan. Returns 0; -ENOMEM; what opening a CA file gave, logged.
  */
+int health_prepare(struct health *health, const struct configuration *configuration,
+		   struct health_plan **plan);
+
+/* The state in which a backend will begin, by its indexes in the plan's configuration. */
+enum health_state health_plan_read(const struct health_plan *plan, uint32_t pool, uint32_t backend);
+
+/*
+ * Puts it into effect and frees it. Checks that stay (same check, same address) keep their state,
+ * counters and rhythm; a backend whose check changed begins with the state that it had; others
+ * begin as `initial` says. `changed` is not called. The configuration is borrowed: it must stay
+ * until the next commit, or health_close.
+ */
+void health_commit(struct health_plan *plan);
+
+/* Frees it. NULL is allowed. */
+void health_abandon(struct health_plan *plan);
+
+/* Prepares and commits. Returns as health_prepare. */
 int health_configure(struct health *health, const struct configuration *configuration);
 
 /*
  * Lets checks with via = "tunnel" be sent, from now on: makes the device and the rules that catch
  * their packets (probe_device.h). Without, or after a failure, such probes are never sent, and such
- * backends keep the state in which they began. Call once. Returns 0 or negative errno, not logged.
+ * backends keep the state in which they began. Returns 0 or negative errno, not logged.
  */
 int health_set_tunnel(struct health *health, const struct health_tunnel *tunnel);
+
+/* Takes that back. To be called when no check uses it. */
+void health_unset_tunnel(struct health *health);
+
+/* Has failed probes blamed on this host where they are its own fault. Without, none are. */
+void health_set_host(struct health *health, const struct health_host *host);
+
+/* The host may have a way again: probers that had none begin anew, within a timeout each. To be
+ * called from the loop. */
+void health_look_again(struct health *health);
 
 /* The state of a backend, by its indexes in the configuration last given. */
 void health_read(const struct health *health, uint32_t pool, uint32_t backend,

@@ -26,7 +26,8 @@ struct metrics_backend {
 	bool is_healthy; /* true without a check */
 	bool is_drained; /* by command */
 	bool is_last_resort;
-	uint16_t weight; /* in use */
+	bool is_suspended; /* its check cannot be sent: it keeps its state */
+	uint16_t weight;   /* in use */
 	uint64_t probes_good;
 	uint64_t probes_bad;
 	uint64_t flaps;	     /* changes of is_healthy */

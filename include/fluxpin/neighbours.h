@@ -117,6 +117,30 @@ void neighbours_end_round(struct neighbours *neighbours);
 /* Removes the managed entries that this process holds, closes the sockets. NULL is allowed. */
 void neighbours_close(struct neighbours *neighbours);
 
+/* How packets of this host's own leave it, as those of health checks do. */
+enum own_way {
+	OWN_WAY_OPEN, /* also one that leads nowhere on purpose: blackhole, unreachable, prohibit */
+	OWN_WAY_CUT,  /* by devices without carrier, or that were without it */
+	OWN_WAY_MISSING, /* no route */
+};
+
+/*
+ * The way of a packet to `destination`, from `source` unless that is NULL, as the kernel would
+ * choose it now. It is cut when each device that it may leave by was without carrier from
+ * `since_ns` of clock_ns on (neighbours_had_carrier); *device is then the first of these. Returns 0
+ * or negative errno (untouched).
+ */
+int neighbours_own_way(struct neighbours *neighbours, const struct address *destination,
+		       const struct address *source, uint64_t since_ns, enum own_way *way,
+		       int *device);
+
+/* Whether a device has been up and with carrier from `since_ns` on, and for three seconds before,
+ * which a link that comes up takes to be of use, as far as that was drained. UINT64_MAX: now. */
+bool neighbours_had_carrier(const struct neighbours *neighbours, int device, uint64_t since_ns);
+
+/* Whether a device was set up, with carrier or not. */
+bool neighbours_is_up(const struct neighbours *neighbours, int device);
+
 /* One word or two for messages: "resolved", "no route", ... */
 const char *next_hop_state_name(enum next_hop_state state);
 

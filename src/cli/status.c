@@ -54,6 +54,15 @@ static void print_totals(const json_t *totals)
 	       client_format(client_number(totals, "connection_capacity")));
 }
 
+static void print_health(const json_t *health)
+{
+	if (client_number(health, "suspended") > 0)
+		printf("health checks  suspended, %s of %s: %s\n",
+		       client_format(client_number(health, "suspended")),
+		       client_format(client_number(health, "checks")),
+		       client_text(health, "reason"));
+}
+
 static void print_drains(const json_t *reply)
 {
 	const json_t *drains = json_object_get(reply, "drains");
@@ -111,6 +120,7 @@ static int print(const json_t *reply)
 	       client_duration(client_number(reply, "uptime_ms")));
 	print_reload(reply);
 	print_totals(json_object_get(reply, "totals"));
+	print_health(json_object_get(reply, "health"));
 	print_drains(reply);
 	return print_workers(json_object_get(reply, "workers"));
 }

@@ -84,6 +84,16 @@ static json_t *totals_part(const struct daemon *daemon)
 		control_number(connections), "connection_capacity", control_number(capacity));
 }
 
+static json_t *health_part(const struct daemon *daemon)
+{
+	struct health_totals totals = { 0 };
+
+	if (daemon->health != NULL)
+		health_read_totals(daemon->health, &totals);
+	return json_pack("{s:I, s:I, s:s?}", "checks", (json_int_t)totals.probers, "suspended",
+			 (json_int_t)totals.suspended, "reason", totals.reason);
+}
+
 static json_t *workers_part(const struct daemon *daemon)
 {
 	json_t *array = json_array();
@@ -106,7 +116,7 @@ void control_status(struct control_answers *answers, struct control_call *call,
 	warnings = control_find_warnings(answers);
 	control_reply(call,
 		      json_pack("{s:s, s:I, s:o, s:o, s:o, s:{s:b, s:o, s:o}, s:o, s:o, s:o, s:o, "
-				"s:o, s:I}",
+				"s:o, s:o, s:I}",
 				"version", FLUXPIN_VERSION, "pid", (json_int_t)getpid(),
 				"uptime_ms", control_number((now - answers->started_ns) / 1000000),
 				"clock_ms", control_number(now / 1000000), "configuration",
@@ -116,7 +126,8 @@ void control_status(struct control_answers *answers, struct control_call *call,
 				control_number(metrics->reloads_failed), "metrics_file",
 				text_or_null(daemon_metrics_path(daemon)), "interfaces",
 				interfaces_part(daemon), "workers", workers_part(daemon), "totals",
-				totals_part(daemon), "drains", control_drains(answers), "warnings",
+				totals_part(daemon), "health", health_part(daemon), "drains",
+				control_drains(answers), "warnings",
 				(json_int_t)json_array_size(warnings)));
 	json_decref(warnings);
 }

@@ -211,6 +211,18 @@ static void check_backends(const struct daemon *daemon, json_t *array)
 		     beyond);
 }
 
+static void check_checks(const struct daemon *daemon, json_t *array)
+{
+	struct health_totals totals = { 0 };
+
+	if (daemon->health != NULL)
+		health_read_totals(daemon->health, &totals);
+	if (totals.suspended > 0)
+		warn(array, "health",
+		     "%s: health checks are suspended (%u of %u): backends keep their states",
+		     totals.reason, totals.suspended, totals.probers);
+}
+
 static void check_pools(const struct daemon *daemon, json_t *array)
 {
 	const struct configuration *configuration = daemon->configuration;
@@ -328,6 +340,7 @@ json_t *control_find_warnings(const struct control_answers *answers)
 		check_device(daemon, i, array);
 	for (uint32_t i = 0; i < daemon->worker_count; i++)
 		check_worker(daemon, i, array);
+	check_checks(daemon, array);
 	check_pools(daemon, array);
 	check_backends(daemon, array);
 	check_announcements(daemon, array);

@@ -94,8 +94,10 @@ static void on_settle_timer(uv_timer_t *timer)
 	}
 	if (error == 0)
 		error = daemon_follow_next_hops(daemon);
-	if (error == 0)
+	if (error == 0) {
 		daemon_announce_update(daemon);
+		health_look_again(daemon->health);
+	}
 	/* What was reported is not reported again. */
 	if (error != 0)
 		uv_timer_start(timer, on_settle_timer, RETRY_MS, 0);

@@ -111,9 +111,10 @@ int daemon_first_forwarding(struct daemon *daemon)
 	struct forwarding_state *state;
 	int error;
 
-	error = daemon_configure_health(daemon, daemon->configuration);
+	error = daemon_prepare_health(daemon, daemon->configuration);
 	if (error != 0)
 		return error;
+	daemon_commit_health(daemon, daemon->configuration);
 	registry_begin(daemon->backend_indexes);
 	registry_begin(daemon->vip_indexes);
 	error = backend_states_build(daemon->configuration, NULL, &sources, clock_ns(),
@@ -231,14 +232,16 @@ static void warn_restart(const struct daemon *daemon, const struct configuration
 /* Replaces the active configuration; nothing is changed on failure. */
 static int activate(struct daemon *daemon, struct configuration *new)
 {
-	const struct backend_sources sources = daemon_backend_sources(daemon);
+	const struct backend_sources sources = { .overrides = daemon->drains,
+						 .health = daemon_read_planned_health,
+						 .context = daemon };
 	struct forwarding_tables *tables = NULL, *old_tables = daemon->tables;
 	struct configuration *old = daemon->configuration;
 	struct backend_states *states = NULL;
 	struct forwarding_state *state;
 	int error;
 
-	error = daemon_configure_health(daemon, new);
+	error = daemon_prepare_health(daemon, new);
 	if (error != 0)
 		return error;
 	registry_begin(daemon->backend_indexes);
@@ -258,13 +261,12 @@ static int activate(struct daemon *daemon, struct configuration *new)
 		backend_states_release(states);
 		registry_abort(daemon->backend_indexes);
 		registry_abort(daemon->vip_indexes);
-		/* The new ones are borrowed from a configuration that goes. */
-		if (daemon_configure_health(daemon, old) != 0)
-			daemon_close_health(daemon);
+		daemon_abandon_health(daemon);
 		/* The neighbours of the old state were let go of when the new one was resolved. */
 		daemon_settle(daemon);
 		return error;
 	}
+	daemon_commit_health(daemon, new);
 	publish(daemon, state);
 	daemon->configuration = new;
 	daemon->metrics.configuration = new;

@@ -29,9 +29,12 @@ static int send_by_nic(struct daemon *daemon, uint32_t pool, uint32_t backend, c
 		const struct interface *nic = &daemon->nics[i];
 		struct encapsulation_path path;
 		struct next_hop next_hop;
-		int error = backend_path_find(configuration, in, address, daemon->neighbours, nic,
-					      false, &next_hop, &path);
+		int error;
 
+		if (!nic->has_carrier)
+			continue;
+		error = backend_path_find(configuration, in, address, daemon->neighbours, nic,
+					  false, &next_hop, &path);
 		if (error != 0)
 			return error;
 		if (next_hop.state == NEXT_HOP_RESOLVED)
@@ -82,27 +85,77 @@ static int open_tunnel(struct daemon *daemon, const struct configuration *config
 	return error;
 }
 
-int daemon_configure_health(struct daemon *daemon, const struct configuration *configuration)
+/* The checker, before the first checks. */
+static int open_checker(struct daemon *daemon)
 {
-	int error = 0;
+	int error;
 
-	if (daemon->health == NULL) {
-		error = health_open(&daemon->loop, on_changed, daemon, &daemon->health);
-		if (error != 0)
-			log_error("starting health checks: %s", strerror(-error));
-	}
+	if (daemon->health != NULL)
+		return 0;
+	error = health_open(&daemon->loop, on_changed, daemon, &daemon->health);
+	if (error != 0)
+		log_error("starting health checks: %s", strerror(-error));
+	else
+		daemon_set_health_host(daemon);
+	return error;
+}
+
+int daemon_prepare_health(struct daemon *daemon, const struct configuration *configuration)
+{
+	int error = open_checker(daemon);
+
 	if (error == 0)
 		error = open_tunnel(daemon, configuration);
-	return error == 0 ? health_configure(daemon->health, configuration) : error;
+	if (error == 0)
+		error = health_prepare(daemon->health, configuration, &daemon->health_plan);
+	if (error != 0)
+		daemon_abandon_health(daemon);
+	return error;
+}
+
+/* Of checks that are not to be, or are no more. */
+static void close_unused_tunnel(struct daemon *daemon, const struct configuration *configuration)
+{
+	if (daemon->probe_socket == 0 || has_tunnel_checks(configuration))
+		return;
+	health_unset_tunnel(daemon->health);
+	close(daemon->probe_socket);
+	daemon->probe_socket = 0;
+}
+
+void daemon_commit_health(struct daemon *daemon, const struct configuration *configuration)
+{
+	health_commit(daemon->health_plan);
+	daemon->health_plan = NULL;
+	close_unused_tunnel(daemon, configuration);
+}
+
+void daemon_abandon_health(struct daemon *daemon)
+{
+	health_abandon(daemon->health_plan);
+	daemon->health_plan = NULL;
+	close_unused_tunnel(daemon, daemon->configuration);
 }
 
 void daemon_close_health(struct daemon *daemon)
 {
+	health_abandon(daemon->health_plan);
+	daemon->health_plan = NULL;
 	health_close(daemon->health);
 	daemon->health = NULL;
 	if (daemon->probe_socket > 0)
 		close(daemon->probe_socket);
 	daemon->probe_socket = 0;
+}
+
+void daemon_read_planned_health(const void *context, uint32_t pool, uint32_t backend,
+				struct backend_health *health)
+{
+	const struct daemon *daemon = context;
+	enum health_state state = health_plan_read(daemon->health_plan, pool, backend);
+
+	health->is_checked = state != HEALTH_UNCHECKED;
+	health->is_healthy = state != HEALTH_DOWN;
 }
 
 void daemon_read_health(const void *context, uint32_t pool, uint32_t backend,

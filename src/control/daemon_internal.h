@@ -6,6 +6,7 @@
 #ifndef FLUXPIN_DAEMON_INTERNAL_H
 #define FLUXPIN_DAEMON_INTERNAL_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -39,6 +40,12 @@ struct device {
 	bool is_mtu_tight;  /* told that the MTU has no room for two tags */
 };
 
+/* A backend that this host had a way to, of each family, and when none was found. */
+struct daemon_way {
+	uint32_t place[2];
+	uint64_t none_ns[2];
+};
+
 struct announcing;
 struct control_answers;
 struct watch;
@@ -48,6 +55,8 @@ struct daemon {
 	struct configuration *configuration; /* the active one */
 	struct configuration *start;	     /* the one of the start, for what is not reloaded */
 	struct health *health;
+	struct health_plan *health_plan;  /* of a reload that is under way */
+	struct daemon_way seen;		  /* daemon_ways.c: which backend had a way lately */
 	int probe_socket;		  /* sends checks through the tunnel; 0: none */
 	struct backend_overrides *drains; /* by command: they survive reloads */
 	struct backend_states *states;	  /* of the active configuration's backends */
@@ -96,6 +105,19 @@ void daemon_settle(struct daemon *daemon);
 /* daemon.c: reloads, and has everything follow that depends on it. As daemon_reload. */
 int daemon_reload_all(struct daemon *daemon, struct findings *findings);
 
+/* daemon_cpus.c: where workers run, and so where their memory lies. */
+
+/* CPU of worker i of the device: from its list, else the n-th that the process may use; -1: any. */
+int daemon_choose_cpu(const struct device *device, uint32_t i, uint32_t n);
+
+/*
+ * Moves the calling thread to a CPU, so that the kernel takes the memory which it touches, and what it
+ * makes for it, such as rings, from that CPU's NUMA node. -1, or a CPU that it may not use: stays.
+ * `before`: for daemon_move_back.
+ */
+void daemon_move_to(int cpu, cpu_set_t *before);
+void daemon_move_back(const cpu_set_t *before);
+
 /* daemon_devices.c: NICs, their programs and TAPs, and the workers. Log what fails. */
 int daemon_open_devices(struct daemon *daemon);
 int daemon_start_workers(struct daemon *daemon);
@@ -137,12 +159,24 @@ void daemon_warn_next_hops(struct daemon *daemon);
 
 /* daemon_health.c: health checks. */
 
-/* Takes the checks of a configuration in place of those before. Logs what fails: nothing is changed
- * then. */
-int daemon_configure_health(struct daemon *daemon, const struct configuration *configuration);
+/*
+ * The checks of a configuration in place of those before: prepares them, and changes nothing; then,
+ * when nothing else can fail, puts them into effect, or gives them up. Logs what fails.
+ */
+int daemon_prepare_health(struct daemon *daemon, const struct configuration *configuration);
+void daemon_commit_health(struct daemon *daemon, const struct configuration *configuration);
+void daemon_abandon_health(struct daemon *daemon);
 void daemon_close_health(struct daemon *daemon);
 void daemon_read_health(const void *daemon, uint32_t pool, uint32_t backend,
 			struct backend_health *health);
+
+/* The same of the configuration that is prepared. */
+void daemon_read_planned_health(const void *daemon, uint32_t pool, uint32_t backend,
+				struct backend_health *health);
+
+/* daemon_ways.c: which failed probes are this host's own fault. To be called after the checker is
+ * opened, and when there may be a way again. */
+void daemon_set_health_host(struct daemon *daemon);
 
 /* daemon_states.c: what backends may do. */
 

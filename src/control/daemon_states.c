@@ -93,6 +93,7 @@ void daemon_describe_backend(const void *context, uint32_t pool, uint32_t backen
 					       .is_healthy = state->is_healthy,
 					       .is_drained = state->is_drained,
 					       .is_last_resort = state->is_last_resort,
+					       .is_suspended = report.is_suspended,
 					       .weight = state->service.weight,
 					       .probes_good = report.probes_good,
 					       .probes_bad = report.probes_bad,

@@ -117,6 +117,7 @@ void health_read(const struct health *health, uint32_t pool, uint32_t backend,
 	machine = &prober->machine;
 	*report = (struct health_report){
 		.state = machine->is_up ? HEALTH_UP : HEALTH_DOWN,
+		.is_suspended = prober->is_suspended,
 		.is_damped = health_machine_is_damped(machine, &prober->check->configuration),
 		.error = prober->error[0] != '\0' ? prober->error : NULL,
 		.since_ns = machine->since_ns,
@@ -133,10 +134,28 @@ void health_read_totals(const struct health *health, struct health_totals *total
 		.probers = health->prober_count,
 		.under_way = health->under_way,
 		.probes = health->probes,
+		.suspended = health->suspended,
 		.undecided = health->undecided,
 		.latest_ns = health->latest_ns,
 		.late_sum_ns = health->late_sum_ns,
 	};
+	for (uint32_t i = 0; health->suspended > 0 && i < health->prober_count; i++) {
+		if (!health->probers[i]->is_suspended)
+			continue;
+		totals->reason = health->probers[i]->error;
+		break;
+	}
+}
+
+void health_set_host(struct health *health, const struct health_host *host)
+{
+	health->host = *host;
+}
+
+void health_look_again(struct health *health)
+{
+	for (uint32_t i = 0; health->cut_off > 0 && i < health->prober_count; i++)
+		prober_look_again(health->probers[i]);
 }
 
 void health_observe(struct health *health, void (*started)(void *context, uint64_t late_ns),
@@ -152,7 +171,7 @@ void health_close(struct health *health)
 		return;
 	for (uint32_t i = 0; i < health->prober_count; i++)
 		prober_stop(health->probers[i], true);
-	health_tunnel_close(health);
+	health_unset_tunnel(health);
 	for (uint32_t i = 0; i < health->check_count; i++) {
 		http_client_put(health, health->checks[i]->client);
 		check_release(health->checks[i]);

@@ -3,7 +3,7 @@
  * What the parts of the health checker share (health*.c).
  *
  *     health.c            opening, closing, reading
- *     health_plan.c       health_configure: which probers stay, come and go
+ *     health_plan.c       which probers stay, come and go with another configuration
  *     health_check.c      checks, compared and copied
  *     health_prober.c     a prober's life: its timer, and what becomes of a probe's outcome
  *     health_state.c      rise, fall, damping and jitter: pure functions
@@ -161,6 +161,9 @@ struct prober {
 	uint32_t user_count;
 	bool is_kept; /* by the plan that is being made */
 	bool is_probing;
+	bool is_suspended;    /* the last probe could not be sent by this host */
+	bool is_cut_off;      /* and that because there was no way to the backend */
+	bool is_hastened;     /* the next probe, as there may be one again */
 	bool is_prolonged;    /* the probe under way, as this thread was held up */
 	int descriptor;	      /* of a tcp or udp probe, or -1 */
 	uint32_t tunnel_port; /* of its last probe, an index into the checker's tunnel_ports */
@@ -184,6 +187,9 @@ void prober_stop(struct prober *prober, bool was_started);
 /* By a probe, once, when its outcome is known; `error` says why it is not good, else NULL. It has
  * let go of everything before. */
 void prober_finish(struct prober *prober, enum probe_outcome outcome, const char *error);
+
+/* Goes on at once if the backend can be reached again. */
+void prober_look_again(struct prober *prober);
 
 /* Ends the probe under way as a bad one. */
 void prober_fail(struct prober *prober, const char *error);
@@ -232,7 +238,6 @@ int health_tunnel_bind(struct prober *prober, int descriptor, int type);
 
 /* What still comes from the port of the prober's last probe is nobody's. */
 void health_tunnel_forget(struct prober *prober);
-void health_tunnel_close(struct health *health);
 
 /* ---- health_log.c ---- */
 
@@ -249,6 +254,10 @@ struct health_log {
 
 void health_log_transition(struct prober *prober);
 void health_log_undecided(struct prober *prober, const char *error);
+
+/* The first prober is cut off; none is any more. */
+void health_log_cut_off(const char *reason);
+void health_log_reached(void);
 
 /* ---- health.c ---- */
 
@@ -274,6 +283,7 @@ struct health {
 	struct health_log log;
 	struct probe_device *device; /* NULL: no tunnel */
 	struct health_tunnel tunnel;
+	struct health_host host;
 	struct prober **tunnel_ports; /* by protocol, family and source port */
 	uint64_t random;
 	uint32_t handles; /* of the loop, not closed yet */
@@ -283,6 +293,8 @@ struct health {
 	uint64_t latest_ns;
 	uint64_t late_sum_ns;
 	uint32_t under_way;
+	uint32_t suspended; /* probers */
+	uint32_t cut_off;   /* of these */
 };
 
 uint64_t health_random(struct health *health);

@@ -70,6 +70,16 @@ void health_log_transition(struct prober *prober)
 		    check->fall);
 }
 
+void health_log_cut_off(const char *reason)
+{
+	log_warning("%s: health checks are suspended, and backends keep their states", reason);
+}
+
+void health_log_reached(void)
+{
+	log_info("health checks: all can be sent again");
+}
+
 void health_log_undecided(struct prober *prober, const char *error)
 {
 	struct health_log *log = &prober->health->log;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * health_configure: everything that can fail is made first, into a plan; then what goes is stopped,
+ * Everything that can fail is made first, into a plan; when it is committed, what goes is stopped,
  * what comes is started, and what stays is not touched.
  */
 #include <errno.h>
@@ -24,7 +24,7 @@ struct pool_check {
 	uint32_t pool;
 };
 
-struct plan {
+struct health_plan {
 	struct health *health;
 	const struct configuration *configuration;
 	struct check **checks; /* sorted; those that are new have no users but new probers */
@@ -92,7 +92,7 @@ static bool is_active_check(const struct health *health, const struct check *che
 	return false;
 }
 
-static int add_check(struct plan *plan, const struct check *check)
+static int add_check(struct health_plan *plan, const struct check *check)
 {
 	struct check *made = find_check(plan->health, check);
 	int error = 0;
@@ -113,7 +113,7 @@ static int add_check(struct plan *plan, const struct check *check)
 }
 
 /* One check for all pools whose checks are equal, sorted. */
-static int plan_checks(struct plan *plan)
+static int plan_checks(struct health_plan *plan)
 {
 	const struct configuration *configuration = plan->configuration;
 	struct pool_check *sorted = calloc(configuration->pool_count + 1, sizeof(*sorted));
@@ -143,7 +143,7 @@ static int plan_checks(struct plan *plan)
 	return error;
 }
 
-static int plan_wants(struct plan *plan)
+static int plan_wants(struct health_plan *plan)
 {
 	const struct configuration *configuration = plan->configuration;
 
@@ -173,7 +173,7 @@ static int plan_wants(struct plan *plan)
 }
 
 /* One prober for all that want the same; both lists are sorted. */
-static int plan_probers(struct plan *plan)
+static int plan_probers(struct health_plan *plan)
 {
 	const struct health *health = plan->health;
 	uint32_t old = 0;
@@ -208,9 +208,17 @@ static int plan_probers(struct plan *plan)
 	return 0;
 }
 
-/* Gives back what was made and is not in use. */
-static void abandon(struct plan *plan)
+static void release(struct health_plan *plan)
 {
+	free(plan->pool_checks);
+	free(plan->wants);
+	free(plan);
+}
+
+void health_abandon(struct health_plan *plan)
+{
+	if (plan == NULL)
+		return;
 	for (uint32_t i = 0; plan->probers != NULL && i < plan->prober_count; i++)
 		if (!plan->probers[i]->is_kept)
 			prober_stop(plan->probers[i], false);
@@ -224,6 +232,7 @@ static void abandon(struct plan *plan)
 	free(plan->pool_first);
 	free(plan->probers);
 	free(plan->slots);
+	release(plan);
 }
 
 static int compare_by_address(const void *left, const void *right)
@@ -265,19 +274,23 @@ static void inherit(struct prober *prober, struct prober *const *old, uint32_t c
 	prober->machine.run = 0;
 }
 
-/* Before any prober is stopped. `sorted` is the active list, which is not needed in its order any
- * more. */
-static void inherit_all(struct plan *plan)
+static int inherit_all(struct health_plan *plan)
 {
-	struct prober **sorted = plan->health->probers;
 	uint32_t count = plan->health->prober_count;
+	struct prober **sorted;
 
 	if (count == 0)
-		return;
+		return 0;
+	sorted = calloc(count, sizeof(*sorted));
+	if (sorted == NULL)
+		return -ENOMEM;
+	memcpy(sorted, plan->health->probers, count * sizeof(*sorted));
 	qsort(sorted, count, sizeof(*sorted), compare_by_address);
 	for (uint32_t i = 0; i < plan->prober_count; i++)
 		if (!plan->probers[i]->is_kept)
 			inherit(plan->probers[i], sorted, count);
+	free(sorted);
+	return 0;
 }
 
 static void stop_old(struct health *health)
@@ -297,11 +310,10 @@ static void stop_old(struct health *health)
 	free(health->pool_first);
 }
 
-static void commit(struct plan *plan)
+void health_commit(struct health_plan *plan)
 {
 	struct health *health = plan->health;
 
-	inherit_all(plan);
 	stop_old(health);
 	health->configuration = plan->configuration;
 	health->checks = plan->checks;
@@ -323,22 +335,48 @@ static void commit(struct plan *plan)
 	for (uint32_t i = 0; i < plan->prober_count; i++)
 		if (!plan->probers[i]->is_kept)
 			prober_start(plan->probers[i]);
+	release(plan);
+}
+
+int health_prepare(struct health *health, const struct configuration *configuration,
+		   struct health_plan **result)
+{
+	struct health_plan *plan = calloc(1, sizeof(*plan));
+	int error;
+
+	if (plan == NULL)
+		return -ENOMEM;
+	plan->health = health;
+	plan->configuration = configuration;
+	error = plan_checks(plan);
+	if (error == 0)
+		error = plan_wants(plan);
+	if (error == 0)
+		error = plan_probers(plan);
+	if (error == 0)
+		error = inherit_all(plan);
+	if (error == 0)
+		*result = plan;
+	else
+		health_abandon(plan);
+	return error;
+}
+
+enum health_state health_plan_read(const struct health_plan *plan, uint32_t pool, uint32_t backend)
+{
+	const struct prober *prober = plan->slots[plan->pool_first[pool] + backend];
+
+	if (prober == NULL)
+		return HEALTH_UNCHECKED;
+	return prober->machine.is_up ? HEALTH_UP : HEALTH_DOWN;
 }
 
 int health_configure(struct health *health, const struct configuration *configuration)
 {
-	struct plan plan = { .health = health, .configuration = configuration };
-	int error = plan_checks(&plan);
+	struct health_plan *plan;
+	int error = health_prepare(health, configuration, &plan);
 
 	if (error == 0)
-		error = plan_wants(&plan);
-	if (error == 0)
-		error = plan_probers(&plan);
-	if (error == 0)
-		commit(&plan);
-	else
-		abandon(&plan);
-	free(plan.pool_checks);
-	free(plan.wants);
+		health_commit(plan);
 	return error;
 }

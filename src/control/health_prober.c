@@ -106,6 +106,54 @@ static void on_timer(uv_timer_t *timer)
 	prober_fail(prober, text);
 }
 
+/* What became of the last probe, for those who ask and for the log. */
+static void note_suspension(struct prober *prober, bool is_suspended, bool is_cut_off)
+{
+	struct health *health = prober->health;
+	uint32_t before = health->cut_off;
+
+	health->suspended += (uint32_t)is_suspended - (uint32_t)prober->is_suspended;
+	health->cut_off += (uint32_t)is_cut_off - (uint32_t)prober->is_cut_off;
+	prober->is_suspended = is_suspended;
+	prober->is_cut_off = is_cut_off;
+	if (before == 0 && health->cut_off > 0)
+		health_log_cut_off(prober->error);
+	else if (before > 0 && health->cut_off == 0)
+		health_log_reached();
+}
+
+static bool is_cut_off(const struct prober *prober, uint64_t since_ns,
+		       char reason[HEALTH_ERROR_SIZE])
+{
+	const struct health_host *host = &prober->health->host;
+
+	return host->is_cut_off != NULL &&
+	       host->is_cut_off(host->context, prober->pool, prober->backend, since_ns, reason,
+				HEALTH_ERROR_SIZE);
+}
+
+void prober_look_again(struct prober *prober)
+{
+	const struct health_check_configuration *check = &prober->check->configuration;
+	struct health *health = prober->health;
+	char reason[HEALTH_ERROR_SIZE];
+	uint64_t now_ns = clock_ns();
+
+	if (!prober->is_cut_off || prober->is_hastened || is_cut_off(prober, UINT64_MAX, reason))
+		return;
+	if (prober->is_probing) {
+		cancel(prober);
+		prober->is_probing = false;
+		health->under_way--;
+	}
+	prober->is_hastened = true;
+	/* Not all at once, but well before an interval is over. */
+	prober->due_ns =
+		health_align(now_ns + health_first_delay(check->timeout_ns, health_random(health)),
+			     check->interval_ns);
+	wait_for_next(prober);
+}
+
 void prober_fail(struct prober *prober, const char *error)
 {
 	cancel(prober);
@@ -115,17 +163,26 @@ void prober_fail(struct prober *prober, const char *error)
 void prober_finish(struct prober *prober, enum probe_outcome outcome, const char *error)
 {
 	struct health *health = prober->health;
-	bool is_good = outcome == PROBE_GOOD;
+	bool is_good = outcome == PROBE_GOOD, has_way = true;
 	uint64_t now_ns = clock_ns();
+	char reason[HEALTH_ERROR_SIZE];
 
 	prober->is_probing = false;
+	prober->is_hastened = false;
 	health->under_way--;
+	if (outcome == PROBE_BAD && is_cut_off(prober, prober->started_ns, reason)) {
+		outcome = PROBE_UNDECIDED;
+		has_way = false;
+		error = reason;
+	}
 	snprintf(prober->error, sizeof(prober->error), "%s", error != NULL ? error : "");
 	text_make_printable(prober->error);
 	wait_for_next(prober);
+	note_suspension(prober, outcome == PROBE_UNDECIDED, !has_way);
 	if (outcome == PROBE_UNDECIDED) {
 		health->undecided++;
-		health_log_undecided(prober, prober->error);
+		if (has_way)
+			health_log_undecided(prober, prober->error);
 		return;
 	}
 	if (is_good) {
@@ -178,6 +235,8 @@ void prober_stop(struct prober *prober, bool was_started)
 		prober->health->under_way--;
 	}
 	health_tunnel_forget(prober);
+	prober->health->suspended -= prober->is_suspended;
+	prober->health->cut_off -= prober->is_cut_off;
 	prober->is_probing = false;
 	prober->check->users--;
 	prober->check = NULL;

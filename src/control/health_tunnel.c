@@ -169,11 +169,13 @@ void health_tunnel_forget(struct prober *prober)
 		ports[prober->tunnel_port] = NULL;
 }
 
-void health_tunnel_close(struct health *health)
+void health_unset_tunnel(struct health *health)
 {
 	if (health->device == NULL)
 		return;
 	poller_forget(&health->poller, probe_device_descriptor(health->device));
 	probe_device_close(health->device);
 	free(health->tunnel_ports);
+	health->device = NULL;
+	health->tunnel_ports = NULL;
 }

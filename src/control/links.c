@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include <fluxpin/clock.h>
 #include <fluxpin/netlink.h>
 
 #include "neighbours_internal.h"
@@ -47,6 +48,22 @@ int link_add(struct links *links, const struct link *link)
 void link_remove(struct links *links, struct link *link)
 {
 	*link = links->list[--links->count];
+}
+
+bool link_has_carrier(const struct link *link)
+{
+	return (link->flags & IFF_UP) != 0 && (link->flags & IFF_LOWER_UP) != 0;
+}
+
+void link_replace(struct link *known, const struct link *report)
+{
+	struct link link = *report;
+
+	link.is_asked = known->is_asked;
+	link.cut_ns = known->cut_ns;
+	if (!link_has_carrier(known) || !link_has_carrier(&link))
+		link.cut_ns = clock_ns();
+	*known = link;
 }
 
 static void read_xdp(const struct nlattr *xdp, struct link *link)
@@ -222,10 +239,11 @@ static int take_link(const struct nlmsghdr *message, void *context)
 		return 0;
 	link.is_seen = true;
 	known = link_find(&neighbours->links, link.index);
-	link.is_asked = known != NULL ? known->is_asked : asked_is_over(neighbours, link.index);
-	if (known == NULL)
+	if (known == NULL) {
+		link.is_asked = asked_is_over(neighbours, link.index);
 		return link_add(&neighbours->links, &link);
-	*known = link;
+	}
+	link_replace(known, &link);
 	return 0;
 }
 

@@ -28,8 +28,9 @@ struct link {
 	bool is_vlan;	      /* an 802.1Q or 802.1ad device; then: */
 	int lower;	      /* the interface that it is on; 0: one of another namespace */
 	struct vlan_tag tag;
-	bool is_asked; /* next hops are looked up over it */
-	bool is_seen;  /* in the dump that is being read */
+	bool is_asked;	 /* next hops are looked up over it */
+	bool is_seen;	 /* in the dump that is being read */
+	uint64_t cut_ns; /* clock_ns of the last report before or after which it had no carrier */
 };
 
 struct links {
@@ -49,6 +50,12 @@ struct link *link_find(const struct links *links, int index);
 int link_add(struct links *links, const struct link *link);
 
 void link_remove(struct links *links, struct link *link);
+
+/* Puts a newer report about the same interface in the place of what was known of it. */
+void link_replace(struct link *known, const struct link *report);
+
+/* Whether it is up and has carrier. */
+bool link_has_carrier(const struct link *link);
 
 /* Whether next hops are looked up over it, or over what it is a VLAN device of. */
 bool link_is_asked(const struct links *links, const struct link *link);

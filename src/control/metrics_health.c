@@ -29,6 +29,14 @@ static void print_probes(FILE *stream, const char *name, const struct pool_confi
 	fprintf(stream, ",result=\"failure\"} %" PRIu64 "\n", health->probes_bad);
 }
 
+static void print_suspended(FILE *stream, const char *name, const struct pool_configuration *pool,
+			    const struct backend_configuration *backend,
+			    const struct metrics_backend *health)
+{
+	metrics_print_backend_sample(stream, name, pool, backend);
+	fprintf(stream, "} %d\n", health->is_suspended);
+}
+
 static void print_latency(FILE *stream, const char *name, const struct pool_configuration *pool,
 			  const struct backend_configuration *backend,
 			  const struct metrics_backend *health)
@@ -50,6 +58,9 @@ static const struct {
 	  "Times that the backend became healthy or stopped being so.", print_changes, false },
 	{ "health_probes_total", "counter", "Probes of the backend, by result.", print_probes,
 	  false },
+	{ "health_check_suspended", "gauge",
+	  "1 if probes of the backend cannot be sent by this host, so that its health is held.",
+	  print_suspended, false },
 	{ "health_probe_latency_seconds", "gauge", "Duration of the last probe that succeeded.",
 	  print_latency, true },
 };

@@ -45,7 +45,6 @@ static int take_link(struct drain *drain, const struct nlmsghdr *message)
 			drain->is_changed = true;
 		return link_add(links, &link);
 	}
-	link.is_asked = known->is_asked;
 	if (link_is_asked(links, known)) {
 		if (link.flags != known->flags || link.mtu != known->mtu ||
 		    link.xdp_program != known->xdp_program ||
@@ -54,7 +53,7 @@ static int take_link(struct drain *drain, const struct nlmsghdr *message)
 	} else if (!is_port && ((link.flags ^ known->flags) & (IFF_UP | IFF_LOWER_UP)) != 0) {
 		drain->is_changed = true;
 	}
-	*known = link;
+	link_replace(known, &link);
 	return 0;
 }
 

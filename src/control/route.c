@@ -9,8 +9,9 @@
 struct lookup {
 	const struct neighbours *neighbours;
 	const struct address *destination;
-	int nic;
-	int device; /* 0: any on the NIC */
+	const struct address *source; /* of the packet; NULL: none is known */
+	int nic;		      /* 0: any */
+	int device;		      /* 0: any on the NIC */
 	struct route *route;
 	uint32_t nexthop_id; /* of a route that refers to a nexthop object; 0: none */
 	bool has_nexthop;    /* the answer showed where the route leads */
@@ -72,6 +73,8 @@ static bool is_looked_for(const struct lookup *lookup, int index)
 
 	if (lookup->device != 0)
 		return index == lookup->device;
+	if (lookup->nic == 0)
+		return true;
 	return link_find_stack(&lookup->neighbours->links, index, lookup->nic, &stack) !=
 	       NEXT_HOP_OTHER_INTERFACE;
 }
@@ -191,6 +194,8 @@ static int ask(struct neighbours *neighbours, struct lookup *lookup, unsigned in
 	/* Without it every route is said to be of the main table. */
 	header->rtm_flags = flags | RTM_F_LOOKUP_TABLE;
 	netlink_put_address(message, RTA_DST, lookup->destination);
+	if (lookup->source != NULL)
+		netlink_put_address(message, RTA_SRC, lookup->source);
 	if (lookup->device != 0)
 		mnl_attr_put_u32(message, RTA_OIF, (uint32_t)lookup->device);
 	return netlink_execute(&neighbours->requests, message, take_route, lookup);
@@ -205,21 +210,18 @@ static int compare_gateways(const void *a, const void *b)
 	return memcmp(&left->address, &right->address, sizeof(left->address));
 }
 
-int route_lookup(struct neighbours *neighbours, const struct address *destination, int nic,
-		 int device, struct route *route)
+static int look_up(struct neighbours *neighbours, struct lookup *lookup, struct route *route)
 {
 	struct route result = { 0 };
-	struct lookup lookup = { .neighbours = neighbours,
-				 .destination = destination,
-				 .nic = nic,
-				 .device = device,
-				 .route = &result };
-	int error = ask(neighbours, &lookup, RTM_F_FIB_MATCH);
+	int error;
 
+	lookup->route = &result;
+	error = ask(neighbours, lookup, RTM_F_FIB_MATCH);
 	if (error != 0)
 		return error;
-	result.is_prefix_uncertain = lookup.nexthop_id != 0 && !address_is_ipv4(destination);
-	if (lookup.nexthop_id != 0 && !lookup.has_nexthop) {
+	result.is_prefix_uncertain =
+		lookup->nexthop_id != 0 && !address_is_ipv4(lookup->destination);
+	if (lookup->nexthop_id != 0 && !lookup->has_nexthop) {
 		/*
 		 * With net.ipv4.nexthop_compat_mode = 0 a route is shown with the number of its
 		 * nexthop object alone. That there is a route is known now, so that the plain
@@ -227,8 +229,8 @@ int route_lookup(struct neighbours *neighbours, const struct address *destinatio
 		 */
 		struct route plain = { 0 };
 
-		lookup.route = &plain;
-		error = ask(neighbours, &lookup, 0);
+		lookup->route = &plain;
+		error = ask(neighbours, lookup, 0);
 		if (error != 0)
 			return error;
 		result.gateway_count = plain.gateway_count;
@@ -239,6 +241,26 @@ int route_lookup(struct neighbours *neighbours, const struct address *destinatio
 	qsort(result.gateways, result.gateway_count, sizeof(result.gateways[0]), compare_gateways);
 	*route = result;
 	return 0;
+}
+
+int route_lookup(struct neighbours *neighbours, const struct address *destination, int nic,
+		 int device, struct route *route)
+{
+	struct lookup lookup = {
+		.neighbours = neighbours, .destination = destination, .nic = nic, .device = device
+	};
+
+	return look_up(neighbours, &lookup, route);
+}
+
+int route_lookup_own(struct neighbours *neighbours, const struct address *destination,
+		     const struct address *source, struct route *route)
+{
+	struct lookup lookup = { .neighbours = neighbours,
+				 .destination = destination,
+				 .source = source };
+
+	return look_up(neighbours, &lookup, route);
 }
 
 bool route_is_refusal(int error)

@@ -56,6 +56,11 @@ struct route {
 int route_lookup(struct neighbours *neighbours, const struct address *destination, int nic,
 		 int device, struct route *route);
 
+/* The same as for a packet of this host's own, from `source` unless that is NULL: the gateways over
+ * all devices are listed. */
+int route_lookup_own(struct neighbours *neighbours, const struct address *destination,
+		     const struct address *source, struct route *route);
+
 /* Whether the error is the answer "there is no way": no route, unreachable, blackhole, prohibit. */
 bool route_is_refusal(int error);
 

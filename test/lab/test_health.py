@@ -112,7 +112,9 @@ def test_what_a_killed_daemon_leaves_goes_at_the_next_start(lab):
         assert len(rules(lab)) == 2
         # The last check through the tunnel goes, and one comes again.
         fluxpin.reload(configuration([pool(lab)], vips(lab)))
+        assert rules(lab) == []
         fluxpin.reload(text)
+        assert len(rules(lab)) == 2
         healthy(fluxpin, web_1=1, web_2=1, web_3=1)
     assert rules(lab) == []
 

@@ -5,8 +5,11 @@ import random
 import time
 
 import pytest
+
+import servers
 from capture import Capture
-from fluxpin import Fluxpin, configuration, pool, vips
+from fluxpin import Fluxpin, configuration, http_health_check, pool, vips
+from namespaces import stop
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
@@ -350,3 +353,42 @@ def test_an_index_that_is_used_again_starts_afresh(lab):
         metrics = fluxpin.metrics()
         assert metrics.get_one("fluxpin_backend_packets_total", backend=gone.name_in_pool) == 0
         assert metrics.get_one("fluxpin_vip_packets_total", vip="web") == 0
+
+
+def many(lab, name, count, second):
+    """A pool of backends that are nowhere."""
+    addresses = (f"10.{second}.{i // 256}.{i % 256}" for i in range(256, count + 256))
+    return pool(lab, name=name, backends=[{"address": each} for each in addresses])
+
+
+def test_a_reload_that_fails_late_changes_nothing(lab):
+    """The indexes do not hold both configurations together. That is found when all is read and the
+    checks are prepared: a backend that the new file leaves out is checked on as before."""
+    first, others = lab.backends[0], lab.backends[1:]
+    check = http_health_check(interval="100ms", timeout="100ms")
+
+    def text(backends, name, count, second, tunnel=False):
+        more = {"via": "tunnel", "path": "/id"} if tunnel else {}
+        settings = {key: value for key, value in (check | more).items()
+                    if key != "port" or not tunnel}
+        return configuration([pool(lab, backends=backends, health_check=settings),
+                              many(lab, name, count, second)], vips(lab))
+
+    stop(first.nginx)
+    with Fluxpin(lab, text(lab.backends, "old", 33000, 64)) as fluxpin:
+        changes = {"pool": "web", "backend": "web-1"}
+        fluxpin.wait_for_log("backend web/web-1 .* is down")
+        failures = lambda metrics: metrics.get_one("fluxpin_health_probes_total",
+                                                   result="failure", **changes)
+        before = failures(fluxpin.wait_for_metrics())
+        for tunnel in (False, True):
+            assert fluxpin.reload(text(others, "new", 33000, 68, tunnel), timeout=30) is None
+            metrics = fluxpin.wait_for_metrics()
+            assert failures(metrics) >= before
+            assert metrics.get_one("fluxpin_backend_healthy", **changes) == 0
+            assert metrics.get_one("fluxpin_backend_health_changes_total", **changes) == 1
+            assert metrics.get_one("fluxpin_config_generation") == 1
+            assert "fwmark" not in lab.lb.output(["ip", "rule", "show"])
+            before = failures(fluxpin.wait_for(lambda metrics: failures(metrics) > before))
+        servers.start_nginx(first)
+        fluxpin.wait_for_log("backend web/web-1 .* is up")

@@ -3,6 +3,8 @@
  * probes. */
 #include "health_setup.h"
 
+#include <fluxpin/clock.h>
+
 #include <sys/resource.h>
 
 /* The state of 10.0.0.1 in the pool, reached with so many changes told. */
@@ -223,6 +225,74 @@ static void test_undecided(void **state)
 	checker_close(&checker);
 }
 
+struct host {
+	bool is_cut_off;
+	uint32_t asked;
+	uint64_t since_ns;
+};
+
+static bool is_cut_off(void *context, uint32_t pool, uint32_t backend, uint64_t since_ns,
+		       char *reason, size_t size)
+{
+	struct host *host = context;
+
+	assert_int_equal(pool, 0);
+	assert_int_equal(backend, 0);
+	host->asked++;
+	host->since_ns = since_ns;
+	snprintf(reason, size, "no way");
+	return host->is_cut_off;
+}
+
+/* A way that this host lacks is no fault of the backend; good probes count all the same. */
+static void test_a_host_without_a_way(void **state)
+{
+	struct server server = { .answer = "" };
+	struct host host = { .is_cut_off = true };
+	const struct health_host of_host = { .is_cut_off = is_cut_off, .context = &host };
+	struct health_totals totals;
+	struct checker checker;
+
+	(void)state;
+	need_namespace();
+	server_start(&server, "10.0.0.1");
+	checker_open(&checker);
+	health_set_host(checker.health, &of_host);
+	checker_configure(&checker,
+			  configuration_of(POOL_OF("10.0.0.1", "type = \"tcp\"; port = 1;")));
+	run_until(&checker, (health_read_totals(checker.health, &totals), totals.undecided >= 5));
+	assert_int_equal(checker_read(&checker, 0, 0).state, HEALTH_UP);
+	assert_int_equal(checker_read(&checker, 0, 0).probes_bad, 0);
+	assert_true(checker_read(&checker, 0, 0).is_suspended);
+	assert_string_equal(checker_read(&checker, 0, 0).error, "no way");
+	assert_int_equal(totals.suspended, 1);
+	assert_string_equal(totals.reason, "no way");
+	assert_int_equal(checker.changes, 0);
+	/* From the probe's start on. */
+	assert_in_range(host.since_ns, 1, clock_ns());
+	/* Whoever asks again asks for now alone. */
+	health_look_again(checker.health);
+	assert_true(host.since_ns == UINT64_MAX);
+	host.is_cut_off = false;
+	health_look_again(checker.health);
+	expect_error(&checker, "connection refused");
+	assert_int_equal(checker_read(&checker, 0, 0).state, HEALTH_DOWN);
+	assert_false(checker_read(&checker, 0, 0).is_suspended);
+	health_read_totals(checker.health, &totals);
+	assert_int_equal(totals.suspended, 0);
+	assert_null(totals.reason);
+	/* Nobody is asked about a probe that was answered. */
+	checker_configure(
+		&checker,
+		configuration_of(POOL_OF("10.0.0.1", "type = \"tcp\"; port = %u;"), server.port));
+	run_until(&checker, checker_read(&checker, 0, 0).state == HEALTH_UP);
+	host.asked = 0;
+	run_probes(&checker, 0, 0, 5);
+	assert_int_equal(host.asked, 0);
+	checker_close(&checker);
+	server_stop(&server);
+}
+
 static void test_no_descriptors(void **state)
 {
 	struct rlimit limit, none;
@@ -396,6 +466,62 @@ static void test_refused_configuration(void **state)
 	server_stop(&server);
 }
 
+/* A plan tells how backends will begin; one that is given up leaves no trace. */
+static void test_a_plan_that_is_given_up(void **state)
+{
+	struct server server = { .manner = CLOSES };
+	struct configuration *other;
+	struct health_report before, after;
+	struct health_plan *plan;
+	struct checker checker;
+
+	(void)state;
+	need_namespace();
+	server_start(&server, "10.0.0.1");
+	checker_open(&checker);
+	checker_configure(&checker,
+			  configuration_of(POOL_OF("10.0.0.1", "type = \"tcp\"; port = 1;")));
+	expect_state(&checker, HEALTH_DOWN);
+	/* Of four: one that keeps its check, one whose check changes, one that is new, one without.
+	 */
+	other = configuration_of(
+		"hash_seed = \"1\"; pools = ("
+		"{ name = \"a\"; health_check = { type = \"tcp\"; port = %u; initial = \"up\"; };"
+		"  backends = ( { address = \"10.0.0.1\"; } ); },"
+		"{ name = \"b\"; health_check = { type = \"http\"; port = 1; initial = \"down\"; };"
+		"  backends = ( { address = \"10.0.0.2\"; } ); },"
+		"{ name = \"c\"; backends = ( { address = \"10.0.0.3\"; } ); } );",
+		server.port);
+	for (int committed = 0; committed < 2; committed++) {
+		before = checker_read(&checker, 0, 0);
+		assert_int_equal(health_prepare(checker.health, other, &plan), 0);
+		assert_int_equal(health_plan_read(plan, 0, 0), HEALTH_DOWN);
+		assert_int_equal(health_plan_read(plan, 1, 0), HEALTH_DOWN);
+		assert_int_equal(health_plan_read(plan, 2, 0), HEALTH_UNCHECKED);
+		assert_int_equal(probers_of(&checker), 1);
+		if (committed) {
+			health_commit(plan);
+			continue;
+		}
+		health_abandon(plan);
+		after = checker_read(&checker, 0, 0);
+		assert_int_equal(after.state, HEALTH_DOWN);
+		assert_int_equal(after.probes_bad, before.probes_bad);
+		assert_int_equal(after.since_ns, before.since_ns);
+		assert_int_equal(after.flaps, 1);
+		assert_int_equal(probers_of(&checker), 1);
+		/* And it goes on. */
+		run_probes(&checker, 0, 0, 2);
+		assert_int_equal(server.connections, 0);
+	}
+	configuration_release(checker.configuration);
+	checker.configuration = other;
+	assert_int_equal(probers_of(&checker), 2);
+	expect_state(&checker, HEALTH_UP);
+	checker_close(&checker);
+	server_stop(&server);
+}
+
 /* Configurations come and go while probes are under way; the sanitizers see what is left behind. */
 static void test_changes_under_way(void **state)
 {
@@ -427,6 +553,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_udp, health_enter, namespace_leave),
 		cmocka_unit_test_setup_teardown(test_held_up, health_enter, namespace_leave),
 		cmocka_unit_test_setup_teardown(test_source, health_enter, namespace_leave),
+		cmocka_unit_test_setup_teardown(test_a_host_without_a_way, health_enter,
+						namespace_leave),
 		cmocka_unit_test_setup_teardown(test_undecided, health_enter, namespace_leave),
 		cmocka_unit_test_setup_teardown(test_no_descriptors, health_enter, namespace_leave),
 		cmocka_unit_test_setup_teardown(test_one_prober_for_many_pools, health_enter,
@@ -435,6 +563,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reload_inherits, health_enter,
 						namespace_leave),
 		cmocka_unit_test_setup_teardown(test_changes_under_way, health_enter,
+						namespace_leave),
+		cmocka_unit_test_setup_teardown(test_a_plan_that_is_given_up, health_enter,
 						namespace_leave),
 		cmocka_unit_test_setup_teardown(test_refused_configuration, health_enter,
 						namespace_leave),

@@ -16,6 +16,8 @@ def vlan(lab):
         "addr add 10.0.50.5/24 dev eth0.50",
         "route add 10.1.0.0/24 via 10.0.50.1",
     )
+    # What was heard before XDP took the queues is believed for one second, not up to 45.
+    lab.lb.run(["sysctl", "-qw", "net.ipv4.neigh.eth0/50.base_reachable_time_ms=1000"])
     lab.router.ip(
         "link add link lb name lb.50 type vlan id 50",
         "link set lb.50 addrgenmode none up",
