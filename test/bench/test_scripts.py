@@ -102,7 +102,7 @@ def forwarded_packets():
     environment = {name: str(ROOT / "build/dev" / path) for name, path in programs.items()}
     done = subprocess.run(
         [HERE / "forward", "--rounds", "1", "--seconds", "0.1", "--flows", "1,5000", "--loads", "50",
-         "--json"],
+         "--warm-up", "0.1", "--json"],
         env=os.environ | environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
