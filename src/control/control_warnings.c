@@ -55,6 +55,18 @@ static void check_daemon(const struct daemon *daemon, json_t *array)
 		     "them are not followed");
 }
 
+/* What the active file says and the daemon does not do. */
+static void check_restart(const struct daemon *daemon, json_t *array)
+{
+	const char *settings[DAEMON_RESTART_MAX];
+	uint32_t count = daemon_find_restart(daemon, daemon->configuration, settings);
+
+	for (uint32_t i = 0; i < count; i++)
+		warn(array, "restart",
+		     "%s changed in %s: that is not in force until fluxpin is restarted",
+		     settings[i], daemon->options->configuration_file);
+}
+
 static void check_queues(const struct daemon *daemon, uint32_t i, json_t *array)
 {
 	const struct device *device = &daemon->devices[i];
@@ -336,6 +348,7 @@ json_t *control_find_warnings(const struct control_answers *answers)
 	json_t *array = json_array();
 
 	check_daemon(daemon, array);
+	check_restart(daemon, array);
 	for (uint32_t i = 0; i < daemon->device_count; i++)
 		check_device(daemon, i, array);
 	for (uint32_t i = 0; i < daemon->worker_count; i++)

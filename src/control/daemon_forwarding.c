@@ -190,41 +190,13 @@ int daemon_follow_states(struct daemon *daemon)
 	return 0;
 }
 
-static bool same_list(const uint16_t *a, uint32_t a_count, const uint16_t *b, uint32_t b_count)
+static void warn_changes(const struct daemon *daemon, const struct configuration *new)
 {
-	return a_count == b_count && (a == NULL) == (b == NULL) &&
-	       (a == NULL || memcmp(a, b, a_count * sizeof(*a)) == 0);
-}
+	const char *settings[DAEMON_RESTART_MAX];
+	uint32_t count = daemon_find_restart(daemon, new, settings);
 
-static bool same_interfaces(const struct configuration *a, const struct configuration *b)
-{
-	if (a->interface_count != b->interface_count)
-		return false;
-	for (uint32_t i = 0; i < a->interface_count; i++) {
-		const struct interface_configuration *x = &a->interfaces[i], *y = &b->interfaces[i];
-
-		if (strcmp(x->name, y->name) != 0 || x->mode != y->mode ||
-		    !same_list(x->queues, x->queue_count, y->queues, y->queue_count) ||
-		    !same_list(x->cpus, x->cpu_count, y->cpus, y->cpu_count))
-			return false;
-	}
-	return true;
-}
-
-static void warn_restart(const struct daemon *daemon, const struct configuration *new)
-{
-	const struct configuration *start = daemon->start;
-
-	if (daemon->options->interface_count == 0 && !same_interfaces(start, new))
-		log_warning("reload: interfaces changed; that takes a restart");
-	if (start->slow_path != new->slow_path)
-		log_warning("reload: slow_path changed; that takes a restart");
-	if (start->connections.capacity != new->connections.capacity)
-		log_warning("reload: the capacity of connections changed; that takes a restart");
-	if (memcmp(&start->fragments, &new->fragments, sizeof(new->fragments)) != 0)
-		log_warning("reload: fragments changed; that takes a restart");
-	if (memcmp(&start->umem, &new->umem, sizeof(new->umem)) != 0)
-		log_warning("reload: umem changed; that takes a restart");
+	for (uint32_t i = 0; i < count; i++)
+		log_warning("reload: %s changed; that takes a restart", settings[i]);
 	if (daemon->configuration->hash_seed != new->hash_seed)
 		log_warning("reload: hash_seed changed; open connections lose their backend");
 }
@@ -320,7 +292,7 @@ int daemon_reload(struct daemon *daemon, struct findings *findings)
 	log_info("reload: reading %s", daemon->options->configuration_file);
 	error = read_configuration(daemon, &new, findings);
 	if (error == 0) {
-		warn_restart(daemon, new);
+		warn_changes(daemon, new);
 		error = daemon_begin_announce(daemon, new);
 		if (error == 0)
 			error = activate(daemon, new);

@@ -143,6 +143,12 @@ int daemon_reload(struct daemon *daemon, struct findings *findings);
 /* Warns about each backend that has no next hop, once until it has one again. */
 void daemon_warn_next_hops(struct daemon *daemon);
 
+/* daemon_restart.c: names the settings that this configuration has otherwise than the
+ * one of the start, and that a reload does not change. Returns how many. */
+#define DAEMON_RESTART_MAX 5
+uint32_t daemon_find_restart(const struct daemon *daemon, const struct configuration *configuration,
+			     const char *settings[static DAEMON_RESTART_MAX]);
+
 /* daemon_health.c: health checks. */
 
 /*
