@@ -154,6 +154,8 @@ struct pool_configuration {
 	/* In the order of the file, then those of the pools that it contains. */
 	struct backend_configuration *backends;
 	uint32_t backend_count;
+	uint32_t *contained; /* indexes of the pools that it contains, with those in these */
+	uint32_t contained_count;
 	struct position position;
 };
 
@@ -298,6 +300,11 @@ uint32_t configuration_outer_header(const struct pool_configuration *pool);
 /* Whether a pool has a backend of these names; that of the peers counts for none. Thread: any. */
 bool configuration_has_backend(const struct configuration *configuration, const char *pool,
 			       const char *backend);
+
+/* Whether a pool is another one, or contains it: then each backend of that one is in it, under the
+ * same name. Thread: any. */
+bool configuration_contains(const struct configuration *configuration, uint32_t pool,
+			    uint32_t other);
 
 /* Whether a Maglev table may have that many slots: a prime, at most 2^24. Thread: any. */
 bool configuration_is_table_size(uint32_t size);

@@ -305,6 +305,7 @@ void configuration_release(struct configuration *configuration)
 		for (uint32_t j = 0; j < pool->backend_count; j++)
 			free(pool->backends[j].name);
 		free(pool->backends);
+		free(pool->contained);
 		configuration_release_health_check(&pool->health_check);
 		free(pool->name);
 	}
