@@ -120,6 +120,7 @@ struct health_check_configuration {
 	char *host;    /* NULL: the backend's address and port */
 	char *sni;     /* of https; NULL: none, and certificates are of the backend's address */
 	char *ca_file; /* NULL: the system's */
+	struct position ca_file_position;
 	char *body;    /* what the body must hold; NULL: anything */
 	struct status_range *statuses; /* of http and https: the good ones, at least one range */
 	uint32_t status_count;
@@ -224,6 +225,7 @@ struct configuration {
 		uint64_t stall_ns;  /* a worker that moves less often has stalled, 1 s to 1 m */
 	} announce;
 	char *control; /* path of the control socket; NULL: none */
+	struct position control_position;
 	struct pool_configuration *pools;
 	uint32_t pool_count;
 	struct vip_configuration *vips;
@@ -264,6 +266,14 @@ int configuration_read(const char *file, struct configuration **configuration,
  * findings. Thread: control; makes system calls. Returns 0, or -EINVAL when errors were added.
  */
 int configuration_check_host(const struct configuration *configuration, struct findings *findings);
+
+/*
+ * Warns of files that the configuration names and that fluxpin could not use as they are now, here
+ * and for this process: CA files, the folder of the control socket. Errors are the daemon's to tell:
+ * a file may be checked on another host, or before what it names is there. To be called before
+ * configuration_check_host, which sorts. Thread: control; reads files. Returns 0 or -ENOMEM.
+ */
+int configuration_check_files(const struct configuration *configuration, struct findings *findings);
 
 /*
  * Reads "IF[:QUEUES[@CPUS]]" of the command line, such as "eth0:0-3,6@2-5". Thread: start-up.
