@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <fluxpin/log.h>
 
@@ -209,6 +210,7 @@ static int open_handles(struct daemon *daemon)
 	daemon->queues_timer.data = daemon;
 	daemon->warn_timer.data = daemon;
 	signal(SIGPIPE, SIG_IGN);
+	daemon_note_stops();
 	return error;
 }
 
@@ -384,7 +386,8 @@ static void stop(struct daemon *daemon)
 	listener_close(daemon->listener);
 	daemon_close_announce(daemon);
 	daemon_stop_workers(daemon);
-	daemon_close_watch(daemon);
+	if (!daemon->has_stuck_worker)
+		daemon_close_watch(daemon);
 	daemon_close_control(daemon);
 	if (daemon->metrics.worker_count > 0)
 		log_totals(daemon);
@@ -393,9 +396,30 @@ static void stop(struct daemon *daemon)
 		metrics_remove(daemon_metrics_path(daemon));
 	daemon_close_devices(daemon);
 	neighbours_close(daemon->neighbours);
+	if (daemon->has_stuck_worker)
+		return;
 	daemon_release_forwarding(daemon);
 	registry_close(daemon->vip_indexes);
 	registry_close(daemon->backend_indexes);
+}
+
+/*
+ * Not by way of main: that would run what is registered for the end beside a thread that may go on
+ * at any time. The kernel takes back the rest, with the TAP and the sockets.
+ */
+static void __attribute__((noreturn)) leave(void)
+{
+	log_error("ended without a worker that is stuck");
+	_exit(EXIT_FAILURE);
+}
+
+void daemon_end_now(struct daemon *daemon)
+{
+	log_error("told to stop while a change waits for a worker that does not move");
+	/* Even if it moves now: a thread waits for it still, and the callers use what they have. */
+	daemon->has_stuck_worker = true;
+	stop(daemon);
+	leave();
 }
 
 int daemon_run(const struct daemon_options *options)
@@ -425,6 +449,8 @@ int daemon_run(const struct daemon_options *options)
 		error = daemon->exit_error;
 	}
 	stop(daemon);
+	if (daemon->has_stuck_worker)
+		leave();
 	close_loop(daemon);
 	free(daemon);
 	return error;

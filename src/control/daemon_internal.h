@@ -78,6 +78,7 @@ struct daemon {
 	bool metrics_failed;		/* the last write: told once */
 	bool follow_failed;		/* the last reading of the kernel's tables: told once */
 	int exit_error;
+	bool has_stuck_worker;		   /* at the end: see daemon_stop.c */
 	uint8_t warned[REGISTRY_SIZE + 1]; /* by backend index: told that it has no next hop */
 	uv_loop_t loop;
 	uv_signal_t signals[3];
@@ -107,8 +108,20 @@ int daemon_reload_all(struct daemon *daemon, struct findings *findings);
 /* daemon_devices.c: NICs, their programs and TAPs, and the workers. Log what fails. */
 int daemon_open_devices(struct daemon *daemon);
 int daemon_start_workers(struct daemon *daemon);
-void daemon_stop_workers(struct daemon *daemon);
 void daemon_close_devices(struct daemon *daemon);
+
+/*
+ * daemon_stop.c: ends the workers. One that does not stop in time is left, with has_stuck_worker:
+ * what it may use must stay, and the process must end without more ado.
+ */
+void daemon_stop_workers(struct daemon *daemon);
+
+/* Takes note of SIGTERM and SIGINT, which the loop listens to already: for when the loop waits. */
+void daemon_note_stops(void);
+bool daemon_is_told_to_stop(void);
+
+/* daemon.c: ends the process from within a wait for a worker that is stuck. */
+void daemon_end_now(struct daemon *daemon) __attribute__((noreturn));
 
 /* Reads the NICs again. Returns -ENODEV after logging when one is gone. */
 int daemon_refresh_devices(struct daemon *daemon);
