@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -201,8 +202,25 @@ static void warn_changes(const struct daemon *daemon, const struct configuration
 		log_warning("reload: hash_seed changed; open connections lose their backend");
 }
 
+/* And what to do about it. Before the round of the registries ends. */
+static void tell_failure(const struct daemon *daemon, struct findings *findings, int error)
+{
+	char text[256];
+
+	if (error != -ENOSPC) {
+		log_error("reload: building the forwarding state: %s", strerror(-error));
+		return;
+	}
+	snprintf(text, sizeof(text),
+		 "the active and the new configuration together have more than %d %s: reload a "
+		 "file first that leaves out what is to go, and then this one, or restart fluxpin",
+		 REGISTRY_SIZE, registry_is_full(daemon->backend_indexes) ? "backends" : "VIPs");
+	log_error("reload: %s", text);
+	findings_add(findings, false, (struct position){ 0 }, "%s", text);
+}
+
 /* Replaces the active configuration; nothing is changed on failure. */
-static int activate(struct daemon *daemon, struct configuration *new)
+static int activate(struct daemon *daemon, struct configuration *new, struct findings *findings)
 {
 	const struct backend_sources sources = { .overrides = daemon->drains,
 						 .health = daemon_read_planned_health,
@@ -227,7 +245,7 @@ static int activate(struct daemon *daemon, struct configuration *new)
 	if (error == 0)
 		error = build_settled_state(daemon, new, tables, &state);
 	if (error != 0) {
-		log_error("reload: building the forwarding state: %s", strerror(-error));
+		tell_failure(daemon, findings, error);
 		daemon->metrics.generation--;
 		forwarding_tables_release(tables);
 		backend_states_release(states);
@@ -295,7 +313,12 @@ int daemon_reload(struct daemon *daemon, struct findings *findings)
 		warn_changes(daemon, new);
 		error = daemon_begin_announce(daemon, new);
 		if (error == 0)
-			error = activate(daemon, new);
+			error = activate(daemon, new, findings);
+		if (error != 0 && findings->error_count == 0)
+			findings_add(findings, false, (struct position){ 0 },
+				     "the configuration cannot be made active: %s (the daemon's "
+				     "log says what failed)",
+				     strerror(-error));
 		if (error != 0)
 			configuration_release(new);
 	}
