@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,24 +104,6 @@ static int open_device(struct daemon *daemon, struct device *device, const struc
 	return tap_open(nic, device->queue_count, &device->tap);
 }
 
-/* CPU of worker i of the device: from its list, else the n-th that the process may use. */
-static int choose_cpu(const struct device *device, uint32_t i, uint32_t n)
-{
-	cpu_set_t allowed;
-	uint32_t count;
-
-	if (device->configuration->cpus != NULL)
-		return device->configuration->cpus[i % device->configuration->cpu_count];
-	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
-		return -1;
-	count = (uint32_t)CPU_COUNT(&allowed);
-	n %= count;
-	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, &allowed) && n-- == 0)
-			return (int)cpu;
-	return -1;
-}
-
 static void log_worker(const struct device *device, const struct interface *nic,
 		       struct worker *worker, const struct worker_options *options)
 {
@@ -154,7 +135,7 @@ static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
 			.tap = device->tap != NULL ? tap_queue(device->tap, i) : -1,
 		},
 		.interface = ordinal,
-		.cpu = choose_cpu(device, i, daemon->worker_count),
+		.cpu = daemon_choose_cpu(device, i, daemon->worker_count),
 		.connection_capacity = configuration->connections.capacity,
 		.fragment_capacity = configuration->fragments.capacity,
 		.fragment_timeout_ns = configuration->fragments.timeout_ns,
@@ -162,11 +143,13 @@ static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
 		.forwarding = &daemon->published,
 	};
 	struct worker *worker;
+	cpu_set_t before;
 	int error;
 
 	snprintf(options.port.interface, sizeof(options.port.interface), "%s", nic->name);
 	if (options.port.zero_copy)
 		options.port.frame_size = driver_frame_size(nic->driver, options.port.frame_size);
+	daemon_move_to(options.cpu, &before);
 	error = worker_open(&options, &worker);
 	if (error != 0 && error != -EBUSY && options.port.zero_copy &&
 	    device->mode == XDP_MODE_AUTO) {
@@ -176,6 +159,7 @@ static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
 		options.port.frame_size = configuration->umem.frame_size;
 		error = worker_open(&options, &worker);
 	}
+	daemon_move_back(&before);
 	if (error != 0) {
 		log_refusal(device, nic, options.port.queue,
 			    options.port.zero_copy ? "zero-copy" : "the AF_XDP socket", error);

@@ -6,6 +6,7 @@
 #ifndef FLUXPIN_DAEMON_INTERNAL_H
 #define FLUXPIN_DAEMON_INTERNAL_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -104,6 +105,19 @@ void daemon_settle(struct daemon *daemon);
 
 /* daemon.c: reloads, and has everything follow that depends on it. As daemon_reload. */
 int daemon_reload_all(struct daemon *daemon, struct findings *findings);
+
+/* daemon_cpus.c: where workers run, and so where their memory lies. */
+
+/* CPU of worker i of the device: from its list, else the n-th that the process may use; -1: any. */
+int daemon_choose_cpu(const struct device *device, uint32_t i, uint32_t n);
+
+/*
+ * Moves the calling thread to a CPU, so that the kernel takes the memory which it touches, and what it
+ * makes for it, such as rings, from that CPU's NUMA node. -1, or a CPU that it may not use: stays.
+ * `before`: for daemon_move_back.
+ */
+void daemon_move_to(int cpu, cpu_set_t *before);
+void daemon_move_back(const cpu_set_t *before);
 
 /* daemon_devices.c: NICs, their programs and TAPs, and the workers. Log what fails. */
 int daemon_open_devices(struct daemon *daemon);

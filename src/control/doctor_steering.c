@@ -7,7 +7,8 @@
 
 #include "doctor_interrupts.h"
 
-#define PATH_SIZE 128
+#define PATH_SIZE  128
+#define MOST_NODES 64
 
 /* Whether the mask of a file such as rps_cpus has a bit set. */
 static bool is_mask_set(const char *path)
@@ -63,6 +64,55 @@ static void check_workers(struct doctor *doctor, const struct doctor_nic *nic)
 			   cpus);
 }
 
+/* The NUMA node of a CPU, or -1. A folder nodeN is among the CPU's own ones. */
+static long node_of_cpu(uint32_t cpu)
+{
+	char path[PATH_SIZE];
+
+	for (long node = 0; node < MOST_NODES; node++) {
+		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/node%ld", cpu, node);
+		if (access(path, F_OK) == 0)
+			return node;
+	}
+	return -1;
+}
+
+/* The NUMA node of a NIC, or -1. virtio's device is one below the bus's, which has the node. */
+static long node_of_nic(const char *name)
+{
+	char path[PATH_SIZE];
+	long node;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/device/numa_node", name);
+	node = doctor_read_number(path, -1);
+	if (node >= 0)
+		return node;
+	snprintf(path, sizeof(path), "/sys/class/net/%s/device/../numa_node", name);
+	return doctor_read_number(path, -1);
+}
+
+/* A worker far from its NIC reads each frame over the link between the nodes. */
+static void check_nodes(struct doctor *doctor, const struct doctor_nic *nic)
+{
+	const struct interface_configuration *wanted = nic->wanted;
+	char path[PATH_SIZE], command[DOCTOR_COMMAND_SIZE];
+	long node = node_of_nic(wanted->name);
+
+	for (uint32_t i = 0; node >= 0 && i < wanted->cpu_count; i++) {
+		long other = node_of_cpu(wanted->cpus[i]);
+
+		if (other < 0 || other == node)
+			continue;
+		snprintf(path, sizeof(path), "/sys/devices/system/node/node%ld/cpulist", node);
+		doctor_add(doctor->report, DOCTOR_NOTE, "numa", wanted->name,
+			   doctor_command(command, "cat %s", path),
+			   "%s is on NUMA node %ld, CPU %u of its workers on node %ld: packets "
+			   "cross between them; choose CPUs of that node, as listed by",
+			   wanted->name, node, wanted->cpus[i], other);
+		return;
+	}
+}
+
 /* An interrupt on the CPU of another queue's worker takes time from that one. */
 static void check_interrupts(struct doctor *doctor, const struct doctor_nic *nic)
 {
@@ -94,6 +144,7 @@ static void check_interrupts(struct doctor *doctor, const struct doctor_nic *nic
 void doctor_check_steering(struct doctor *doctor, const struct doctor_nic *nic)
 {
 	check_workers(doctor, nic);
+	check_nodes(doctor, nic);
 	check_rps(doctor, nic);
 	check_interrupts(doctor, nic);
 }

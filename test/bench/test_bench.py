@@ -50,7 +50,7 @@ def test_list():
         assert all(len(line.split()) > 2 for line in lines)
 
 
-@pytest.mark.parametrize("command", ["pipeline", "maglev", "survive", "health"])
+@pytest.mark.parametrize("command", ["pipeline", "maglev", "survive", "health", "traffic", "echo"])
 def test_help(command):
     done = bench(command, "--help")
     assert done.returncode == 0 and done.stderr == ""
@@ -225,6 +225,16 @@ def test_survive_without_removal():
     *[("health", *rest) for rest in (
         ("argument",), ("--type", "https"), ("--backends", "0"), ("--backends", "40000"),
         ("--interval", "2"), ("--interval", "9ms"), ("--interval", "2h"), ("--silent", "-1"))],
+    ("traffic",), ("traffic", "-i", "lo"), ("traffic", "-i", "lo", "--mac", "02:00:00:00:00:01"),
+    *[("traffic", "-i", "lo", "--mac", "02:00:00:00:00:01", "--vip", "203.0.113.10", *rest)
+      for rest in (
+          ("argument",), ("--mac", "x"), ("--vip", "x"), ("--vip", "2001:db8::1"),
+          ("--source", "x"), ("--port", "0"), ("--flows", "0"), ("--size", "63"),
+          ("--size", "1519"), ("--rate", "-1"), ("--seconds", "0"), ("--cpu", "x"),
+          ("--xdp", "generic"), ("--receive", "lo") * 4)],
+    ("echo",), *[("echo", "-i", "lo", *rest) for rest in (
+        ("argument",), ("--queue", "64"), ("--mode", "auto"), ("--frames", "8191"),
+        ("--frames", "32"), ("--frame-size", "3000"), ("--batch", "0"), ("--cpu", "x"))],
 ])
 def test_wrong_usage(arguments):
     done = bench(*arguments)

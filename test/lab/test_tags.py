@@ -79,10 +79,11 @@ def test_tags_of_answers(lab, fluxpin, tags):
 
 def test_parts_have_the_tags(lab, fluxpin, tags):
     """A packet that is split leaves in parts under its tags, the first one and the later ones."""
+    source = lab.lb.mac()
     sent = ethernet(lab) / ip(lab.dns_vip, id=77) / UDP(sport=1, dport=53) / Raw(bytes(1577 - 28))
     with Capture(lab.router, "lb") as capture:
         def seen():
-            return [each for _, each in list(capture.frames) if each[6:12] == lab.lb.mac()]
+            return [each for _, each in list(capture.frames) if each[6:12] == source]
 
         send(lab, tagged(sent, tags))
         wait_until(lambda: len(seen()) == 2, 10, "two parts")

@@ -155,7 +155,8 @@ def test_http_over_vlan_devices(lab, devices, encapsulation):
         assert metrics.sum("fluxpin_worker_dropped_packets_total") == 0
         assert metrics.sum("fluxpin_worker_answered_packets_total") == 0
         source = bytes.fromhex(VLAN_MAC.replace(":", ""))
-        from_lb = [each for _, each in capture.frames if each[6:12] in (source, lab.lb.mac())]
+        sources = (source, lab.lb.mac())
+        from_lb = [each for _, each in capture.frames if each[6:12] in sources]
         under_tags = [each for each in from_lb if each[12:].startswith(devices.tags)]
         assert {each[6:12] for each in under_tags} == {source}
         assert len(under_tags) >= metrics.sum("fluxpin_worker_forwarded_packets_total")

@@ -76,12 +76,21 @@ def network_arguments():
     return arguments
 
 
+def node_arguments():
+    """A NUMA node for each CPU."""
+    arguments = []
+    for node in range(CPUS):
+        arguments += ["-object", f"memory-backend-ram,id=node{node},size={MEMORY_MB // CPUS}M",
+                      "-numa", f"node,nodeid={node},cpus={node},memdev=node{node}"]
+    return arguments
+
+
 def command(qemu, kernel, image, results):
     return [
         *qemu.command,
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max",
-        "-smp", str(CPUS), "-m", str(MEMORY_MB),
+        "-smp", str(CPUS), "-m", str(MEMORY_MB), *node_arguments(),
         "-kernel", str(kernel.image), "-initrd", str(image),
         "-append", "console=ttyS0 panic=-1 net.ifnames=0 mitigations=off quiet loglevel=4 "
                    f"{XSK_HDR} {SHORTCUTS}",

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "traffic_frame.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/ip.h>
+#include <netinet/udp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "traffic.h"
+
+static bool read_mac(const char *interface, uint8_t *mac)
+{
+	struct ifreq request = { 0 };
+	int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool ok;
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
+	ok = ioctl(descriptor, SIOCGIFHWADDR, &request) == 0;
+	if (!ok)
+		fprintf(stderr, "fluxpin-bench: %s: %s\n", interface, strerror(errno));
+	memcpy(mac, request.ifr_hwaddr.sa_data, ETH_ALEN);
+	close(descriptor);
+	return ok;
+}
+
+uint32_t traffic_frame_make(const struct traffic_options *options, uint8_t *frame)
+{
+	uint32_t length = options->size - TRAFFIC_FCS;
+	struct ether_header ethernet = { .ether_type = htons(ETHERTYPE_IP) };
+	struct iphdr ip = {
+		.version = 4,
+		.ihl = 5,
+		.tot_len = htons((uint16_t)(length - sizeof(ethernet))),
+		.frag_off = htons(IP_DF),
+		.ttl = 64,
+		.protocol = IPPROTO_UDP,
+		.daddr = htonl(options->vip),
+	};
+	struct udphdr udp = {
+		.dest = htons((uint16_t)options->port),
+		.len = htons((uint16_t)(length - sizeof(ethernet) - sizeof(ip))),
+	};
+	struct traffic_tail tail = { .magic = TRAFFIC_MAGIC };
+
+	memcpy(ethernet.ether_dhost, &options->mac, ETH_ALEN);
+	if (!read_mac(options->interfaces[0], ethernet.ether_shost))
+		return 0;
+	memset(frame, 0, length);
+	memcpy(frame, &ethernet, sizeof(ethernet));
+	memcpy(frame + sizeof(ethernet), &ip, sizeof(ip));
+	memcpy(frame + sizeof(ethernet) + sizeof(ip), &udp, sizeof(udp));
+	memcpy(frame + length - sizeof(tail), &tail, sizeof(tail));
+	traffic_set_flow(frame, 0, options->first_source, traffic_frame_sum(frame));
+	return length;
+}
+
+uint32_t traffic_frame_sum(const uint8_t *frame)
+{
+	uint32_t sum = 0;
+
+	for (size_t at = sizeof(struct ether_header);
+	     at < sizeof(struct ether_header) + sizeof(struct iphdr); at += sizeof(uint16_t)) {
+		uint16_t word;
+
+		memcpy(&word, frame + at, sizeof(word));
+		if (at < TRAFFIC_CHECKSUM || at >= TRAFFIC_SOURCE + sizeof(uint32_t))
+			sum += word;
+	}
+	return sum;
+}

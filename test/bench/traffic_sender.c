@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "traffic_sender.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <traffic.skel.h>
+
+#include "traffic_frame.h"
+
+/* A run of live frames has a cost of its own, so it is made this long; stopping waits for its end.
+ */
+#define RUN_NS	  20000000
+#define LEAST_RUN 1024
+#define MOST_RUN  65536
+
+#define BURST	    32
+#define SEND_BUFFER (16 << 20)
+
+struct burst {
+	uint8_t frames[BURST][TRAFFIC_MOST_SIZE];
+	uint64_t due_ns[BURST];
+	struct iovec vectors[BURST];
+	struct mmsghdr messages[BURST];
+	uint32_t count;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static bool is_stopped(const struct traffic_sender *sender)
+{
+	return __atomic_load_n(&sender->stop, __ATOMIC_RELAXED);
+}
+
+static void fail(struct traffic_sender *sender, int error)
+{
+	fprintf(stderr, "fluxpin-bench: %s: sending: %s\n", sender->options->interfaces[0],
+		strerror(error));
+	sender->has_failed = true;
+}
+
+static void send_live_frames(struct traffic_sender *sender)
+{
+	int program = bpf_program__fd(sender->receiver->skeleton->progs.traffic_send);
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = sender->frame,
+		    .data_size_in = sender->length, .flags = BPF_F_TEST_XDP_LIVE_FRAMES,
+		    .repeat = LEAST_RUN);
+
+	while (!is_stopped(sender)) {
+		uint64_t before = now_ns();
+		int error = bpf_prog_test_run_opts(program, &run);
+
+		if (error != 0 && error != -EINTR) {
+			fail(sender, -error);
+			return;
+		}
+		if (now_ns() - before < RUN_NS && run.repeat < MOST_RUN)
+			run.repeat *= 2;
+	}
+}
+
+static void prepare_burst(struct burst *burst, const struct traffic_sender *sender)
+{
+	for (int i = 0; i < BURST; i++) {
+		memcpy(burst->frames[i], sender->frame, sender->length);
+		burst->vectors[i] = (struct iovec){ burst->frames[i], sender->length };
+		burst->messages[i].msg_hdr = (struct msghdr){
+			.msg_iov = &burst->vectors[i],
+			.msg_iovlen = 1,
+		};
+	}
+}
+
+/* Takes the burst's frames that are sent out of it. Returns false when the device fails. */
+static bool send_burst(struct traffic_sender *sender, struct burst *burst)
+{
+	bool is_measuring = __atomic_load_n(&sender->is_measuring, __ATOMIC_RELAXED);
+	uint32_t done = 0;
+
+	while (done < burst->count && !is_stopped(sender)) {
+		int count = sendmmsg(sender->descriptor, &burst->messages[done],
+				     burst->count - done, MSG_DONTWAIT);
+		uint64_t now = now_ns();
+
+		if (count < 0) {
+			if (errno == EAGAIN || errno == ENOBUFS || errno == EINTR)
+				continue;
+			fail(sender, errno);
+			return false;
+		}
+		for (int i = 0; i < count && is_measuring; i++) {
+			uint64_t late = now - burst->due_ns[done + (uint32_t)i];
+
+			sender->late.latencies[traffic_bucket(late)]++;
+			if (late > sender->late.most_ns)
+				sender->late.most_ns = late;
+		}
+		done += (uint32_t)count;
+		__atomic_store_n(&sender->sent, sender->sent + (uint32_t)count, __ATOMIC_RELAXED);
+	}
+	burst->count = 0;
+	return true;
+}
+
+static void add_frame(struct traffic_sender *sender, struct burst *burst, uint64_t number,
+		      uint32_t sum, uint64_t due_ns)
+{
+	uint8_t *frame = burst->frames[burst->count];
+	struct traffic_tail tail = { .magic = TRAFFIC_MAGIC };
+
+	if (__atomic_load_n(&sender->is_measuring, __ATOMIC_RELAXED))
+		tail.sent_ns = due_ns;
+	traffic_set_flow(frame, (uint32_t)(number % sender->options->flows),
+			 sender->options->first_source, sum);
+	memcpy(frame + sender->length - sizeof(tail), &tail, sizeof(tail));
+	burst->due_ns[burst->count++] = due_ns;
+}
+
+static void send_at_rate(struct traffic_sender *sender)
+{
+	static struct burst burst;
+	uint32_t sum = traffic_frame_sum(sender->frame);
+	double interval_ns = 1e9 / sender->options->rate;
+	uint64_t start = now_ns(), number = 0;
+
+	prepare_burst(&burst, sender);
+	while (!is_stopped(sender)) {
+		uint64_t now = now_ns();
+		uint64_t due = start + (uint64_t)((double)number * interval_ns);
+
+		while (due <= now && burst.count < BURST) {
+			add_frame(sender, &burst, number++, sum, due);
+			due = start + (uint64_t)((double)number * interval_ns);
+		}
+		if (burst.count > 0 && !send_burst(sender, &burst))
+			return;
+	}
+}
+
+static void *run(void *argument)
+{
+	struct traffic_sender *sender = argument;
+
+	if (sender->options->rate > 0)
+		send_at_rate(sender);
+	else
+		send_live_frames(sender);
+	return NULL;
+}
+
+static int open_socket(struct traffic_sender *sender)
+{
+	struct sockaddr_ll address = {
+		.sll_family = AF_PACKET,
+		.sll_ifindex = (int)if_nametoindex(sender->options->interfaces[0]),
+	};
+	int one = 1, size = SEND_BUFFER;
+
+	/* Protocol 0: it receives nothing. */
+	sender->descriptor = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (sender->descriptor < 0 ||
+	    setsockopt(sender->descriptor, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one)) !=
+		    0 ||
+	    setsockopt(sender->descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) != 0 ||
+	    bind(sender->descriptor, (struct sockaddr *)&address, sizeof(address)) != 0)
+		return -errno;
+	return 0;
+}
+
+bool traffic_sender_start(struct traffic_sender *sender)
+{
+	pthread_attr_t attributes;
+	int error = 0;
+
+	sender->descriptor = -1;
+	if (sender->options->rate > 0)
+		error = open_socket(sender);
+	pthread_attr_init(&attributes);
+	if (error == 0 && sender->options->has_cpu) {
+		cpu_set_t cpus;
+
+		CPU_ZERO(&cpus);
+		CPU_SET(sender->options->cpu, &cpus);
+		error = -pthread_attr_setaffinity_np(&attributes, sizeof(cpus), &cpus);
+	}
+	if (error == 0)
+		error = -pthread_create(&sender->thread, &attributes, run, sender);
+	pthread_attr_destroy(&attributes);
+	if (error == 0)
+		return true;
+	fprintf(stderr, "fluxpin-bench: %s: %s\n", sender->options->interfaces[0],
+		strerror(-error));
+	if (sender->descriptor >= 0)
+		close(sender->descriptor);
+	return false;
+}
+
+uint64_t traffic_sender_sent(const struct traffic_sender *sender)
+{
+	if (sender->options->rate > 0)
+		return __atomic_load_n(&sender->sent, __ATOMIC_RELAXED);
+	return __atomic_load_n(&sender->receiver->skeleton->bss->sent, __ATOMIC_RELAXED);
+}
+
+void traffic_sender_measure(struct traffic_sender *sender)
+{
+	__atomic_store_n(&sender->is_measuring, true, __ATOMIC_RELAXED);
+}
+
+bool traffic_sender_stop(struct traffic_sender *sender)
+{
+	__atomic_store_n(&sender->stop, true, __ATOMIC_RELAXED);
+	pthread_join(sender->thread, NULL);
+	if (sender->descriptor >= 0)
+		close(sender->descriptor);
+	return !sender->has_failed;
+}
