@@ -112,9 +112,9 @@ int daemon_reload_all(struct daemon *daemon, struct findings *findings);
 int daemon_choose_cpu(const struct device *device, uint32_t i, uint32_t n);
 
 /*
- * Moves the calling thread to a CPU, so that the kernel takes the memory which it touches, and what it
- * makes for it, such as rings, from that CPU's NUMA node. -1, or a CPU that it may not use: stays.
- * `before`: for daemon_move_back.
+ * Moves the calling thread to a CPU, so that the kernel takes the memory which it touches, and what
+ * it makes for it, such as rings, from that CPU's NUMA node. -1, or a CPU that it may not use:
+ * stays. `before`: for daemon_move_back.
  */
 void daemon_move_to(int cpu, cpu_set_t *before);
 void daemon_move_back(const cpu_set_t *before);
@@ -163,11 +163,16 @@ int daemon_follow_next_hops(struct daemon *daemon);
 /* Publishes tables of the same configuration with what its backends may do now. */
 int daemon_follow_states(struct daemon *daemon);
 
-/* Reads the file again and makes it active, or says why not. `findings`, zeroed, is filled in
- * (release it). Returns 0 or negative errno. */
+/* Replaces the active configuration, and owns it then; adds to the findings what is to be done
+ * where that fails: nothing is changed then. */
+int daemon_activate(struct daemon *daemon, struct configuration *new, struct findings *findings);
+
+/* daemon_reload.c: reads the file again and makes it active, or says why not. `findings`, zeroed,
+ * is filled in (release it). Returns 0 or negative errno. */
 int daemon_reload(struct daemon *daemon, struct findings *findings);
 
-/* Warns about each backend that has no next hop, once until it has one again. */
+/* daemon_next_hops.c: warns about each backend that has no next hop, once until it has one again.
+ */
 void daemon_warn_next_hops(struct daemon *daemon);
 
 /* daemon_restart.c: names the settings that this configuration has otherwise than the
