@@ -100,11 +100,16 @@ struct daemon {
 	struct watch *watch;		 /* NULL before the workers run */
 };
 
-/* daemon.c: has NICs and next hops read again soon, once for all changes until then. */
+/* daemon_kernel.c: what the kernel reports, and what is looked at besides. Log what fails. */
+void daemon_open_kernel(struct daemon *daemon);
+int daemon_listen_to_kernel(struct daemon *daemon); /* neighbours are open */
+void daemon_start_looking(struct daemon *daemon);   /* workers run */
+
+/* Has NICs and next hops read again soon, once for all changes until then. */
 void daemon_settle(struct daemon *daemon);
 
-/* daemon.c: reloads, and has everything follow that depends on it. As daemon_reload. */
-int daemon_reload_all(struct daemon *daemon, struct findings *findings);
+/* Has the log say which next hops are missing, if they still are a few seconds later. */
+void daemon_warn_later(struct daemon *daemon);
 
 /* daemon_cpus.c: where workers run, and so where their memory lies. */
 
@@ -167,8 +172,9 @@ int daemon_follow_states(struct daemon *daemon);
  * where that fails: nothing is changed then. */
 int daemon_activate(struct daemon *daemon, struct configuration *new, struct findings *findings);
 
-/* daemon_reload.c: reads the file again and makes it active, or says why not. `findings`, zeroed,
- * is filled in (release it). Returns 0 or negative errno. */
+/* daemon_reload.c: reads the file again, makes it active and has everything follow that depends on
+ * it, or says why not. `findings`, zeroed, is filled in (release it). Returns 0 or negative errno.
+ */
 int daemon_reload(struct daemon *daemon, struct findings *findings);
 
 /* daemon_next_hops.c: warns about each backend that has no next hop, once until it has one again.
@@ -290,7 +296,12 @@ void daemon_close_control(struct daemon *daemon); /* workers have stopped */
 /* After a reload: the path may be another one. What cannot be opened leaves the old one. */
 void daemon_follow_control(struct daemon *daemon);
 
-/* The path of the metrics file, or NULL. */
+/* daemon_metrics.c: the path of the metrics file, or NULL; writes it, now and from now on. */
 const char *daemon_metrics_path(const struct daemon *daemon);
+void daemon_write_metrics(struct daemon *daemon);
+void daemon_start_metrics_timer(struct daemon *daemon);
+
+/* Logs what each worker has done. */
+void daemon_log_totals(const struct daemon *daemon);
 
 #endif

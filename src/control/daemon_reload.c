@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A reload: reads the file again, makes it active or says why not, and keeps count. */
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -45,7 +46,7 @@ static int read_configuration(struct daemon *daemon, struct configuration **new,
 	return error;
 }
 
-int daemon_reload(struct daemon *daemon, struct findings *findings)
+static int reload(struct daemon *daemon, struct findings *findings)
 {
 	struct metrics_source *metrics = &daemon->metrics;
 	struct configuration *new;
@@ -82,4 +83,24 @@ int daemon_reload(struct daemon *daemon, struct findings *findings)
 		 configuration_size(daemon->configuration).backends);
 	daemon_end_announce(daemon, true);
 	return 0;
+}
+
+int daemon_reload(struct daemon *daemon, struct findings *findings)
+{
+	const char *path = daemon_metrics_path(daemon);
+	char *old_path = path != NULL ? strdup(path) : NULL;
+	int error = reload(daemon, findings);
+
+	if (error == 0) {
+		path = daemon_metrics_path(daemon);
+		if (old_path != NULL && (path == NULL || strcmp(path, old_path) != 0))
+			metrics_remove(old_path);
+		daemon_start_metrics_timer(daemon);
+		daemon_follow_listener(daemon);
+		daemon_follow_control(daemon);
+		daemon_warn_later(daemon);
+	}
+	free(old_path);
+	daemon_write_metrics(daemon);
+	return error;
 }
