@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The scripts around fluxpin-bench: what callgrind's file is read as, and what documents are made of
-results. With small numbers of everything."""
+"""The scripts around fluxpin-bench: what callgrind's file is read as, what documents are made of
+results, and that packets add up. With small numbers of everything."""
 
 import importlib.machinery
 import importlib.util
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -90,6 +91,52 @@ def test_callgrind_repeats_itself():
     refused = subprocess.run([*command, "--mix", "nothing"], env=environment, capture_output=True,
                              text=True, check=False)
     assert refused.returncode == 1 and "nothing" in refused.stderr and refused.stdout == ""
+
+
+@pytest.fixture(scope="module", name="forwarded")
+def forwarded_packets():
+    """As test/bench/forward has them, on veth."""
+    if os.geteuid() != 0:
+        pytest.skip("makes network namespaces, which needs root")
+    programs = {"FLUXPIN": "src/cli/fluxpin", "FLUXPIN_BENCH": "test/bench/fluxpin-bench"}
+    environment = {name: str(ROOT / "build/dev" / path) for name, path in programs.items()}
+    done = subprocess.run(
+        [HERE / "forward", "--rounds", "1", "--seconds", "0.1", "--flows", "1,5000", "--loads", "50",
+         "--json"],
+        env=os.environ | environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_forwarded_packets_add_up(forwarded):
+    (rates,), (delays,) = (forwarded["all"][each] for each in ("throughput", "latency"))
+    for name in ("fluxpin", "echo", "kernel"):
+        form = "gre" if name == "fluxpin" else "plain"
+        for each in [*rates[name].values(), *delays[name].values()]:
+            assert each["sent"] == each["received"] + each["lost"]
+            assert each["received"] == each["received_as"][form] > 0
+            # 60 bytes in memory, and the outer IPv4 and GRE headers.
+            assert each["received_bytes"] == each["received"] * (84 if form == "gre" else 60)
+            assert each["pps"] > 0 and each["offered_pps"] > 0
+        for each in rates[name].values():
+            assert each["latency_ns"] is None
+        for each in delays[name].values():
+            latency = each["latency_ns"]
+            assert 0 < latency["p50"] <= latency["p99"] <= latency["p99.9"] <= latency["max"]
+            assert latency["count"] <= each["received"]
+            assert latency["max"] < 60e9  # not the clock itself
+    assert rates["fluxpin"]["1"]["totals"]["slow path"] == 0
+
+
+def test_ratios_of_forwarded_packets(forwarded):
+    (rates,) = forwarded["all"]["throughput"]
+    assert list(forwarded["throughput"]) == ["1", "5000"]
+    for flows, line in forwarded["throughput"].items():
+        for name in ("echo", "kernel"):
+            ratio = rates["fluxpin"][flows]["pps"] / rates[name][flows]["pps"]
+            assert line["ratio"][name]["median"] == pytest.approx(ratio)
+    assert list(forwarded["latency_us"]) == [
+        f"{flows} flows at 50 %" for flows in (1, 5000)]
 
 
 @pytest.fixture(scope="module", name="results")

@@ -15,7 +15,7 @@
 #include "traffic_sender.h"
 
 /* All has come back when nothing did for this long. */
-#define QUIET_MS   300
+#define QUIET_MS   100
 #define MOST_WAITS 100
 
 static const char *const form_labels[] = {

@@ -8,6 +8,7 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,11 +19,12 @@
 
 #include "traffic_frame.h"
 
-/* A run of live frames has a cost of its own, so it is made this long; stopping waits for its end.
+/*
+ * Starting a run of live frames waits for RCU, tens of milliseconds, so there is one that lasts
+ * until a signal ends it.
  */
-#define RUN_NS	  20000000
-#define LEAST_RUN 1024
-#define MOST_RUN  65536
+#define MOST_FRAMES  (1 << 30)
+#define STOP_LOOK_NS 1000000
 
 #define BURST	    32
 #define SEND_BUFFER (16 << 20)
@@ -55,23 +57,25 @@ static void fail(struct traffic_sender *sender, int error)
 	sender->has_failed = true;
 }
 
+static void ignore(int number)
+{
+	(void)number;
+}
+
 static void send_live_frames(struct traffic_sender *sender)
 {
 	int program = bpf_program__fd(sender->receiver->skeleton->progs.traffic_send);
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = sender->frame,
 		    .data_size_in = sender->length, .flags = BPF_F_TEST_XDP_LIVE_FRAMES,
-		    .repeat = LEAST_RUN);
+		    .repeat = MOST_FRAMES);
 
 	while (!is_stopped(sender)) {
-		uint64_t before = now_ns();
 		int error = bpf_prog_test_run_opts(program, &run);
 
 		if (error != 0 && error != -EINTR) {
 			fail(sender, -error);
 			return;
 		}
-		if (now_ns() - before < RUN_NS && run.repeat < MOST_RUN)
-			run.repeat *= 2;
 	}
 }
 
@@ -185,9 +189,11 @@ static int open_socket(struct traffic_sender *sender)
 
 bool traffic_sender_start(struct traffic_sender *sender)
 {
+	struct sigaction action = { .sa_handler = ignore };
 	pthread_attr_t attributes;
 	int error = 0;
 
+	sigaction(SIGUSR1, &action, NULL);
 	sender->descriptor = -1;
 	if (sender->options->rate > 0)
 		error = open_socket(sender);
@@ -225,8 +231,14 @@ void traffic_sender_measure(struct traffic_sender *sender)
 
 bool traffic_sender_stop(struct traffic_sender *sender)
 {
+	struct timespec pause = { .tv_nsec = STOP_LOOK_NS };
+
 	__atomic_store_n(&sender->stop, true, __ATOMIC_RELAXED);
-	pthread_join(sender->thread, NULL);
+	/* It may be about to start a run, which one signal would not end. */
+	while (pthread_tryjoin_np(sender->thread, NULL) == EBUSY) {
+		pthread_kill(sender->thread, SIGUSR1);
+		nanosleep(&pause, NULL);
+	}
 	if (sender->descriptor >= 0)
 		close(sender->descriptor);
 	return !sender->has_failed;

@@ -2,7 +2,7 @@
 /*
  * The thread that sends for "fluxpin-bench traffic".
  *
- * As many as can be sent: runs of traffic_send on live frames. The kernel hands them to the driver
+ * As many as can be sent: a run of traffic_send on live frames. The kernel hands them to the driver
  * without a socket buffer; what the device does not take is lost, and counts as sent.
  *
  * At a rate: packet sockets, past the queueing discipline. Frame n is due at the start plus n /

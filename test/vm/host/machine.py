@@ -85,7 +85,7 @@ def node_arguments():
     return arguments
 
 
-def command(qemu, kernel, image, results):
+def qemu_command(qemu, kernel, image, results):
     return [
         *qemu.command,
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -120,7 +120,7 @@ def start(qemu, kernel, results):
         return subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "unshare", "--net",
              "sh", "-c", NETWORK.format(mtu=MTU), "sh",
-             *command(qemu, kernel, results / "initramfs", results)],
+             *qemu_command(qemu, kernel, results / "initramfs", results)],
             stdin=subprocess.DEVNULL, stdout=messages, stderr=messages, env=qemu.environment,
             start_new_session=True)
 
@@ -157,13 +157,13 @@ def run_once(qemu, kernel, results, deadline):
         show_new(results / "output", shown)
 
 
-def boot(qemu, kernel, tree, results, arguments, limit):
-    """Boots, runs pytest with `arguments` in the guest and waits until the machine is off; what it
-    prints is shown as it comes. Returns pytest's exit status, or a sentence about why there is
-    none. The folder `results` is empty before."""
+def boot(qemu, kernel, tree, results, command, limit):
+    """Boots, runs the command in the guest, in the folder `tree`, and waits until the machine is
+    off; what it prints is shown as it comes. Returns its exit status, or a sentence about why there
+    is none. The folder `results` is empty before."""
     fluxpin = os.environ.get("FLUXPIN", tree / "build/dev/src/cli/fluxpin")
     (results / "fluxpin").write_text(f"{pathlib.Path(fluxpin).resolve()}\n")
-    (results / "arguments").write_text("".join(f"{each}\n" for each in arguments))
+    (results / "command").write_text("".join(f"{each}\n" for each in command))
     (results / "initramfs").write_bytes(
         initramfs.build(kernel, {"tree": tree, "modules": kernel.modules.parent}))
     deadline = time.monotonic() + limit
