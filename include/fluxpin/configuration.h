@@ -121,7 +121,7 @@ struct health_check_configuration {
 	char *sni;     /* of https; NULL: none, and certificates are of the backend's address */
 	char *ca_file; /* NULL: the system's */
 	struct position ca_file_position;
-	char *body;    /* what the body must hold; NULL: anything */
+	char *body;		       /* what the body must hold; NULL: anything */
 	struct status_range *statuses; /* of http and https: the good ones, at least one range */
 	uint32_t status_count;
 	struct byte_string send; /* of udp */
@@ -269,9 +269,9 @@ int configuration_check_host(const struct configuration *configuration, struct f
 
 /*
  * Warns of files that the configuration names and that fluxpin could not use as they are now, here
- * and for this process: CA files, the folder of the control socket. Errors are the daemon's to tell:
- * a file may be checked on another host, or before what it names is there. To be called before
- * configuration_check_host, which sorts. Thread: control; reads files. Returns 0 or -ENOMEM.
+ * and for this process: CA files, the folder of the control socket. Errors are the daemon's to
+ * tell: a file may be checked on another host, or before what it names is there. To be called
+ * before configuration_check_host, which sorts. Thread: control; reads files. Returns 0 or -ENOMEM.
  */
 int configuration_check_files(const struct configuration *configuration, struct findings *findings);
 

@@ -366,7 +366,8 @@ int configuration_check_nic_address(const struct configuration *configuration,
 
 #define CERTIFICATE_ERROR_SIZE 128
 
-/* Whether a file holds certificates in PEM (RFC 7468), or why not, in words that follow its name. */
+/* Whether a file holds certificates in PEM (RFC 7468), or why not, in words that follow its name.
+ */
 bool certificate_file_check(const char *path, char error[static CERTIFICATE_ERROR_SIZE]);
 
 /* The part of configuration_check_host that is about the CPUs of workers. Adds to findings. Returns
