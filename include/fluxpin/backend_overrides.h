@@ -29,4 +29,10 @@ int backend_overrides_set(struct backend_overrides *overrides, const char *pool,
 unsigned int backend_overrides_get(const struct backend_overrides *overrides, const char *pool,
 				   const char *backend);
 
+/* Those of all backends of that name in pools that count, or'ed. `overrides` may be NULL. */
+unsigned int backend_overrides_gather(const struct backend_overrides *overrides,
+				      const char *backend,
+				      bool (*counts)(const void *context, const char *pool),
+				      const void *context);
+
 #endif

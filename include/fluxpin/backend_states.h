@@ -81,8 +81,7 @@ bool backend_states_update(struct backend_states *states, const struct backend_s
 const struct backend_state *backend_states_get(const struct backend_states *states, uint32_t pool,
 					       uint32_t backend);
 
-/* What overrides a backend, or'ed: by its own name, and by that in the pool that names it, by which
- * it is overridden in all pools that contain it. */
+/* What overrides a backend, or'ed: in its own pool, and in each that this one contains. */
 unsigned int backend_states_overrides(const struct configuration *configuration,
 				      const struct backend_overrides *overrides, uint32_t pool,
 				      uint32_t backend);

@@ -120,7 +120,8 @@ struct health_check_configuration {
 	char *host;    /* NULL: the backend's address and port */
 	char *sni;     /* of https; NULL: none, and certificates are of the backend's address */
 	char *ca_file; /* NULL: the system's */
-	char *body;    /* what the body must hold; NULL: anything */
+	struct position ca_file_position;
+	char *body;		       /* what the body must hold; NULL: anything */
 	struct status_range *statuses; /* of http and https: the good ones, at least one range */
 	uint32_t status_count;
 	struct byte_string send; /* of udp */
@@ -154,6 +155,8 @@ struct pool_configuration {
 	/* In the order of the file, then those of the pools that it contains. */
 	struct backend_configuration *backends;
 	uint32_t backend_count;
+	uint32_t *contained; /* indexes of the pools that it contains, with those in these */
+	uint32_t contained_count;
 	struct position position;
 };
 
@@ -222,6 +225,7 @@ struct configuration {
 		uint64_t stall_ns;  /* a worker that moves less often has stalled, 1 s to 1 m */
 	} announce;
 	char *control; /* path of the control socket; NULL: none */
+	struct position control_position;
 	struct pool_configuration *pools;
 	uint32_t pool_count;
 	struct vip_configuration *vips;
@@ -264,6 +268,14 @@ int configuration_read(const char *file, struct configuration **configuration,
 int configuration_check_host(const struct configuration *configuration, struct findings *findings);
 
 /*
+ * Warns of files that the configuration names and that fluxpin could not use as they are now, here
+ * and for this process: CA files, the folder of the control socket. Errors are the daemon's to
+ * tell: a file may be checked on another host, or before what it names is there. To be called
+ * before configuration_check_host, which sorts. Thread: control; reads files. Returns 0 or -ENOMEM.
+ */
+int configuration_check_files(const struct configuration *configuration, struct findings *findings);
+
+/*
  * Reads "IF[:QUEUES[@CPUS]]" of the command line, such as "eth0:0-3,6@2-5". Thread: start-up.
  * Returns 0, or -EINVAL with a message for the user in *error (static or to be kept, not freed).
  * interface_configuration_release frees the lists that it points to.
@@ -298,6 +310,11 @@ uint32_t configuration_outer_header(const struct pool_configuration *pool);
 /* Whether a pool has a backend of these names; that of the peers counts for none. Thread: any. */
 bool configuration_has_backend(const struct configuration *configuration, const char *pool,
 			       const char *backend);
+
+/* Whether a pool is another one, or contains it: then each backend of that one is in it, under the
+ * same name. Thread: any. */
+bool configuration_contains(const struct configuration *configuration, uint32_t pool,
+			    uint32_t other);
 
 /* Whether a Maglev table may have that many slots: a prime, at most 2^24. Thread: any. */
 bool configuration_is_table_size(uint32_t size);

@@ -42,6 +42,9 @@ void registry_abort(struct registry *registry);
 void registry_commit(struct registry *registry, void (*released)(void *context, uint16_t index),
 		     void *context);
 
+/* Whether all indexes are taken, by the old and the new state together within a round. */
+bool registry_is_full(const struct registry *registry);
+
 /* One more than the largest index in use. */
 uint32_t registry_limit(const struct registry *registry);
 

@@ -18,7 +18,7 @@ static const char usage[] =
 	"\n"
 	"  -c, --config FILE  the file\n"
 	"      --json         print one JSON document\n"
-	"      --offline      leave this host's interfaces, queues and CPUs out\n"
+	"      --offline      leave this host's interfaces, queues, CPUs and files out\n"
 	"  -h, --help         print this\n";
 
 struct options {
@@ -135,6 +135,8 @@ int command_check(int argc, char **argv)
 	if (!read_options(argc, argv, &options, &exit_status))
 		return exit_status;
 	status = configuration_read(options.file, &configuration, &findings);
+	if (status == 0 && !options.is_offline)
+		status = configuration_check_files(configuration, &findings);
 	if (status == 0 && !options.is_offline)
 		status = configuration_check_host(configuration, &findings);
 	exit_status = status == 0 ? EXIT_DONE : EXIT_FAILED;

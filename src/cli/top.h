@@ -81,6 +81,9 @@ struct top_look *top_read(const json_t *status, const json_t *vips, const json_t
 			  const struct top_look *previous);
 void top_release(struct top_look *look);
 
+/* top_rates.c: fills in the rates, from an earlier look so many seconds ago. */
+void top_set_rates(struct top_look *look, const struct top_look *previous, double seconds);
+
 /* What the user chose. */
 struct top_view {
 	int only;		       /* the pane that has the screen to itself; -1: all */

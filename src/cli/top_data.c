@@ -50,34 +50,6 @@ static double number_of(const json_t *object, const char *key)
 	return (double)client_number(object, key);
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-	const struct top_row *const *left = a, *const *right = b;
-
-	return strcmp((*left)->key, (*right)->key);
-}
-
-/* Rows by their keys: they are sorted by what is looked at, and there may be 65,000. NULL without
- * memory. */
-static const struct top_row **index_rows(const struct top_rows *rows)
-{
-	const struct top_row **index = calloc(rows->count + 1, sizeof(*index));
-
-	for (uint32_t i = 0; index != NULL && i < rows->count; i++)
-		index[i] = &rows->rows[i];
-	if (index != NULL)
-		qsort(index, rows->count, sizeof(*index), compare_keys);
-	return index;
-}
-
-static void set_rate(struct top_cell *cell, const struct top_cell *before, double seconds)
-{
-	/* A counter that went back began anew. */
-	cell->rate = before != NULL && seconds > 0 && cell->value >= before->value
-			     ? (cell->value - before->value) / seconds
-			     : 0;
-}
-
 static struct top_rows *start_rows(struct top_look *look, enum top_pane pane, size_t count)
 {
 	struct top_rows *rows = &look->panes[pane];
@@ -221,43 +193,6 @@ static bool read_drops(struct top_look *look, const json_t *drops)
 	return true;
 }
 
-static void set_pane_rates(struct top_rows *rows, const struct top_rows *previous, double seconds)
-{
-	const struct top_row **index = index_rows(previous);
-
-	for (uint32_t i = 0; index != NULL && i < rows->count; i++) {
-		const struct top_row *row = &rows->rows[i];
-		const struct top_row **before =
-			bsearch(&row, index, previous->count, sizeof(*index), compare_keys);
-
-		/* One that is new was 0 before. */
-		for (uint32_t j = 0; j < TOP_MAX_COLUMNS && before != NULL; j++)
-			set_rate(&rows->rows[i].cells[j], &(*before)->cells[j], seconds);
-	}
-	free(index);
-}
-
-static void set_rates(struct top_look *look, const struct top_look *previous, double seconds)
-{
-	struct {
-		struct top_cell *now;
-		const struct top_cell *before;
-	} totals[] = {
-		{ &look->received, &previous->received },
-		{ &look->received_bytes, &previous->received_bytes },
-		{ &look->forwarded, &previous->forwarded },
-		{ &look->forwarded_bytes, &previous->forwarded_bytes },
-		{ &look->slow_path, &previous->slow_path },
-		{ &look->answered, &previous->answered },
-		{ &look->dropped, &previous->dropped },
-	};
-
-	for (size_t i = 0; i < sizeof(totals) / sizeof(totals[0]); i++)
-		set_rate(totals[i].now, totals[i].before, seconds);
-	for (int pane = 0; pane < TOP_PANE_COUNT; pane++)
-		set_pane_rates(&look->panes[pane], &previous->panes[pane], seconds);
-}
-
 static void read_head(struct top_look *look, const json_t *status)
 {
 	const json_t *totals = json_object_get(status, "totals");
@@ -299,7 +234,7 @@ struct top_look *top_read(const json_t *status, const json_t *vips, const json_t
 	}
 	if (previous != NULL && previous->clock_ms < look->clock_ms &&
 	    previous->uptime_ms < look->uptime_ms)
-		set_rates(look, previous, (double)(look->clock_ms - previous->clock_ms) / 1000);
+		top_set_rates(look, previous, (double)(look->clock_ms - previous->clock_ms) / 1000);
 	return look;
 }
 

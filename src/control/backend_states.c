@@ -126,14 +126,33 @@ void backend_states_release(struct backend_states *states)
 	free(states);
 }
 
+/* A pool, and those that it contains. */
+struct family {
+	const struct configuration *configuration;
+	const struct pool_configuration *pool;
+};
+
+static bool is_of_family(const void *context, const char *name)
+{
+	const struct family *family = context;
+
+	if (strcmp(family->pool->name, name) == 0)
+		return true;
+	for (uint32_t i = 0; i < family->pool->contained_count; i++)
+		if (strcmp(family->configuration->pools[family->pool->contained[i]].name, name) ==
+		    0)
+			return true;
+	return false;
+}
+
 unsigned int backend_states_overrides(const struct configuration *configuration,
 				      const struct backend_overrides *overrides, uint32_t pool,
 				      uint32_t backend)
 {
-	const struct backend_configuration *in = &configuration->pools[pool].backends[backend];
+	const struct family family = { configuration, &configuration->pools[pool] };
 
-	return backend_overrides_get(overrides, configuration->pools[pool].name, in->name) |
-	       backend_overrides_get(overrides, configuration->pools[in->origin].name, in->name);
+	return backend_overrides_gather(overrides, family.pool->backends[backend].name,
+					is_of_family, &family);
 }
 
 static bool is_wanted(const struct backend_state *state)

@@ -234,7 +234,8 @@ void configuration_read_health_check(struct reader *reader, const struct value *
 	read_path_and_host(reader, values, check);
 	read_sni(reader, values, check);
 	read_answer(reader, values, check);
-	value_path(reader, &values[CA_FILE], CA_FILE_LENGTH_MAX, &check->ca_file);
+	if (value_path(reader, &values[CA_FILE], CA_FILE_LENGTH_MAX, &check->ca_file))
+		check->ca_file_position = values[CA_FILE].node->value_position;
 	value_boolean(&values[INSECURE], &check->insecure);
 	if (check->insecure && values[CA_FILE].node)
 		reader_warn(reader, values[CA_FILE].node->name_position,

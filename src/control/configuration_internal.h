@@ -362,6 +362,14 @@ int configuration_check_own(const struct configuration *configuration, struct fi
 int configuration_check_nic_address(const struct configuration *configuration,
 				    const struct interface *nic, struct findings *findings);
 
+/* ---- certificate_file.c ---- */
+
+#define CERTIFICATE_ERROR_SIZE 128
+
+/* Whether a file holds certificates in PEM (RFC 7468), or why not, in words that follow its name.
+ */
+bool certificate_file_check(const char *path, char error[static CERTIFICATE_ERROR_SIZE]);
+
 /* The part of configuration_check_host that is about the CPUs of workers. Adds to findings. Returns
  * 0 or -ENOMEM. */
 int configuration_check_cpus(const struct configuration *configuration, struct findings *findings);

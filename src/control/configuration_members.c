@@ -182,6 +182,30 @@ static void take(struct members *members, const uint32_t *list, uint32_t pool_co
 	pool->backend_count = unite(members, list[0], backends, count);
 }
 
+/* Keeps which pools these are. */
+static void note_contained(struct members *members, const uint32_t *list, uint32_t pool_count)
+{
+	struct pool_configuration *pool = &members->reader->configuration->pools[list[0]];
+
+	pool->contained =
+		reader_allocate(members->reader, pool_count - 1, sizeof(*pool->contained));
+	if (pool->contained == NULL)
+		return;
+	memcpy(pool->contained, &list[1], (pool_count - 1) * sizeof(*pool->contained));
+	pool->contained_count = pool_count - 1;
+}
+
+bool configuration_contains(const struct configuration *configuration, uint32_t pool,
+			    uint32_t other)
+{
+	const struct pool_configuration *in = &configuration->pools[pool];
+
+	for (uint32_t i = 0; i < in->contained_count; i++)
+		if (in->contained[i] == other)
+			return true;
+	return pool == other;
+}
+
 static void release(struct members *members)
 {
 	for (uint32_t i = 0; members->contained && i < members->reader->configuration->pool_count;
@@ -232,8 +256,10 @@ void pools_take_members(struct reader *reader, const struct pool_reading *readin
 			uint32_t pools =
 				members.contained_count[i] > 0 ? close_over(&members, i, list) : 0;
 
-			if (pools > 0)
-				take(&members, list, pools);
+			if (pools == 0)
+				continue;
+			take(&members, list, pools);
+			note_contained(&members, list, pools);
 		}
 	}
 	release(&members);

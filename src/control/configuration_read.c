@@ -97,8 +97,9 @@ static void read_root(struct reader *reader, const config_t *parsed)
 	configuration_read_fragments(reader, &values[FRAGMENTS]);
 	configuration_read_umem(reader, &values[UMEM]);
 	configuration_read_metrics(reader, &values[METRICS]);
-	value_path(reader, &values[CONTROL], sizeof(((struct sockaddr_un *)NULL)->sun_path),
-		   &configuration->control);
+	if (value_path(reader, &values[CONTROL], sizeof(((struct sockaddr_un *)NULL)->sun_path),
+		       &configuration->control))
+		configuration->control_position = values[CONTROL].node->value_position;
 	configuration_read_announce(reader, &values[ANNOUNCE]);
 	configuration_read_pools(reader, &values[POOLS]);
 	configuration_read_vips(reader, &values[VIPS], &values[POOLS]);
@@ -305,6 +306,7 @@ void configuration_release(struct configuration *configuration)
 		for (uint32_t j = 0; j < pool->backend_count; j++)
 			free(pool->backends[j].name);
 		free(pool->backends);
+		free(pool->contained);
 		configuration_release_health_check(&pool->health_check);
 		free(pool->name);
 	}

@@ -107,6 +107,11 @@ void daemon_close_control(struct daemon *daemon)
 
 	if (answers == NULL)
 		return;
+	/* The worker may still walk through its table for a survey. */
+	if (daemon->has_stuck_worker) {
+		control_close(answers->control);
+		return;
+	}
 	control_surveys_close(answers);
 	control_close(answers->control);
 	control_drops_close(answers);

@@ -108,6 +108,13 @@ json_t *control_drains(const struct control_answers *answers);
 /* [{"about", "message"}] of what is wrong now. */
 json_t *control_find_warnings(const struct control_answers *answers);
 
+/* Adds one to the array; without memory it is left out. */
+void control_warn(json_t *array, const char *about, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* ---- control_warnings_service.c: those about backends, pools and VIPs ---- */
+void control_warn_of_service(const struct control_answers *answers, json_t *array);
+
 /* ---- control_drops.c: what was lost lately ---- */
 
 #define CONTROL_DROPS_SECONDS 10

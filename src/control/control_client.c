@@ -11,16 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <fluxpin/log.h>
-
-#include "configuration_internal.h"
 #include "control_internal.h"
 
 #define INPUT_ROOM 4096
-
-struct control_call {
-	struct control_client *client; /* NULL: gone */
-};
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
@@ -44,9 +37,7 @@ void control_client_close(struct control_client *client)
 	if (client->is_closing)
 		return;
 	client->is_closing = true;
-	if (client->call != NULL)
-		client->call->client = NULL;
-	client->call = NULL;
+	control_call_forget(client);
 	control->output_bytes -= client->output_length;
 	control->client_count--;
 	while (*link != client)
@@ -123,8 +114,7 @@ static void write_output(struct control_client *client)
 		wait_for_client(client);
 }
 
-/* Takes the reply over; NULL ends the connection. */
-static void send_reply(struct control_client *client, json_t *reply, bool is_ok)
+void control_client_send(struct control_client *client, json_t *reply, bool is_ok)
 {
 	struct control *control = client->control;
 	size_t length = 0;
@@ -159,64 +149,12 @@ refuse(struct control_client *client, const char *format, ...)
 	va_start(arguments, format);
 	reply = control_make_error(format, arguments);
 	va_end(arguments);
-	send_reply(client, reply, false);
-}
-
-static void end_call(struct control_call *call, json_t *reply, bool is_ok)
-{
-	struct control_client *client = call->client;
-
-	free(call);
-	if (client == NULL) {
-		json_decref(reply);
-		return;
-	}
-	client->call = NULL;
-	send_reply(client, reply, is_ok);
-}
-
-void control_reply(struct control_call *call, json_t *reply)
-{
-	end_call(call, reply, true);
-}
-
-void control_fail(struct control_call *call, json_t *reply)
-{
-	end_call(call, reply, false);
-}
-
-void control_refuse(struct control_call *call, const char *format, ...)
-{
-	va_list arguments;
-	json_t *reply;
-
-	va_start(arguments, format);
-	reply = control_make_error(format, arguments);
-	va_end(arguments);
-	end_call(call, reply, false);
-}
-
-void control_log(const struct control_call *call, const char *format, ...)
-{
-	va_list arguments;
-	char *what;
-	int length;
-
-	va_start(arguments, format);
-	length = vasprintf(&what, format, arguments);
-	va_end(arguments);
-	if (length < 0)
-		return;
-	text_make_printable(what);
-	log_info("control: %s, by process %d, user %u", what, (int)call->client->peer.pid,
-		 (unsigned int)call->client->peer.uid);
-	free(what);
+	control_client_send(client, reply, false);
 }
 
 static void serve_line(struct control_client *client, const char *line, size_t length)
 {
 	struct control *control = client->control;
-	struct control_call *call;
 	json_t *request;
 	char error[256];
 
@@ -224,16 +162,12 @@ static void serve_line(struct control_client *client, const char *line, size_t l
 		refuse(client, "%s", error);
 		return;
 	}
-	call = malloc(sizeof(*call));
-	if (call == NULL) {
-		json_decref(request);
+	if (control_call_open(client) == 0) {
+		uv_poll_stop(&client->poll);
+		control->handle(control->context, client->call, request);
+	} else {
 		control_client_close(client);
-		return;
 	}
-	call->client = client;
-	client->call = call;
-	uv_poll_stop(&client->poll);
-	control->handle(control->context, call, request);
 	json_decref(request);
 }
 

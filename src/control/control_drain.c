@@ -7,16 +7,15 @@
 
 #include "control_answers.h"
 
-/* Whether it is the backend at `place`, or the same in a pool that has taken it from there. */
+/* Whether it is the backend at `place`, or the same in a pool that contains that one. */
 static bool is_same(const struct daemon *daemon, uint32_t i, uint32_t place)
 {
 	const struct forwarding_backend *one = &daemon->tables->backends[i];
 	const struct forwarding_backend *other = &daemon->tables->backends[place];
-	const struct pool_configuration *pools = daemon->configuration->pools;
 
 	return i == place ||
-	       (pools[one->pool].backends[one->backend].origin == other->pool &&
-		strcmp(control_backend_name(daemon, i), control_backend_name(daemon, place)) == 0);
+	       (strcmp(control_backend_name(daemon, i), control_backend_name(daemon, place)) == 0 &&
+		configuration_contains(daemon->configuration, one->pool, other->pool));
 }
 
 /* With drains that have not reached the tables yet. */

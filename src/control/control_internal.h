@@ -73,6 +73,17 @@ void control_client_check_time(struct control_client *client, uint64_t now_ms);
 /* Whether nothing is under way with it, so that it may make room for another one. */
 bool control_client_is_idle(const struct control_client *client);
 
+/* Sends the reply and takes it over; NULL ends the connection. */
+void control_client_send(struct control_client *client, json_t *reply, bool is_ok);
+
+/* ---- control_call.c: a request that is being answered ---- */
+
+/* Makes client->call. Returns 0 or -ENOMEM. */
+int control_call_open(struct control_client *client);
+
+/* The client goes, and the call under way, if any, goes on without it. */
+void control_call_forget(struct control_client *client);
+
 /* ---- control.c ---- */
 
 struct control {

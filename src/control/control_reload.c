@@ -89,7 +89,7 @@ void control_reload(struct control_answers *answers, struct control_call *call,
 		return;
 	control_log(call, "reload");
 	before = in_force(daemon);
-	error = daemon_reload_all(daemon, &findings);
+	error = daemon_reload(daemon, &findings);
 	reply = json_pack("{s:o, s:o}", "generation", control_number(daemon->metrics.generation),
 			  "findings", print_findings(&findings));
 	if (error == 0) {

@@ -10,20 +10,13 @@
 #include "configuration_internal.h"
 #include "control_answers.h"
 
-/* Lines of one kind; the others are counted in one. */
-#define LINES_MOST 20
-
-/* A drain that is older was perhaps forgotten. */
-#define DRAIN_LONG_MS (24 * UINT64_C(3600000))
-
 /* The connection table is nearly full from here on: flows find no place from 95 % on. */
 #define TABLE_PERCENT 90
 
 /* Of what is received, from here on drops are worth a word that are the packets' own fault. */
 #define DROPS_PERCENT 1
 
-static void __attribute__((format(printf, 3, 4)))
-warn(json_t *array, const char *about, const char *format, ...)
+void control_warn(json_t *array, const char *about, const char *format, ...)
 {
 	va_list arguments;
 	char *message;
@@ -42,17 +35,31 @@ warn(json_t *array, const char *about, const char *format, ...)
 static void check_daemon(const struct daemon *daemon, json_t *array)
 {
 	if (!daemon->metrics.last_reload_successful)
-		warn(array, "reload",
-		     "the last reload was refused: generation %" PRIu64 " is still active, and %s "
-		     "is not what runs (fluxpin reload tells the errors)",
-		     daemon->metrics.generation, daemon->options->configuration_file);
+		control_warn(array, "reload",
+			     "the last reload was refused: generation %" PRIu64
+			     " is still active, and %s "
+			     "is not what runs (fluxpin reload tells the errors)",
+			     daemon->metrics.generation, daemon->options->configuration_file);
 	if (daemon->metrics_failed)
-		warn(array, "metrics", "the metrics file %s cannot be written",
-		     daemon_metrics_path(daemon));
+		control_warn(array, "metrics", "the metrics file %s cannot be written",
+			     daemon_metrics_path(daemon));
 	if (daemon->follow_failed)
-		warn(array, "netlink",
-		     "the kernel's interfaces, routes and neighbours cannot be read: changes of "
-		     "them are not followed");
+		control_warn(
+			array, "netlink",
+			"the kernel's interfaces, routes and neighbours cannot be read: changes of "
+			"them are not followed");
+}
+
+/* What the active file says and the daemon does not do. */
+static void check_restart(const struct daemon *daemon, json_t *array)
+{
+	const char *settings[DAEMON_RESTART_MAX];
+	uint32_t count = daemon_find_restart(daemon, daemon->configuration, settings);
+
+	for (uint32_t i = 0; i < count; i++)
+		control_warn(array, "restart",
+			     "%s changed in %s: that is not in force until fluxpin is restarted",
+			     settings[i], daemon->options->configuration_file);
 }
 
 static void check_queues(const struct daemon *daemon, uint32_t i, json_t *array)
@@ -71,10 +78,11 @@ static void check_queues(const struct daemon *daemon, uint32_t i, json_t *array)
 			unserved[count++] = (uint16_t)queue;
 	}
 	if (count > 0)
-		warn(array, "queues",
-		     "%s: no worker serves the queues %s: packets that arrive there bypass "
-		     "fluxpin (ethtool -L %s combined N, or serve them)",
-		     nic->name, number_list_format(unserved, count, list, sizeof(list)), nic->name);
+		control_warn(array, "queues",
+			     "%s: no worker serves the queues %s: packets that arrive there bypass "
+			     "fluxpin (ethtool -L %s combined N, or serve them)",
+			     nic->name, number_list_format(unserved, count, list, sizeof(list)),
+			     nic->name);
 }
 
 /* A device of software has no hardware behind it, and no zero-copy. */
@@ -92,25 +100,30 @@ static void check_device(const struct daemon *daemon, uint32_t i, json_t *array)
 	const struct interface *nic = &daemon->nics[i];
 
 	if (device->is_detached)
-		warn(array, "program",
-		     "%s: the XDP program was detached: all packets bypass fluxpin until it is "
-		     "restarted",
-		     nic->name);
+		control_warn(
+			array, "program",
+			"%s: the XDP program was detached: all packets bypass fluxpin until it is "
+			"restarted",
+			nic->name);
 	if (device->is_tap_down)
-		warn(array, "tap",
-		     "%s: the TAP %s is down or gone: packets for the host itself are dropped",
-		     nic->name, tap_name(device->tap));
+		control_warn(
+			array, "tap",
+			"%s: the TAP %s is down or gone: packets for the host itself are dropped",
+			nic->name, tap_name(device->tap));
 	if (!nic->is_up)
-		warn(array, "link", "%s is down (ip link set dev %s up)", nic->name, nic->name);
+		control_warn(array, "link", "%s is down (ip link set dev %s up)", nic->name,
+			     nic->name);
 	else if (!nic->has_carrier)
-		warn(array, "link", "%s has no carrier: nothing is received or sent", nic->name);
+		control_warn(array, "link", "%s has no carrier: nothing is received or sent",
+			     nic->name);
 	if (device->has_many_macs)
-		warn(array, "vlan",
-		     "%s: its VLAN devices have more MAC addresses than are taken: packets to the "
-		     "others bypass fluxpin",
-		     nic->name);
+		control_warn(array, "vlan",
+			     "%s: its VLAN devices have more MAC addresses than are taken: packets "
+			     "to the "
+			     "others bypass fluxpin",
+			     nic->name);
 	if (device->is_mtu_tight)
-		warn(array, "vlan", "%s: the MTU has no room for two VLAN tags", nic->name);
+		control_warn(array, "vlan", "%s: the MTU has no room for two VLAN tags", nic->name);
 	check_queues(daemon, i, array);
 }
 
@@ -135,158 +148,25 @@ static void check_worker(const struct daemon *daemon, uint32_t number, json_t *a
 
 	worker_read_report(worker, &report);
 	if (control_is_stalled(daemon, number))
-		warn(array, "worker",
-		     "%s queue %u: the worker does not move: its thread is stuck, or gets no CPU",
-		     nic->name, worker_queue(worker));
+		control_warn(array, "worker",
+			     "%s queue %u: the worker does not move: its thread is stuck, or gets "
+			     "no CPU",
+			     nic->name, worker_queue(worker));
 	if (!xsk_port_is_zero_copy(worker_port(worker)) && device->mode == XDP_MODE_AUTO &&
 	    has_hardware(nic))
-		warn(array, "zero_copy",
-		     "%s queue %u: frames are copied (%s XDP): the driver %s granted no zero-copy",
-		     nic->name, worker_queue(worker), device->generic ? "generic" : "native",
-		     nic->driver[0] != '\0' ? nic->driver : "unknown");
+		control_warn(array, "zero_copy",
+			     "%s queue %u: frames are copied (%s XDP): the driver %s granted no "
+			     "zero-copy",
+			     nic->name, worker_queue(worker),
+			     device->generic ? "generic" : "native",
+			     nic->driver[0] != '\0' ? nic->driver : "unknown");
 	if (report.connections * 100 >= report.connection_capacity * TABLE_PERCENT)
-		warn(array, "connections",
-		     "%s queue %u: the connection table is nearly full: %" PRIu64 " of %" PRIu64
-		     "; flows without a place follow the hash alone (connections.capacity)",
-		     nic->name, worker_queue(worker), report.connections,
-		     report.connection_capacity);
-}
-
-static void check_health(const struct daemon *daemon, uint32_t place, json_t *array)
-{
-	const struct forwarding_backend *backend = &daemon->tables->backends[place];
-	const struct backend_state *state =
-		backend_states_get(daemon->states, backend->pool, backend->backend);
-	struct health_report report = { 0 };
-
-	if (state->is_healthy)
-		return;
-	if (daemon->health != NULL)
-		health_read(daemon->health, backend->pool, backend->backend, &report);
-	warn(array, "backend", "backend %s/%s is down%s%s%s%s", control_pool_name(daemon, place),
-	     control_backend_name(daemon, place), report.error != NULL ? ": " : "",
-	     report.error != NULL ? report.error : "",
-	     report.is_damped ? "; it answers, but has fallen too often lately" : "",
-	     state->is_last_resort ? "; it serves as the last resort" : "");
-}
-
-static void check_next_hops(const struct daemon *daemon, uint32_t place, json_t *array)
-{
-	/* That of a backend which serves nothing is not missed. */
-	if (daemon->tables->backends[place].is_down)
-		return;
-	for (uint32_t nic = 0; nic < daemon->device_count; nic++) {
-		enum next_hop_state state =
-			(enum next_hop_state)daemon->state
-				->next_hops[nic * daemon->tables->backend_count + place];
-
-		if (state != NEXT_HOP_RESOLVED)
-			warn(array, "next_hop",
-			     "backend %s/%s gets no traffic by %s, its packets are dropped: %s",
-			     control_pool_name(daemon, place), control_backend_name(daemon, place),
-			     daemon->nics[nic].name, next_hop_state_name(state));
-	}
-}
-
-static void check_backends(const struct daemon *daemon, json_t *array)
-{
-	size_t before = json_array_size(array);
-	uint32_t beyond = 0;
-
-	for (uint32_t i = 0; i < daemon->tables->backend_count; i++) {
-		json_t *found = json_array();
-
-		check_health(daemon, i, found);
-		check_next_hops(daemon, i, found);
-		if (json_array_size(array) - before < LINES_MOST)
-			json_array_extend(array, found);
-		else
-			beyond += json_array_size(found) > 0;
-		json_decref(found);
-	}
-	if (beyond > 0)
-		warn(array, "backend",
-		     "beside these, backends with a problem: %u (fluxpin "
-		     "backends shows all)",
-		     beyond);
-}
-
-static void check_checks(const struct daemon *daemon, json_t *array)
-{
-	struct health_totals totals = { 0 };
-
-	if (daemon->health != NULL)
-		health_read_totals(daemon->health, &totals);
-	if (totals.suspended > 0)
-		warn(array, "health",
-		     "%s: health checks are suspended (%u of %u): backends keep their states",
-		     totals.reason, totals.suspended, totals.probers);
-}
-
-static void check_pools(const struct daemon *daemon, json_t *array)
-{
-	const struct configuration *configuration = daemon->configuration;
-	bool *is_used = calloc(configuration->pool_count + 1, sizeof(*is_used));
-
-	for (uint32_t i = 0; is_used != NULL && i < configuration->vip_count; i++)
-		is_used[configuration->vips[i].pool] = true;
-	for (uint32_t i = 0; is_used != NULL && i < configuration->pool_count; i++) {
-		struct pool_state state;
-
-		backend_states_pool(daemon->states, i, &state);
-		if (is_used[i] && state.serving == 0)
-			warn(array, "pool",
-			     "pool %s: no backend serves, new flows to its VIPs are dropped "
-			     "(down %u, drained %u)",
-			     configuration->pools[i].name, state.down, state.drained);
-		else if (is_used[i] && state.is_last_resort)
-			warn(array, "pool",
-			     "pool %s: all backends are down, and all serve as the last resort",
-			     configuration->pools[i].name);
-	}
-	free(is_used);
-}
-
-struct withdrawn {
-	json_t *array;
-	uint32_t count;
-};
-
-static void warn_withdrawn(void *context, const char *vip, const char *reason)
-{
-	struct withdrawn *withdrawn = context;
-
-	if (withdrawn->count++ < LINES_MOST)
-		warn(withdrawn->array, "announcement", "VIP %s is withdrawn: %s", vip, reason);
-}
-
-static void check_announcements(const struct daemon *daemon, json_t *array)
-{
-	struct withdrawn withdrawn = { .array = array };
-
-	daemon_each_withdrawn(daemon, warn_withdrawn, &withdrawn);
-	if (withdrawn.count > LINES_MOST)
-		warn(array, "announcement",
-		     "beside these, VIPs that are withdrawn: %u (fluxpin vips shows all)",
-		     withdrawn.count - LINES_MOST);
-}
-
-static void check_drains(const struct control_answers *answers, json_t *array)
-{
-	uint64_t now_ms = clock_ns() / 1000000;
-	const char *backend;
-	json_t *since;
-
-	json_object_foreach(answers->drains, backend, since)
-	{
-		uint64_t ms = now_ms - (uint64_t)json_integer_value(since);
-
-		if (ms > DRAIN_LONG_MS)
-			warn(array, "drain",
-			     "backend %s has been drained by command for %" PRIu64
-			     " hours (fluxpin undrain %s)",
-			     backend, ms / 3600000, backend);
-	}
+		control_warn(array, "connections",
+			     "%s queue %u: the connection table is nearly full: %" PRIu64
+			     " of %" PRIu64
+			     "; flows without a place follow the hash alone (connections.capacity)",
+			     nic->name, worker_queue(worker), report.connections,
+			     report.connection_capacity);
 }
 
 /* Whether a drop says that something is wrong here, not with the packet. */
@@ -318,16 +198,18 @@ static void check_drops(const struct control_answers *answers, json_t *array)
 		if (recent.drops[i] > 0 &&
 		    (is_own_fault(reason) ||
 		     recent.drops[i] * 100 >= recent.received * DROPS_PERCENT))
-			warn(array, "drops",
-			     "%" PRIu64 " packets were dropped in the last %d seconds as %s: %s",
-			     recent.drops[i], 2 * CONTROL_DROPS_SECONDS, drop_reason_label(reason),
-			     drop_reason_explanation(reason));
+			control_warn(array, "drops",
+				     "%" PRIu64
+				     " packets were dropped in the last %d seconds as %s: %s",
+				     recent.drops[i], 2 * CONTROL_DROPS_SECONDS,
+				     drop_reason_label(reason), drop_reason_explanation(reason));
 	}
 	if (recent.lost > 0)
-		warn(array, "drops",
-		     "the kernel dropped %" PRIu64 " frames at the sockets in the last %d seconds: "
-		     "workers do not keep up, or frames are too long",
-		     recent.lost, 2 * CONTROL_DROPS_SECONDS);
+		control_warn(array, "drops",
+			     "the kernel dropped %" PRIu64
+			     " frames at the sockets in the last %d seconds: "
+			     "workers do not keep up, or frames are too long",
+			     recent.lost, 2 * CONTROL_DROPS_SECONDS);
 }
 
 json_t *control_find_warnings(const struct control_answers *answers)
@@ -336,15 +218,12 @@ json_t *control_find_warnings(const struct control_answers *answers)
 	json_t *array = json_array();
 
 	check_daemon(daemon, array);
+	check_restart(daemon, array);
 	for (uint32_t i = 0; i < daemon->device_count; i++)
 		check_device(daemon, i, array);
 	for (uint32_t i = 0; i < daemon->worker_count; i++)
 		check_worker(daemon, i, array);
-	check_checks(daemon, array);
-	check_pools(daemon, array);
-	check_backends(daemon, array);
-	check_announcements(daemon, array);
-	check_drains(answers, array);
+	control_warn_of_service(answers, array);
 	check_drops(answers, array);
 	return array;
 }

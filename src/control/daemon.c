@@ -1,167 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <fluxpin/log.h>
 
 #include "daemon_internal.h"
 
-/* Changes of routes and neighbours come in bursts; this much later all of one are read at once. */
-#define SETTLE_MS 10
-
 /* SIGHUPs within this time make one reload. */
 #define RELOAD_MS 10
-
-/* The pause after the kernel did not give an answer. */
-#define RETRY_MS 1000
-
-/* How often the NICs' queues are looked at, of which netlink does not tell. */
-#define QUEUES_MS 1000
-
-/* A next hop that is missing for less is not worth a warning. */
-#define WARN_MS 3000
-
-#define NANOSECONDS_PER_MILLISECOND 1000000
-
-const char *daemon_metrics_path(const struct daemon *daemon)
-{
-	return daemon->options->metrics_file != NULL ? daemon->options->metrics_file
-						     : daemon->configuration->metrics.textfile;
-}
-
-static void write_metrics(struct daemon *daemon)
-{
-	const char *path = daemon_metrics_path(daemon);
-	int error;
-
-	if (path == NULL)
-		return;
-	error = metrics_write(&daemon->metrics, path);
-	if (error != 0 && !daemon->metrics_failed)
-		log_error("writing metrics to %s: %s", path,
-			  error == -EINVAL ? "not a regular file" : strerror(-error));
-	else if (error == 0 && daemon->metrics_failed)
-		log_info("writing metrics to %s works again", path);
-	daemon->metrics_failed = error != 0;
-}
-
-static void on_metrics_timer(uv_timer_t *timer)
-{
-	write_metrics(timer->data);
-}
-
-static void start_metrics_timer(struct daemon *daemon)
-{
-	uint64_t interval =
-		daemon->configuration->metrics.interval_ns / NANOSECONDS_PER_MILLISECOND;
-
-	uv_timer_start(&daemon->metrics_timer, on_metrics_timer, interval, interval);
-}
-
-static void on_warn_timer(uv_timer_t *timer)
-{
-	daemon_warn_next_hops(timer->data);
-	daemon_warn_vlans(timer->data);
-}
-
-static void give_up(struct daemon *daemon, int error)
-{
-	daemon->exit_error = error;
-	uv_stop(&daemon->loop);
-}
-
-static void on_queues_timer(uv_timer_t *timer)
-{
-	int error = daemon_watch_queues(timer->data);
-
-	if (error != 0)
-		give_up(timer->data, error);
-}
-
-static void on_settle_timer(uv_timer_t *timer)
-{
-	struct daemon *daemon = timer->data;
-	int error = daemon_refresh_devices(daemon);
-
-	if (error == -ENODEV) {
-		give_up(daemon, error);
-		return;
-	}
-	if (error == 0)
-		error = daemon_follow_next_hops(daemon);
-	if (error == 0) {
-		daemon_announce_update(daemon);
-		health_look_again(daemon->health);
-	}
-	/* What was reported is not reported again. */
-	if (error != 0)
-		uv_timer_start(timer, on_settle_timer, RETRY_MS, 0);
-	if (error != 0 && !daemon->follow_failed)
-		log_warning("reading interfaces, routes and neighbours: %s; trying again",
-			    strerror(-error));
-	daemon->follow_failed = error != 0;
-	/* Not put off by each further change: on some hosts there is always one. */
-	if (!uv_is_active((uv_handle_t *)&daemon->warn_timer))
-		uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
-}
-
-void daemon_settle(struct daemon *daemon)
-{
-	if (!uv_is_active((uv_handle_t *)&daemon->settle_timer))
-		uv_timer_start(&daemon->settle_timer, on_settle_timer, SETTLE_MS, 0);
-}
-
-static void on_netlink(uv_poll_t *poll, int status, int events)
-{
-	struct daemon *daemon = poll->data;
-	bool changed = false;
-	int error = neighbours_drain(daemon->neighbours, &changed);
-
-	(void)events;
-	/*
-	 * A netlink socket that lost messages has an error pending, and libuv stops listening to a
-	 * descriptor that shows one, as if it were closed. The drain has taken the error.
-	 */
-	if (status < 0)
-		status = uv_poll_start(poll, UV_READABLE, on_netlink);
-	if (status < 0 || error != 0)
-		log_warning("listening to routes and neighbours: %s",
-			    status < 0 ? uv_strerror(status) : strerror(-error));
-	/* What was read before an error may have been a change. */
-	if (changed || error != 0)
-		daemon_settle(daemon);
-}
-
-int daemon_reload_all(struct daemon *daemon, struct findings *findings)
-{
-	const char *path = daemon_metrics_path(daemon);
-	char *old_path = path != NULL ? strdup(path) : NULL;
-	int error = daemon_reload(daemon, findings);
-
-	if (error == 0) {
-		path = daemon_metrics_path(daemon);
-		if (old_path != NULL && (path == NULL || strcmp(path, old_path) != 0))
-			metrics_remove(old_path);
-		start_metrics_timer(daemon);
-		daemon_follow_listener(daemon);
-		daemon_follow_control(daemon);
-		uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
-	}
-	free(old_path);
-	write_metrics(daemon);
-	return error;
-}
 
 static void on_reload_timer(uv_timer_t *timer)
 {
 	struct findings findings = { 0 };
 
-	daemon_reload_all(timer->data, &findings);
+	daemon_reload(timer->data, &findings);
 	findings_release(&findings);
 }
 
@@ -199,16 +56,12 @@ static int open_handles(struct daemon *daemon)
 	}
 	uv_timer_init(&daemon->loop, &daemon->reload_timer);
 	uv_timer_init(&daemon->loop, &daemon->metrics_timer);
-	uv_timer_init(&daemon->loop, &daemon->settle_timer);
-	uv_timer_init(&daemon->loop, &daemon->queues_timer);
-	uv_timer_init(&daemon->loop, &daemon->warn_timer);
+	daemon_open_kernel(daemon);
 	daemon_open_states(daemon);
 	daemon->reload_timer.data = daemon;
 	daemon->metrics_timer.data = daemon;
-	daemon->settle_timer.data = daemon;
-	daemon->queues_timer.data = daemon;
-	daemon->warn_timer.data = daemon;
 	signal(SIGPIPE, SIG_IGN);
+	daemon_note_stops();
 	return error;
 }
 
@@ -226,20 +79,6 @@ static void close_loop(struct daemon *daemon)
 	uv_loop_close(&daemon->loop);
 }
 
-static int listen_to_netlink(struct daemon *daemon)
-{
-	int error = uv_poll_init(&daemon->loop, &daemon->netlink,
-				 neighbours_descriptor(daemon->neighbours));
-
-	if (error == 0) {
-		daemon->netlink.data = daemon;
-		error = uv_poll_start(&daemon->netlink, UV_READABLE, on_netlink);
-	}
-	if (error != 0)
-		log_error("listening to routes and neighbours: %s", uv_strerror(error));
-	return error;
-}
-
 /* UMEMs count as locked memory. Without the right to raise the limit CAP_IPC_LOCK serves as well.
  */
 static void raise_memory_limit(void)
@@ -248,32 +87,6 @@ static void raise_memory_limit(void)
 
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited) != 0)
 		log_debug("raising RLIMIT_MEMLOCK: %s", strerror(errno));
-}
-
-static void log_totals(const struct daemon *daemon)
-{
-	for (uint32_t i = 0; i < daemon->worker_count; i++) {
-		const struct worker *worker = daemon->workers[i];
-		const struct counters *counters = worker_counters(worker);
-		uint64_t dropped = 0;
-
-		for (int reason = 0; reason < DROP_REASON_COUNT; reason++) {
-			uint64_t count = counter_read(&counters->dropped[reason]);
-
-			dropped += count;
-			if (count > 0)
-				log_info("%s queue %u: dropped %s %" PRIu64,
-					 worker_interface(worker), worker_queue(worker),
-					 drop_reason_label((enum drop_reason)reason), count);
-		}
-		log_info("%s queue %u: received %" PRIu64 ", forwarded %" PRIu64
-			 ", slow path %" PRIu64 ", answered %" PRIu64 ", dropped %" PRIu64,
-			 worker_interface(worker), worker_queue(worker),
-			 counter_read(&counters->received.packets),
-			 counter_read(&counters->forwarded.packets),
-			 counter_read(&counters->slow_path), counter_read(&counters->answered),
-			 dropped);
-	}
 }
 
 static void release_interfaces(const struct daemon_options *options)
@@ -355,7 +168,7 @@ static int start(struct daemon *daemon)
 	if (error == 0)
 		error = daemon_first_forwarding(daemon);
 	if (error == 0)
-		error = listen_to_netlink(daemon);
+		error = daemon_listen_to_kernel(daemon);
 	if (error == 0)
 		error = daemon_start_workers(daemon);
 	if (error == 0)
@@ -368,10 +181,9 @@ static int start(struct daemon *daemon)
 		return error;
 	daemon->metrics.workers = daemon->workers;
 	daemon->metrics.worker_count = daemon->worker_count;
-	write_metrics(daemon);
-	start_metrics_timer(daemon);
-	uv_timer_start(&daemon->warn_timer, on_warn_timer, WARN_MS, 0);
-	uv_timer_start(&daemon->queues_timer, on_queues_timer, QUEUES_MS, QUEUES_MS);
+	daemon_write_metrics(daemon);
+	daemon_start_metrics_timer(daemon);
+	daemon_start_looking(daemon);
 	log_info("ready: workers %u, VIPs %u, pools %u, backends %u", daemon->worker_count,
 		 daemon->configuration->vip_count, configuration_size(daemon->configuration).pools,
 		 configuration_size(daemon->configuration).backends);
@@ -384,18 +196,40 @@ static void stop(struct daemon *daemon)
 	listener_close(daemon->listener);
 	daemon_close_announce(daemon);
 	daemon_stop_workers(daemon);
-	daemon_close_watch(daemon);
+	if (!daemon->has_stuck_worker)
+		daemon_close_watch(daemon);
 	daemon_close_control(daemon);
 	if (daemon->metrics.worker_count > 0)
-		log_totals(daemon);
+		daemon_log_totals(daemon);
 	if (daemon->configuration != NULL && daemon->metrics.worker_count > 0 &&
 	    daemon_metrics_path(daemon) != NULL)
 		metrics_remove(daemon_metrics_path(daemon));
 	daemon_close_devices(daemon);
 	neighbours_close(daemon->neighbours);
+	if (daemon->has_stuck_worker)
+		return;
 	daemon_release_forwarding(daemon);
 	registry_close(daemon->vip_indexes);
 	registry_close(daemon->backend_indexes);
+}
+
+/*
+ * Not by way of main: that would run what is registered for the end beside a thread that may go on
+ * at any time. The kernel takes back the rest, with the TAP and the sockets.
+ */
+static void __attribute__((noreturn)) leave(void)
+{
+	log_error("ended without a worker that is stuck");
+	_exit(EXIT_FAILURE);
+}
+
+void daemon_end_now(struct daemon *daemon)
+{
+	log_error("told to stop while a change waits for a worker that does not move");
+	/* Even if it moves now: a thread waits for it still, and the callers use what they have. */
+	daemon->has_stuck_worker = true;
+	stop(daemon);
+	leave();
 }
 
 int daemon_run(const struct daemon_options *options)
@@ -425,6 +259,8 @@ int daemon_run(const struct daemon_options *options)
 		error = daemon->exit_error;
 	}
 	stop(daemon);
+	if (daemon->has_stuck_worker)
+		leave();
 	close_loop(daemon);
 	free(daemon);
 	return error;

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * When VIPs are announced. A VIP is announced while this load balancer can serve it: no worker has
- * stalled, the XDP programs are attached, a NIC has carrier, and enough backends of its pool serve
- * and can be reached. VIPs of one prefix share its route, which is there as long as any of them can
- * be served: else a pool that fails would take other services of its address with it.
- */
+/* The routes by which VIPs are announced follow what can be served. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,117 +7,34 @@
 #include <fluxpin/announce.h>
 #include <fluxpin/log.h>
 
-#include "daemon_internal.h"
+#include "announcing.h"
 
 /* How many looks of the watchdog there are between two comparisons with the kernel's table. */
 #define REFRESH_TICKS 100
-
-/* Why a VIP is withdrawn, in words, with the names in it. */
-#define REASON_SIZE 160
 
 /* Lines about VIPs at a time. */
 #define TOLD_LINES 20
 
 #define NANOSECONDS_PER_MILLISECOND UINT64_C(1000000)
 
-struct announcing {
-	struct announce *announce; /* NULL: the configuration announces nothing */
-	struct announce *next;	   /* of a reload that is under way, when the table is another */
-	uint32_t ticks;
-	bool is_lingering;
-};
-
-/* What is known of a pool. */
-struct ability {
-	uint32_t serving; /* backends that get new flows and have a next hop */
-	bool is_last_resort;
-};
-
-/* Why nothing at all can be served, or NULL. */
-static const char *find_obstacle(const struct daemon *daemon)
-{
-	const char *obstacle = "no interface has carrier";
-
-	if (daemon->announcing->is_lingering)
-		return "stopping";
-	if (daemon_has_stalled(daemon))
-		return "a worker has stalled";
-	for (uint32_t i = 0; i < daemon->device_count; i++) {
-		if (daemon->devices[i].is_detached)
-			return "the XDP program was detached";
-		if (daemon->nics[i].is_up && daemon->nics[i].has_carrier)
-			obstacle = NULL;
-	}
-	return obstacle;
-}
-
-static bool has_next_hop(const struct daemon *daemon, uint32_t backend)
-{
-	for (uint32_t i = 0; i < daemon->device_count; i++)
-		if (daemon->nics[i].has_carrier &&
-		    daemon->state->next_hops[i * daemon->tables->backend_count + backend] ==
-			    NEXT_HOP_RESOLVED)
-			return true;
-	return false;
-}
-
-static void read_abilities(const struct daemon *daemon, struct ability *abilities)
-{
-	const struct forwarding_tables *tables = daemon->tables;
-
-	for (uint32_t i = 0; i < tables->backend_count; i++) {
-		const struct forwarding_backend *backend = &tables->backends[i];
-		const struct backend_state *state =
-			backend_states_get(daemon->states, backend->pool, backend->backend);
-
-		if (!state->service.is_down && state->service.weight > 0 && has_next_hop(daemon, i))
-			abilities[backend->pool].serving++;
-		abilities[backend->pool].is_last_resort |= state->is_last_resort;
-	}
-}
-
-/* A last resort is better than nothing, but not what somebody wants who asks for several. */
-static bool is_able(const struct vip_configuration *vip, const struct ability *ability)
-{
-	if (ability->is_last_resort && vip->min_healthy > 1)
-		return false;
-	return ability->serving >= vip->min_healthy;
-}
-
-static void explain(const struct daemon *daemon, const struct vip_configuration *vip,
-		    const struct ability *abilities, const char *obstacle, char reason[REASON_SIZE])
-{
-	const struct ability *ability = &abilities[vip->pool];
-
-	if (obstacle != NULL)
-		snprintf(reason, REASON_SIZE, "%s", obstacle);
-	else if (!is_able(vip, ability))
-		snprintf(reason, REASON_SIZE,
-			 "backends of pool %s that serve%s: %u, min_healthy is %u",
-			 daemon->configuration->pools[vip->pool].name,
-			 ability->is_last_resort ? " as the last resort" : "", ability->serving,
-			 vip->min_healthy);
-	else
-		snprintf(reason, REASON_SIZE, "the kernel does not take the route");
-}
-
 static void tell_vip(const struct daemon *daemon, const struct vip_configuration *vip,
-		     const struct ability *abilities, const char *obstacle, bool is_announced)
+		     const struct announcing_ability *abilities, const char *obstacle,
+		     bool is_announced)
 {
-	char text[ADDRESS_TEXT_SIZE], reason[REASON_SIZE];
+	char text[ADDRESS_TEXT_SIZE], reason[ANNOUNCING_REASON_SIZE];
 
 	prefix_format(&vip->prefix, text);
 	if (is_announced) {
 		log_info("VIP %s: %s is announced", vip->name, text);
 		return;
 	}
-	explain(daemon, vip, abilities, obstacle, reason);
+	announcing_explain(daemon, vip, abilities, obstacle, reason);
 	log_warning("VIP %s: %s is withdrawn: %s", vip->name, text, reason);
 }
 
 /* `before` are the answers of announce_has, by VIP. */
-static void tell(const struct daemon *daemon, const bool *before, const struct ability *abilities,
-		 const char *obstacle)
+static void tell(const struct daemon *daemon, const bool *before,
+		 const struct announcing_ability *abilities, const char *obstacle)
 {
 	const struct configuration *configuration = daemon->configuration;
 	uint32_t told = 0;
@@ -141,7 +53,7 @@ static void tell(const struct daemon *daemon, const bool *before, const struct a
 }
 
 /* The prefixes to announce, each once, into `wanted`; returns how many. */
-static uint32_t choose(const struct daemon *daemon, const struct ability *abilities,
+static uint32_t choose(const struct daemon *daemon, const struct announcing_ability *abilities,
 		       struct prefix *wanted)
 {
 	const struct configuration *configuration = daemon->configuration;
@@ -150,7 +62,7 @@ static uint32_t choose(const struct daemon *daemon, const struct ability *abilit
 	for (uint32_t i = 0; i < configuration->vip_count; i++) {
 		const struct vip_configuration *vip = &configuration->vips[i];
 
-		if (vip->announce && is_able(vip, &abilities[vip->pool]))
+		if (vip->announce && announcing_is_able(vip, &abilities[vip->pool]))
 			wanted[count++] = vip->prefix;
 	}
 	if (count > 0)
@@ -165,7 +77,7 @@ void daemon_announce_update(struct daemon *daemon)
 {
 	const struct configuration *configuration = daemon->configuration;
 	struct announcing *announcing = daemon->announcing;
-	struct ability *abilities;
+	struct announcing_ability *abilities;
 	struct prefix *wanted;
 	const char *obstacle;
 	uint32_t count = 0;
@@ -174,7 +86,7 @@ void daemon_announce_update(struct daemon *daemon)
 
 	if (announcing == NULL || announcing->announce == NULL)
 		return;
-	obstacle = find_obstacle(daemon);
+	obstacle = announcing_obstacle(daemon);
 	abilities = calloc(configuration->pool_count + 1, sizeof(*abilities));
 	wanted = calloc(configuration->vip_count + 1, sizeof(*wanted));
 	before = calloc(configuration->vip_count + 1, sizeof(*before));
@@ -183,7 +95,7 @@ void daemon_announce_update(struct daemon *daemon)
 	for (uint32_t i = 0; i < configuration->vip_count; i++)
 		before[i] = configuration->vips[i].announce &&
 			    announce_has(announcing->announce, &configuration->vips[i].prefix);
-	read_abilities(daemon, abilities);
+	announcing_read_abilities(daemon, abilities);
 	if (obstacle == NULL)
 		count = choose(daemon, abilities, wanted);
 	error = announce_set(announcing->announce, wanted, count);
@@ -290,7 +202,7 @@ void daemon_each_withdrawn(const struct daemon *daemon,
 			   void *context)
 {
 	const struct configuration *configuration = daemon->configuration;
-	struct ability *abilities;
+	struct announcing_ability *abilities;
 	const char *obstacle;
 
 	if (daemon->announcing == NULL)
@@ -298,15 +210,15 @@ void daemon_each_withdrawn(const struct daemon *daemon,
 	abilities = calloc(configuration->pool_count + 1, sizeof(*abilities));
 	if (abilities == NULL)
 		return;
-	obstacle = find_obstacle(daemon);
-	read_abilities(daemon, abilities);
+	obstacle = announcing_obstacle(daemon);
+	announcing_read_abilities(daemon, abilities);
 	for (uint32_t i = 0; i < configuration->vip_count; i++) {
-		char reason[REASON_SIZE];
+		char reason[ANNOUNCING_REASON_SIZE];
 		bool is_announced;
 
 		if (!daemon_vip_is_announced(daemon, i, &is_announced) || is_announced)
 			continue;
-		explain(daemon, &configuration->vips[i], abilities, obstacle, reason);
+		announcing_explain(daemon, &configuration->vips[i], abilities, obstacle, reason);
 		take(context, configuration->vips[i].name, reason);
 	}
 	free(abilities);

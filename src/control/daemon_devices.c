@@ -226,20 +226,11 @@ int daemon_open_devices(struct daemon *daemon)
 	return 0;
 }
 
-/* The device that a worker serves. */
-static struct device *device_of(struct daemon *daemon, const struct worker *worker)
-{
-	for (uint32_t i = 0; i < daemon->device_count; i++)
-		if (strcmp(daemon->nics[i].name, worker_interface(worker)) == 0)
-			return &daemon->devices[i];
-	return NULL;
-}
-
 int daemon_start_workers(struct daemon *daemon)
 {
 	for (uint32_t i = 0; i < daemon->worker_count; i++) {
 		struct worker *worker = daemon->workers[i];
-		struct device *device = device_of(daemon, worker);
+		struct device *device = &daemon->devices[worker_ordinal(worker)];
 		int error = worker_start(worker);
 
 		if (error != 0)
@@ -255,30 +246,23 @@ int daemon_start_workers(struct daemon *daemon)
 	return 0;
 }
 
-void daemon_stop_workers(struct daemon *daemon)
+/* What a worker that does not stop may still use stays until the process ends. */
+static void detach_programs(struct daemon *daemon)
 {
-	/* All map entries first: from here on the kernel gets every frame. */
-	for (uint32_t i = 0; i < daemon->worker_count; i++) {
-		struct device *device = device_of(daemon, daemon->workers[i]);
-
-		if (device->redirect != NULL)
-			redirect_remove_socket(device->redirect, worker_queue(daemon->workers[i]));
+	for (uint32_t i = 0; i < daemon->device_count; i++) {
+		redirect_detach(daemon->devices[i].redirect);
+		daemon->devices[i].redirect = NULL;
 	}
-	for (uint32_t i = 0; i < daemon->worker_count; i++)
-		worker_request_stop(daemon->workers[i]);
-	for (uint32_t i = 0; i < daemon->worker_count; i++)
-		worker_stop(daemon->workers[i]);
-	/* Nobody hands anything over any more. */
-	for (uint32_t i = 0; i < daemon->worker_count; i++)
-		worker_finish(daemon->workers[i]);
 }
 
 void daemon_close_devices(struct daemon *daemon)
 {
+	detach_programs(daemon);
+	if (daemon->has_stuck_worker)
+		return;
 	for (uint32_t i = 0; i < daemon->worker_count; i++)
 		worker_close(daemon->workers[i]);
 	for (uint32_t i = 0; i < daemon->device_count; i++) {
-		redirect_detach(daemon->devices[i].redirect);
 		tap_close(daemon->devices[i].tap);
 		free(daemon->devices[i].queues);
 	}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <fluxpin/log.h>
 
@@ -13,9 +13,6 @@
 /* How long a new backend's neighbour is waited for before it gets traffic all the same. */
 #define RESOLVE_NS	UINT64_C(1000000000)
 #define RESOLVE_POLL_MS 50
-
-/* Lines about next hops at a time: with a link that goes down, thousands of backends may go. */
-#define WARN_LINES 20
 
 /* Next hops of backends that serve, which only lack an answer of the neighbour. */
 static uint32_t count_waiting(const struct daemon *daemon, const struct forwarding_state *state)
@@ -190,47 +187,24 @@ int daemon_follow_states(struct daemon *daemon)
 	return 0;
 }
 
-static bool same_list(const uint16_t *a, uint32_t a_count, const uint16_t *b, uint32_t b_count)
+/* And what to do about it. Before the round of the registries ends. */
+static void tell_failure(const struct daemon *daemon, struct findings *findings, int error)
 {
-	return a_count == b_count && (a == NULL) == (b == NULL) &&
-	       (a == NULL || memcmp(a, b, a_count * sizeof(*a)) == 0);
-}
+	char text[256];
 
-static bool same_interfaces(const struct configuration *a, const struct configuration *b)
-{
-	if (a->interface_count != b->interface_count)
-		return false;
-	for (uint32_t i = 0; i < a->interface_count; i++) {
-		const struct interface_configuration *x = &a->interfaces[i], *y = &b->interfaces[i];
-
-		if (strcmp(x->name, y->name) != 0 || x->mode != y->mode ||
-		    !same_list(x->queues, x->queue_count, y->queues, y->queue_count) ||
-		    !same_list(x->cpus, x->cpu_count, y->cpus, y->cpu_count))
-			return false;
+	if (error != -ENOSPC) {
+		log_error("reload: building the forwarding state: %s", strerror(-error));
+		return;
 	}
-	return true;
+	snprintf(text, sizeof(text),
+		 "the active and the new configuration together have more than %d %s: reload a "
+		 "file first that leaves out what is to go, and then this one, or restart fluxpin",
+		 REGISTRY_SIZE, registry_is_full(daemon->backend_indexes) ? "backends" : "VIPs");
+	log_error("reload: %s", text);
+	findings_add(findings, false, (struct position){ 0 }, "%s", text);
 }
 
-static void warn_restart(const struct daemon *daemon, const struct configuration *new)
-{
-	const struct configuration *start = daemon->start;
-
-	if (daemon->options->interface_count == 0 && !same_interfaces(start, new))
-		log_warning("reload: interfaces changed; that takes a restart");
-	if (start->slow_path != new->slow_path)
-		log_warning("reload: slow_path changed; that takes a restart");
-	if (start->connections.capacity != new->connections.capacity)
-		log_warning("reload: the capacity of connections changed; that takes a restart");
-	if (memcmp(&start->fragments, &new->fragments, sizeof(new->fragments)) != 0)
-		log_warning("reload: fragments changed; that takes a restart");
-	if (memcmp(&start->umem, &new->umem, sizeof(new->umem)) != 0)
-		log_warning("reload: umem changed; that takes a restart");
-	if (daemon->configuration->hash_seed != new->hash_seed)
-		log_warning("reload: hash_seed changed; open connections lose their backend");
-}
-
-/* Replaces the active configuration; nothing is changed on failure. */
-static int activate(struct daemon *daemon, struct configuration *new)
+int daemon_activate(struct daemon *daemon, struct configuration *new, struct findings *findings)
 {
 	const struct backend_sources sources = { .overrides = daemon->drains,
 						 .health = daemon_read_planned_health,
@@ -255,7 +229,7 @@ static int activate(struct daemon *daemon, struct configuration *new)
 	if (error == 0)
 		error = build_settled_state(daemon, new, tables, &state);
 	if (error != 0) {
-		log_error("reload: building the forwarding state: %s", strerror(-error));
+		tell_failure(daemon, findings, error);
 		daemon->metrics.generation--;
 		forwarding_tables_release(tables);
 		backend_states_release(states);
@@ -282,117 +256,6 @@ static int activate(struct daemon *daemon, struct configuration *new)
 	if (old != daemon->start)
 		configuration_release(old);
 	return 0;
-}
-
-/* Whether this host has what the interfaces ask for. What is only worth a warning was said at the
- * start. */
-static int check_host(const struct configuration *configuration, struct findings *findings)
-{
-	struct findings unsaid = { 0 };
-	int error = configuration_check_host(configuration, &unsaid);
-
-	findings_release(&unsaid);
-	/* Again into those of the file, which alone can be printed. */
-	return error == 0 ? 0 : configuration_check_host(configuration, findings);
-}
-
-static int read_configuration(struct daemon *daemon, struct configuration **new,
-			      struct findings *findings)
-{
-	int error = configuration_read(daemon->options->configuration_file, new, findings);
-
-	/* With interfaces on the command line, those of the file are not in use. */
-	if (error == 0 && daemon->options->interface_count == 0) {
-		error = check_host(*new, findings);
-		if (error != 0)
-			configuration_release(*new);
-	}
-	findings_print(findings, stderr);
-	return error;
-}
-
-int daemon_reload(struct daemon *daemon, struct findings *findings)
-{
-	struct metrics_source *metrics = &daemon->metrics;
-	struct configuration *new;
-	int error;
-
-	log_info("reload: reading %s", daemon->options->configuration_file);
-	error = read_configuration(daemon, &new, findings);
-	if (error == 0) {
-		warn_restart(daemon, new);
-		error = daemon_begin_announce(daemon, new);
-		if (error == 0)
-			error = activate(daemon, new);
-		if (error != 0)
-			configuration_release(new);
-	}
-	metrics->last_reload_successful = error == 0;
-	if (error != 0) {
-		daemon_end_announce(daemon, false);
-		metrics->reloads_failed++;
-		log_error("reload refused: configuration generation %llu stays active",
-			  (unsigned long long)metrics->generation);
-		return error;
-	}
-	metrics->reloads_succeeded++;
-	metrics->last_success_seconds = time(NULL);
-	log_info("configuration generation %llu active: VIPs %u, pools %u, backends %u",
-		 (unsigned long long)metrics->generation, daemon->configuration->vip_count,
-		 configuration_size(daemon->configuration).pools,
-		 configuration_size(daemon->configuration).backends);
-	daemon_end_announce(daemon, true);
-	return 0;
-}
-
-/* What a look at all backends had to say. */
-struct told {
-	uint32_t unresolved;
-	uint32_t resolved;
-};
-
-static void warn_next_hop(struct daemon *daemon, uint32_t i, struct told *told)
-{
-	const struct forwarding_backend *backend = &daemon->tables->backends[i];
-	const struct pool_configuration *pool = &daemon->configuration->pools[backend->pool];
-	const struct backend_configuration *configuration = &pool->backends[backend->backend];
-	const char *interface = NULL, *problem = NULL;
-	char address[ADDRESS_TEXT_SIZE];
-
-	/* Its health check has told, and what was told of its next hop still holds. */
-	if (backend->is_down)
-		return;
-	for (uint32_t nic = 0; nic < daemon->device_count && problem == NULL; nic++) {
-		enum next_hop_state state =
-			daemon->state->next_hops[nic * daemon->tables->backend_count + i];
-
-		if (state == NEXT_HOP_RESOLVED)
-			continue;
-		interface = daemon->nics[nic].name;
-		problem = next_hop_state_name(state);
-	}
-	if (problem != NULL && !daemon->warned[backend->index] && told->unresolved++ < WARN_LINES)
-		log_warning("backend %s/%s (%s) gets no traffic by %s, its packets are dropped: %s",
-			    pool->name, configuration->name,
-			    address_format(&configuration->address, address), interface, problem);
-	else if (problem == NULL && daemon->warned[backend->index] && told->resolved++ < WARN_LINES)
-		log_info("backend %s/%s (%s): next hop resolved", pool->name, configuration->name,
-			 address_format(&configuration->address, address));
-	daemon->warned[backend->index] = problem != NULL;
-}
-
-void daemon_warn_next_hops(struct daemon *daemon)
-{
-	struct told told = { 0 };
-
-	for (uint32_t i = 0; i < daemon->tables->backend_count; i++)
-		warn_next_hop(daemon, i, &told);
-	if (told.unresolved > WARN_LINES)
-		log_warning("backends beside these that get no traffic: %u",
-			    told.unresolved - WARN_LINES);
-	if (told.resolved > WARN_LINES)
-		log_info("backends beside these whose next hop is resolved: %u",
-			 told.resolved - WARN_LINES);
 }
 
 void daemon_release_forwarding(struct daemon *daemon)

@@ -79,6 +79,7 @@ struct daemon {
 	bool metrics_failed;		/* the last write: told once */
 	bool follow_failed;		/* the last reading of the kernel's tables: told once */
 	int exit_error;
+	bool has_stuck_worker;		   /* at the end: see daemon_stop.c */
 	uint8_t warned[REGISTRY_SIZE + 1]; /* by backend index: told that it has no next hop */
 	uv_loop_t loop;
 	uv_signal_t signals[3];
@@ -99,11 +100,16 @@ struct daemon {
 	struct watch *watch;		 /* NULL before the workers run */
 };
 
-/* daemon.c: has NICs and next hops read again soon, once for all changes until then. */
+/* daemon_kernel.c: what the kernel reports, and what is looked at besides. Log what fails. */
+void daemon_open_kernel(struct daemon *daemon);
+int daemon_listen_to_kernel(struct daemon *daemon); /* neighbours are open */
+void daemon_start_looking(struct daemon *daemon);   /* workers run */
+
+/* Has NICs and next hops read again soon, once for all changes until then. */
 void daemon_settle(struct daemon *daemon);
 
-/* daemon.c: reloads, and has everything follow that depends on it. As daemon_reload. */
-int daemon_reload_all(struct daemon *daemon, struct findings *findings);
+/* Has the log say which next hops are missing, if they still are a few seconds later. */
+void daemon_warn_later(struct daemon *daemon);
 
 /* daemon_cpus.c: where workers run, and so where their memory lies. */
 
@@ -111,9 +117,9 @@ int daemon_reload_all(struct daemon *daemon, struct findings *findings);
 int daemon_choose_cpu(const struct device *device, uint32_t i, uint32_t n);
 
 /*
- * Moves the calling thread to a CPU, so that the kernel takes the memory which it touches, and what it
- * makes for it, such as rings, from that CPU's NUMA node. -1, or a CPU that it may not use: stays.
- * `before`: for daemon_move_back.
+ * Moves the calling thread to a CPU, so that the kernel takes the memory which it touches, and what
+ * it makes for it, such as rings, from that CPU's NUMA node. -1, or a CPU that it may not use:
+ * stays. `before`: for daemon_move_back.
  */
 void daemon_move_to(int cpu, cpu_set_t *before);
 void daemon_move_back(const cpu_set_t *before);
@@ -121,8 +127,20 @@ void daemon_move_back(const cpu_set_t *before);
 /* daemon_devices.c: NICs, their programs and TAPs, and the workers. Log what fails. */
 int daemon_open_devices(struct daemon *daemon);
 int daemon_start_workers(struct daemon *daemon);
-void daemon_stop_workers(struct daemon *daemon);
 void daemon_close_devices(struct daemon *daemon);
+
+/*
+ * daemon_stop.c: ends the workers. One that does not stop in time is left, with has_stuck_worker:
+ * what it may use must stay, and the process must end without more ado.
+ */
+void daemon_stop_workers(struct daemon *daemon);
+
+/* Takes note of SIGTERM and SIGINT, which the loop listens to already: for when the loop waits. */
+void daemon_note_stops(void);
+bool daemon_is_told_to_stop(void);
+
+/* daemon.c: ends the process from within a wait for a worker that is stuck. */
+void daemon_end_now(struct daemon *daemon) __attribute__((noreturn));
 
 /* Reads the NICs again. Returns -ENODEV after logging when one is gone. */
 int daemon_refresh_devices(struct daemon *daemon);
@@ -150,12 +168,24 @@ int daemon_follow_next_hops(struct daemon *daemon);
 /* Publishes tables of the same configuration with what its backends may do now. */
 int daemon_follow_states(struct daemon *daemon);
 
-/* Reads the file again and makes it active, or says why not. `findings`, zeroed, is filled in
- * (release it). Returns 0 or negative errno. */
+/* Replaces the active configuration, and owns it then; adds to the findings what is to be done
+ * where that fails: nothing is changed then. */
+int daemon_activate(struct daemon *daemon, struct configuration *new, struct findings *findings);
+
+/* daemon_reload.c: reads the file again, makes it active and has everything follow that depends on
+ * it, or says why not. `findings`, zeroed, is filled in (release it). Returns 0 or negative errno.
+ */
 int daemon_reload(struct daemon *daemon, struct findings *findings);
 
-/* Warns about each backend that has no next hop, once until it has one again. */
+/* daemon_next_hops.c: warns about each backend that has no next hop, once until it has one again.
+ */
 void daemon_warn_next_hops(struct daemon *daemon);
+
+/* daemon_restart.c: names the settings that this configuration has otherwise than the
+ * one of the start, and that a reload does not change. Returns how many. */
+#define DAEMON_RESTART_MAX 5
+uint32_t daemon_find_restart(const struct daemon *daemon, const struct configuration *configuration,
+			     const char *settings[static DAEMON_RESTART_MAX]);
 
 /* daemon_health.c: health checks. */
 
@@ -266,7 +296,12 @@ void daemon_close_control(struct daemon *daemon); /* workers have stopped */
 /* After a reload: the path may be another one. What cannot be opened leaves the old one. */
 void daemon_follow_control(struct daemon *daemon);
 
-/* The path of the metrics file, or NULL. */
+/* daemon_metrics.c: the path of the metrics file, or NULL; writes it, now and from now on. */
 const char *daemon_metrics_path(const struct daemon *daemon);
+void daemon_write_metrics(struct daemon *daemon);
+void daemon_start_metrics_timer(struct daemon *daemon);
+
+/* Logs what each worker has done. */
+void daemon_log_totals(const struct daemon *daemon);
 
 #endif

@@ -156,8 +156,8 @@ static void *wait_for_readers(void *argument)
 
 void daemon_wait_for_readers(struct daemon *daemon)
 {
+	uint64_t ignored, told_ns = 0;
 	pthread_t thread;
-	uint64_t ignored;
 
 	/* Before workers run there is nobody to wait for; without a thread there is no watching. */
 	if (daemon->watch == NULL || pthread_create(&thread, NULL, wait_for_readers, daemon) != 0) {
@@ -169,6 +169,11 @@ void daemon_wait_for_readers(struct daemon *daemon)
 
 		if (poll(&descriptor, 1, WATCH_MS) == 0)
 			daemon_watch(daemon);
+		if (!daemon_is_told_to_stop())
+			continue;
+		told_ns = told_ns != 0 ? told_ns : clock_ns();
+		if (clock_ns() - told_ns > daemon->configuration->announce.stall_ns)
+			daemon_end_now(daemon);
 	}
 	pthread_join(thread, NULL);
 }

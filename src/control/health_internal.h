@@ -4,6 +4,7 @@
  *
  *     health.c            opening, closing, reading
  *     health_plan.c       which probers stay, come and go with another configuration
+ *     health_plan_*.c     parts of that (health_plan.h)
  *     health_check.c      checks, compared and copied
  *     health_prober.c     a prober's life: its timer, and what becomes of a probe's outcome
  *     health_state.c      rise, fall, damping and jitter: pure functions

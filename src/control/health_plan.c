@@ -7,45 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "health_internal.h"
-
-/* A backend that wants a prober. */
-struct want {
-	struct check *check;
-	struct address address;
-	uint32_t slot;
-	uint32_t pool;
-	uint32_t backend;
-};
-
-/* A pool and its check, borrowed from the configuration. */
-struct pool_check {
-	struct check check;
-	uint32_t pool;
-};
-
-struct health_plan {
-	struct health *health;
-	const struct configuration *configuration;
-	struct check **checks; /* sorted; those that are new have no users but new probers */
-	uint32_t check_count;
-	struct check **pool_checks; /* by pool; NULL: none */
-	uint32_t *pool_first;
-	struct want *wants; /* sorted by check and address */
-	uint32_t want_count;
-	struct prober **probers;
-	uint32_t prober_count;
-	struct prober **slots;
-	uint32_t slot_count;
-};
-
-static int compare_pool_checks(const void *left, const void *right)
-{
-	const struct pool_check *a = left, *b = right;
-	int order = check_compare(&a->check, &b->check);
-
-	return order != 0 ? order : (a->pool > b->pool) - (a->pool < b->pool);
-}
+#include "health_plan.h"
 
 static int order_of(const struct check *check_a, const struct address *address_a,
 		    const struct check *check_b, const struct address *address_b)
@@ -65,82 +27,12 @@ static int compare_wants(const void *left, const void *right)
 	return order != 0 ? order : (a->slot > b->slot) - (a->slot < b->slot);
 }
 
-/* The active check that is equal, or NULL. */
-static struct check *find_check(const struct health *health, const struct check *check)
-{
-	uint32_t low = 0, high = health->check_count;
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-		int order = check_compare(health->checks[middle], check);
-
-		if (order == 0)
-			return health->checks[middle];
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
-}
-
 static bool is_active_check(const struct health *health, const struct check *check)
 {
 	for (uint32_t i = 0; i < health->check_count; i++)
 		if (health->checks[i] == check)
 			return true;
 	return false;
-}
-
-static int add_check(struct health_plan *plan, const struct check *check)
-{
-	struct check *made = find_check(plan->health, check);
-	int error = 0;
-
-	if (made != NULL) {
-		plan->checks[plan->check_count++] = made;
-		return 0;
-	}
-	made = check_copy(check);
-	if (made == NULL)
-		return -ENOMEM;
-	error = http_check_prepare(plan->health, made);
-	if (error != 0)
-		check_release(made);
-	else
-		plan->checks[plan->check_count++] = made;
-	return error;
-}
-
-/* One check for all pools whose checks are equal, sorted. */
-static int plan_checks(struct health_plan *plan)
-{
-	const struct configuration *configuration = plan->configuration;
-	struct pool_check *sorted = calloc(configuration->pool_count + 1, sizeof(*sorted));
-	uint32_t count = 0;
-	int error = 0;
-
-	plan->checks = calloc(configuration->pool_count + 1, sizeof(struct check *));
-	plan->pool_checks = calloc(configuration->pool_count + 1, sizeof(struct check *));
-	if (sorted == NULL || plan->checks == NULL || plan->pool_checks == NULL)
-		error = -ENOMEM;
-	for (uint32_t i = 0; i < configuration->pool_count && error == 0; i++) {
-		const struct pool_configuration *pool = &configuration->pools[i];
-
-		if (pool->health_check.type != HEALTH_CHECK_NONE && pool->backend_count > 0)
-			sorted[count++] =
-				(struct pool_check){ check_of_pool(configuration, pool), i };
-	}
-	if (count > 0)
-		qsort(sorted, count, sizeof(*sorted), compare_pool_checks);
-	for (uint32_t i = 0; i < count && error == 0; i++) {
-		if (i == 0 || check_compare(&sorted[i].check, &sorted[i - 1].check) != 0)
-			error = add_check(plan, &sorted[i].check);
-		if (error == 0)
-			plan->pool_checks[sorted[i].pool] = plan->checks[plan->check_count - 1];
-	}
-	free(sorted);
-	return error;
 }
 
 static int plan_wants(struct health_plan *plan)
@@ -235,64 +127,6 @@ void health_abandon(struct health_plan *plan)
 	release(plan);
 }
 
-static int compare_by_address(const void *left, const void *right)
-{
-	const struct prober *a = *(struct prober *const *)left, *b = *(struct prober *const *)right;
-	int order = memcmp(a->address.bytes, b->address.bytes, sizeof(a->address.bytes));
-	uint16_t a_port = a->check->configuration.port, b_port = b->check->configuration.port;
-
-	return order != 0 ? order : (a_port > b_port) - (a_port < b_port);
-}
-
-/* The state of a prober of the same address, of the same port if there is one. */
-static void inherit(struct prober *prober, struct prober *const *old, uint32_t count)
-{
-	uint32_t low = 0, high = count;
-	const struct prober *found = NULL;
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (memcmp(old[middle]->address.bytes, prober->address.bytes,
-			   sizeof(prober->address.bytes)) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	for (; low < count && address_equal(&old[low]->address, &prober->address); low++) {
-		bool has_port =
-			old[low]->check->configuration.port == prober->check->configuration.port;
-
-		if (found == NULL || has_port)
-			found = old[low];
-		if (has_port)
-			break;
-	}
-	if (found == NULL)
-		return;
-	prober->machine = found->machine;
-	prober->machine.run = 0;
-}
-
-static int inherit_all(struct health_plan *plan)
-{
-	uint32_t count = plan->health->prober_count;
-	struct prober **sorted;
-
-	if (count == 0)
-		return 0;
-	sorted = calloc(count, sizeof(*sorted));
-	if (sorted == NULL)
-		return -ENOMEM;
-	memcpy(sorted, plan->health->probers, count * sizeof(*sorted));
-	qsort(sorted, count, sizeof(*sorted), compare_by_address);
-	for (uint32_t i = 0; i < plan->prober_count; i++)
-		if (!plan->probers[i]->is_kept)
-			inherit(plan->probers[i], sorted, count);
-	free(sorted);
-	return 0;
-}
-
 static void stop_old(struct health *health)
 {
 	for (uint32_t i = 0; i < health->prober_count; i++)
@@ -348,13 +182,13 @@ int health_prepare(struct health *health, const struct configuration *configurat
 		return -ENOMEM;
 	plan->health = health;
 	plan->configuration = configuration;
-	error = plan_checks(plan);
+	error = health_plan_checks(plan);
 	if (error == 0)
 		error = plan_wants(plan);
 	if (error == 0)
 		error = plan_probers(plan);
 	if (error == 0)
-		error = inherit_all(plan);
+		error = health_plan_inherit(plan);
 	if (error == 0)
 		*result = plan;
 	else

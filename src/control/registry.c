@@ -153,3 +153,8 @@ uint32_t registry_limit(const struct registry *registry)
 {
 	return registry->limit;
 }
+
+bool registry_is_full(const struct registry *registry)
+{
+	return registry->count == REGISTRY_SIZE;
+}

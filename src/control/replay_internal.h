@@ -80,6 +80,56 @@ void replay_port_close(struct replay_port *port);
  * long for any link, or -ENOMEM. */
 int replay_port_offer(struct replay_port *port, const struct captured_frame *frame);
 
+/* replay_files.c: the capture files, and the list of what was dropped. */
+
+/* Prints "FILE: MESSAGE" to standard error. Returns -EINVAL. */
+int replay_complain(const char *file, const char *message);
+
+/* What fails is printed; what was opened is to be closed all the same. Return 0 or -EINVAL. */
+int replay_files_open(const struct replay_options *options, struct capture_reader **input,
+		      struct replay_frames *frames);
+int replay_files_close(const struct replay_options *options, struct capture_reader *input,
+		       struct replay_frames *frames);
+
+/* replay_workers.c: the pipelines. */
+
+/* A pipeline with what the daemon's worker would have. */
+struct replay_worker {
+	struct replay_port port;
+	struct connection_table connections;
+	struct fragment_table fragments;
+	struct inbox inbox;
+	struct memory memory; /* of the connection table */
+	struct memory fragment_memory;
+	struct memory inbox_memory;
+	struct counters counters;
+	struct pipeline pipeline;
+};
+
+struct replay_workers {
+	struct replay_worker *list;
+	uint32_t count;
+	struct inbox **inboxes;	      /* of the workers; NULL when there is one alone */
+	struct traffic_counter *vips; /* by index, of all workers */
+	struct traffic_counter *backends;
+};
+
+/* Returns 0 or negative errno; *workers, zeroed before, is to be closed in either case. */
+int replay_workers_open(const struct configuration *configuration, uint32_t count,
+			struct replay_frames *frames, struct replay_workers *workers);
+void replay_workers_close(struct replay_workers *workers);
+
+/* The worker that a frame goes to, as RSS would choose: by the 5-tuple, fragments by addresses. */
+uint32_t replay_workers_choose(const struct replay_workers *workers,
+			       const struct captured_frame *frame);
+
+/* Runs that worker, and then all until nothing is left to do: what one hands over, another one
+ * takes. */
+void replay_workers_run(struct replay_workers *workers, uint32_t first,
+			const struct forwarding *forwarding, uint64_t clock_ns);
+
+void replay_workers_add_counters(const struct replay_workers *workers, struct counters *sum);
+
 /* replay_traffic.c: moves the counters of a configuration, by index, to the result, by name.
  * Returns 0 or -ENOMEM. */
 int replay_collect_traffic(const struct configuration *configuration,

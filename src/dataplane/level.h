@@ -21,6 +21,7 @@
 #define pipeline_match_icmp	  LEVEL(pipeline_match_icmp)
 #define pipeline_read_packet	  LEVEL(pipeline_read_packet)
 #define pipeline_match_fragment	  LEVEL(pipeline_match_fragment)
+#define pipeline_place_fragment	  LEVEL(pipeline_place_fragment)
 #define pipeline_relay_too_big	  LEVEL(pipeline_relay_too_big)
 #define pipeline_count_match	  LEVEL(pipeline_count_match)
 #define pipeline_hash		  LEVEL(pipeline_hash)

@@ -8,6 +8,7 @@
 
 #include "level.h"
 
+#include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -203,6 +204,18 @@ uint32_t pipeline_receive_limit(const struct pipeline *pipeline);
 /* Adds what other workers handed over to the packets of the batch: at most PORT_BATCH, dropped ones
  * included. Returns how much it took. */
 uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batch);
+
+/* pipeline_datagrams.c: a fragment of a datagram that is this worker's. Sets its verdict and those
+ * of the fragments that waited for it, and adds their matches. */
+void pipeline_place_fragment(struct pipeline *pipeline, const struct forwarding *forwarding,
+			     struct batch *batch, struct packet *packet,
+			     const struct fragment *fragment);
+
+/* Whether it is one of its family's ICMP. */
+static inline bool pipeline_is_icmp(const struct packet *packet)
+{
+	return packet->protocol == (packet->is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+}
 
 /* Drop the fragments that have waited too long, or all that wait. */
 void pipeline_expire_fragments(struct pipeline *pipeline, struct batch *batch);

@@ -220,6 +220,105 @@ def test_listen_is_right(tmp_path, text):
     assert listen_messages(tmp_path, text) == []
 
 
+def files_findings(tmp_path, ca_file=None, control=None, more=""):
+    """What is said about files, on this host; nothing is said offline, and the file is valid."""
+    path = tmp_path / "files.conf"
+    check_text = f'type = "https"; port = 443; ca_file = "{ca_file}"; {more}'
+    path.write_text(
+        'hash_seed = "1";\n' + (f'control = "{control}";\n' if control else "\n") +
+        "pools = ( " + ", ".join(
+            f'{{ name = "{name}"; backends = ( {{ address = "10.0.0.1"; }} ); '
+            + (f"health_check = {{ {check_text} }}; " if ca_file else "") + "}"
+            for name in ("a", "b")) + " );\n"
+        'vips = ( { address = "192.0.2.1"; protocol = "any"; pool = "a"; } );')
+    result = check(path)
+    assert result.returncode == 0 and "valid" in result.stdout
+    assert errors_of(check(path, "--offline"), path) == [
+        each for each in errors_of(result, path) if "means nothing" in each.message]
+    printed = cases.parse_findings(result.stderr, path)
+    for one in printed:
+        cases.check_caret(one, path)
+        assert one.finding.is_warning
+        assert path.read_text().splitlines()[one.finding.line - 1][one.finding.column - 1] == '"' or (
+            "means nothing" in one.finding.message)
+    return [one.finding.message for one in printed]
+
+
+@pytest.fixture(name="certificate", scope="module")
+def make_certificate(tmp_path_factory):
+    """The text of one."""
+    path = tmp_path_factory.mktemp("certificate") / "ca"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test",
+                    "-keyout", f"{path}.key", "-out", f"{path}.pem"], check=True, capture_output=True)
+    return path.with_suffix(".pem").read_text(), path.with_suffix(".key").read_text()
+
+
+def test_ca_file(tmp_path, certificate):
+    text, key = certificate
+    ca_file = tmp_path / "ca.pem"
+
+    def said(content, **more):
+        ca_file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return [message.removeprefix(f'"{ca_file}" ')
+                for message in files_findings(tmp_path, ca_file, **more)]
+
+    trusted = subprocess.run(["openssl", "x509", "-trustout", "-addtrust", "serverAuth"], input=text,
+                             capture_output=True, text=True, check=True).stdout
+    for good in (text, "a comment\n" + text + "\n" + text, key + text, text.replace("\n", "\r\n"),
+                 trusted, text.rstrip("\n")):
+        assert said(good) == []
+    none = "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)"
+    for bad in ("", key, "x" + text.replace("\n", " "), b"\0" + text.encode(), b"\x30\x82\x01"):
+        assert said(bad) == [none], bad
+    lines = text.splitlines(keepends=True)
+    for bad in ("".join(lines[:5]), "".join(lines[:5] + lines[6:]), text.replace(lines[3][:4], "====", 1),
+                text.replace(lines[3][:1], "?", 1), "".join(lines[:1] + lines[-1:]),
+                "".join(lines[:1] + lines[2:]), text.replace("CERTIFICATE", TRUSTED)[:-60]):
+        assert said(bad) == ["is no PEM: certificate 1 in it is cut off or broken"], bad
+    assert said(text + "".join(lines[:5])) == ["is no PEM: certificate 2 in it is cut off or broken"]
+    # What has no effect is not looked at.
+    assert said("", more="insecure = true;") == ['"ca_file" means nothing beside insecure = true'] * 2
+
+
+TRUSTED = "TRUSTED CERTIFICATE"
+
+
+def test_ca_file_that_cannot_be_read(tmp_path):
+    def said(path):
+        return files_findings(tmp_path, path)
+
+    assert said("/nonexistent/ca.pem") == [
+        '"/nonexistent/ca.pem" cannot be read: No such file or directory']
+    assert said(tmp_path) == [f'"{tmp_path}" cannot be read: Is a directory']
+    os.mkfifo(tmp_path / "pipe")
+    assert said(tmp_path / "pipe") == [f'"{tmp_path}/pipe" cannot be read: Invalid argument']
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", (16 << 20) + 1)
+    assert said(tmp_path / "large") == [f'"{tmp_path}/large" cannot be read: File too large']
+
+
+def test_folder_of_the_control_socket(tmp_path):
+    folder = tmp_path / "run"
+
+    def said(path):
+        return files_findings(tmp_path, control=path)
+
+    assert said("/run/fluxpin/control.sock") == []
+    assert said(folder / "c.sock") == [
+        f"the folder of the control socket, {folder}, cannot be used: No such file or directory"]
+    folder.touch()
+    assert said(folder / "c.sock") == [
+        f"the control socket would be in {folder}, which is not a folder"]
+    folder.unlink()
+    folder.mkdir()
+    for mode, warns in ((0o755, False), (0o1777, False), (0o775, False), (0o757, True), (0o777, True)):
+        folder.chmod(mode)
+        assert said(folder / "c.sock") == [
+            f"anybody may write to the folder of the control socket, {folder}, and so take its place "
+            f"(chmod o-w {folder})"] * warns
+    assert said("/c.sock") == [] and said("c.sock") == []
+
+
 USAGE = [
     ((), 2, "stderr"),
     (("--help",), 0, "stdout"),

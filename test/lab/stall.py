@@ -56,4 +56,8 @@ def stalled(pid, name, awake=False):
     try:
         yield
     finally:
-        _ptrace(PTRACE_DETACH, thread)
+        try:
+            _ptrace(PTRACE_DETACH, thread)
+        except ProcessLookupError:
+            # The process has ended, and its end waits for this thread to be seen.
+            os.waitpid(thread, WALL)

@@ -176,7 +176,12 @@ def test_a_reload_waits_and_says_what_changed_or_what_is_wrong(lab):
         assert done.status == 0 and lines[0] == "generation 2 is active, 4 changes", done
         assert sorted(lines[1:]) == sorted(expected)
         assert "control: reload, by process" in fluxpin.log()
-        # What takes a restart is still different; a file of before would change the rest.
+        # What takes a restart is told until there was one, and once only.
+        found = run(fluxpin, "warnings", "--json")
+        assert [each["message"] for each in found.json()["warnings"]
+                if each["about"] == "restart"] == [
+            f"umem changed in {fluxpin.file}: that is not in force until fluxpin is restarted"]
+        # It is still different; a file of before would change the rest.
         assert run(fluxpin, "diff", "-c", other).output == expected[0] + "\n"
         other.write_text(text)
         assert "+ backend web/web-3" in run(fluxpin, "diff", "-c", other).output.splitlines()

@@ -2,12 +2,14 @@
 """Reloads under traffic: no failed request, no flow that moves without a reason."""
 
 import random
+import re
 import time
 
 import pytest
 
 import servers
 from capture import Capture
+from control_client import run
 from fluxpin import Fluxpin, configuration, http_health_check, pool, vips
 from namespaces import stop
 
@@ -187,7 +189,7 @@ def test_refused_reload_takes_no_index_from_the_first_state(lab):
         ]
         text = configuration([pool(lab, backends=many, table_size=65537)], vips(lab))
         assert not fluxpin.reload(text)
-        assert "No space left" in fluxpin.log()
+        assert "together have more than 65535 backends" in fluxpin.log()
         before = fluxpin.wait_for_metrics().sum("fluxpin_backend_packets_total")
         drained = [{**everyone[0], "weight": 0}] + everyone[1:]
         assert fluxpin.reload(configuration([pool(lab, backends=drained)], vips(lab)))
@@ -383,6 +385,17 @@ def test_a_reload_that_fails_late_changes_nothing(lab):
         before = failures(fluxpin.wait_for_metrics())
         for tunnel in (False, True):
             assert fluxpin.reload(text(others, "new", 33000, 68, tunnel), timeout=30) is None
+            done = run(fluxpin, "reload")
+            assert done.status == 1 and done.output == ""
+            assert re.search(
+                "error: reload: .* more than 65535 backends: reload a file first", fluxpin.log())
+            # Behind the warnings about the file, which must not hide it.
+            assert "warning: table_size 65537 is small" in done.errors
+            assert done.errors.endswith(
+                f"\n{fluxpin.file}: the active and the new configuration together have more than 65535 "
+                "backends: reload a file first that leaves out what is to go, and then this one, or "
+                "restart fluxpin\n"
+                "fluxpin reload: refused: generation 1 stays active\n"), done
             metrics = fluxpin.wait_for_metrics()
             assert failures(metrics) >= before
             assert metrics.get_one("fluxpin_backend_healthy", **changes) == 0
@@ -392,3 +405,6 @@ def test_a_reload_that_fails_late_changes_nothing(lab):
             before = failures(fluxpin.wait_for(lambda metrics: failures(metrics) > before))
         servers.start_nginx(first)
         fluxpin.wait_for_log("backend web/web-1 .* is up")
+        # As it said.
+        assert fluxpin.reload(text(others, "new", 0, 68), timeout=30) == 2
+        assert fluxpin.reload(text(others, "new", 33000, 68), timeout=30) == 3

@@ -8,7 +8,8 @@ import time
 
 import pytest
 from fluxpin import Fluxpin, configuration, pool, vips
-from namespaces import stop
+from namespaces import stop, wait_until
+from stall import stalled
 
 
 def run_to_end(lab, file, *arguments):
@@ -298,3 +299,48 @@ def test_interface_that_goes_away_ends_with_a_message(lab):
     finally:
         stop(fluxpin.process)
     assert "gone0 is gone" in fluxpin.log()
+
+
+def end_of(fluxpin, number):
+    """SIGTERM to a fluxpin whose worker is stuck: it must end, with 1, and leave nothing behind."""
+    fluxpin.signal(signal.SIGTERM)
+    fluxpin.wait_for_log(f"eth0 queue {number}: the worker has not stopped for 3000 ms", 30)
+    fluxpin.wait_for_log("ended without a worker that is stuck")
+
+
+def test_a_worker_that_does_not_stop_is_not_waited_for(lab):
+    text = configuration([pool(lab)], vips(lab), announce={"linger": "0s", "stall": "1s"})
+    for number in (0, 1):
+        fluxpin = Fluxpin(lab, text)
+        with stalled(fluxpin.process.pid, f"w/eth0:{number}"):
+            end_of(fluxpin, number)
+        assert fluxpin.process.wait(30) == 1
+        fluxpin.assert_nothing_left()
+        assert lab.lb.output(["ip", "route", "show", "table", "all", "proto", "213"]) == ""
+        assert lab.lb.output(["ip", "neigh", "show", "nud", "all", "proto", "213"]) == ""
+    # What is left of it is in nobody's way.
+    with Fluxpin(lab, text):
+        assert lab.load("http", lab.http_vip, "--requests", 20).result()["failed_count"] == 0
+
+
+def test_a_stop_while_a_change_waits_for_a_stuck_worker(lab):
+    """The event loop, which takes the signals, waits then, too."""
+    text = configuration([pool(lab)], vips(lab), announce={"linger": "0s", "stall": "1s"})
+    lab.steer(queue=0)
+    # It is often stopped on its way from or to sleep, when nobody waits for it.
+    for _ in range(20):
+        fluxpin = Fluxpin(lab, text)
+        load = lab.load("http", lab.http_vip, "--hold", "--parallel", 8, "--timeout", 1)
+        wait_until(lambda: fluxpin.metrics().sum("fluxpin_vip_packets_total") > 100, 10, "traffic")
+        with stalled(fluxpin.process.pid, "w/eth0:0", awake=True):
+            fluxpin.signal(signal.SIGHUP)
+            fluxpin.wait_for_log("configuration generation 2 active|the worker has stalled")
+            end_of(fluxpin, 0)
+        assert fluxpin.process.wait(30) == 1
+        load.result()
+        fluxpin.assert_nothing_left()
+        if "told to stop while a change waits" in fluxpin.log():
+            break
+    else:
+        raise AssertionError("no reload had to wait")
+    lab.steer()

@@ -350,6 +350,55 @@ static void test_contained_is_drained_by_either_name(void **unused)
 	close_fixture(&fixture);
 }
 
+/* A server that comes in by several ways is drained by each of them, and by a pool between. */
+static void test_contained_is_drained_by_every_way(void **unused)
+{
+	static const char *const pools =
+		"{ name = \"all\"; pools = ( \"some\", \"second\" ); backends = ( "
+		"{ name = \"x\"; address = \"10.0.0.7\"; } ); }, "
+		"{ name = \"some\"; pools = ( \"first\" ); }, "
+		"{ name = \"first\"; backends = ( { name = \"a\"; address = \"10.0.0.1\"; } ); }, "
+		"{ name = \"second\"; backends = ( { name = \"a\"; address = \"10.0.0.1\"; }, "
+		"{ name = \"x\"; address = \"10.0.0.7\"; } ); }, "
+		"{ name = \"other\"; backends = ( { name = \"a\"; address = \"10.0.0.1\"; } ); }";
+	/* Where `a` is drained then: in "all", "some", "first", "second" and "other". */
+	static const struct {
+		const char *pool;
+		bool drained[5];
+	} cases[] = {
+		{ "all", { true, false, false, false, false } },
+		{ "some", { true, true, false, false, false } },
+		{ "first", { true, true, true, false, false } },
+		{ "second", { true, false, false, true, false } },
+		{ "other", { false, false, false, false, true } },
+	};
+	static const uint32_t places[] = { 1, 0, 0, 0, 0 };
+	struct fixture fixture;
+
+	(void)unused;
+	open_fixture(&fixture, pools);
+	assert_int_equal(fixture.configuration->pools[0].backend_count, 2);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		set_drain(&fixture, cases[i].pool, "a", true);
+		update(&fixture, 1);
+		for (uint32_t pool = 0; pool < 5; pool++)
+			expect(&fixture, pool, places[pool], cases[i].drained[pool] ? 0 : 100,
+			       false);
+		set_drain(&fixture, cases[i].pool, "a", false);
+	}
+	/* Two that overlap: one of them stays. */
+	set_drain(&fixture, "first", "a", true);
+	set_drain(&fixture, "second", "a", true);
+	set_drain(&fixture, "first", "a", false);
+	update(&fixture, 2);
+	expect(&fixture, 0, 1, 0, false);
+	/* Also one that the containing pool names itself. */
+	set_drain(&fixture, "second", "x", true);
+	update(&fixture, 3);
+	expect(&fixture, 0, 0, 0, false);
+	close_fixture(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +412,7 @@ int main(void)
 		cmocka_unit_test(test_slow_start_not_at_the_start_and_not_alone),
 		cmocka_unit_test(test_slow_start_of_undrained_and_new),
 		cmocka_unit_test(test_contained_is_drained_by_either_name),
+		cmocka_unit_test(test_contained_is_drained_by_every_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -288,6 +288,7 @@ static void test_exhaustion(void **state)
 	assert_int_equal(registry_acquire(registry, "one more", &index, &generation), 0);
 	assert_true(is_same(acquire(registry, 0), first));
 	assert_int_equal(registry_acquire(registry, "two more", &index, &generation), -ENOSPC);
+	assert_true(registry_is_full(registry));
 	registry_abort(registry);
 	free(is_taken);
 	registry_close(registry);
