@@ -43,7 +43,22 @@ static bool only_transmits(const char *name)
 	return false;
 }
 
-int interrupts_find(const char *path, const char *interface, uint32_t queue)
+/* Named for the device on its bus: by virtio, "virtio0-input.3", and by mlx5_core,
+ * "mlx5_comp3@pci:0000:81:00.0". */
+static bool names_device(const char *name, const char *device, uint32_t queue)
+{
+	char wanted[128];
+
+	if (device[0] == '\0')
+		return false;
+	snprintf(wanted, sizeof(wanted), "%s-input.%u", device, queue);
+	if (strcmp(name, wanted) == 0)
+		return true;
+	snprintf(wanted, sizeof(wanted), "mlx5_comp%u@pci:%s", queue, device);
+	return strcmp(name, wanted) == 0;
+}
+
+int interrupts_find(const char *path, const char *interface, const char *device, uint32_t queue)
 {
 	FILE *file = fopen(path, "re");
 	char *line = NULL;
@@ -64,8 +79,9 @@ int interrupts_find(const char *path, const char *interface, uint32_t queue)
 			*--name = '\0';
 		while (name > line && !isspace((unsigned char)name[-1]))
 			name--;
-		if (names_interface(name, interface) && !only_transmits(name) &&
-		    trailing_number(name) == (long)queue)
+		if (names_device(name, device, queue) ||
+		    (names_interface(name, interface) && !only_transmits(name) &&
+		     trailing_number(name) == (long)queue))
 			found = (int)number;
 	}
 	free(line);

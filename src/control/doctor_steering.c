@@ -113,23 +113,59 @@ static void check_nodes(struct doctor *doctor, const struct doctor_nic *nic)
 	}
 }
 
+/* The name on its bus of what the NIC is, such as "virtio0" or "0000:81:00.0"; "" for a veth. */
+static void read_device(const char *name, char *device, size_t size)
+{
+	char path[PATH_SIZE], target[PATH_SIZE * 2];
+	ssize_t length;
+	const char *slash;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/device", name);
+	length = readlink(path, target, sizeof(target) - 1);
+	target[length > 0 ? length : 0] = '\0';
+	slash = strrchr(target, '/');
+	snprintf(device, size, "%s", slash != NULL ? slash + 1 : "");
+}
+
+/* The CPU that an interrupt goes to, or -1. Where it may go to one alone it goes there from the
+ * next time on, whatever effective_affinity_list says until then. */
+static long cpu_of_interrupt(int number)
+{
+	char path[PATH_SIZE], behind = '\0';
+	long cpu = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/irq/%d/smp_affinity_list", number);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return -1;
+	if (fscanf(file, "%ld%c", &cpu, &behind) < 1)
+		cpu = -1;
+	fclose(file);
+	if (behind == '\n' || behind == '\0')
+		return cpu;
+	snprintf(path, sizeof(path), "/proc/irq/%d/effective_affinity_list", number);
+	return doctor_read_number(path, -1);
+}
+
 /* An interrupt on the CPU of another queue's worker takes time from that one. */
 static void check_interrupts(struct doctor *doctor, const struct doctor_nic *nic)
 {
 	const struct interface_configuration *wanted = nic->wanted;
-	char path[PATH_SIZE], command[DOCTOR_COMMAND_SIZE];
+	char device[PATH_SIZE], command[DOCTOR_COMMAND_SIZE];
 
 	if (wanted->cpu_count == 0)
 		return;
+	read_device(wanted->name, device, sizeof(device));
 	for (uint32_t i = 0; i < wanted->queue_count; i++) {
 		uint32_t worker_cpu = wanted->cpus[i % wanted->cpu_count];
-		int number = interrupts_find("/proc/interrupts", wanted->name, wanted->queues[i]);
+		int number = interrupts_find("/proc/interrupts", wanted->name, device,
+					     wanted->queues[i]);
 		long cpu;
 
 		if (number < 0)
 			continue;
-		snprintf(path, sizeof(path), "/proc/irq/%d/effective_affinity_list", number);
-		cpu = doctor_read_number(path, -1);
+		cpu = cpu_of_interrupt(number);
 		if (cpu < 0 || cpu == (long)worker_cpu)
 			continue;
 		doctor_add(doctor->report, DOCTOR_NOTE, "interrupts", wanted->name,

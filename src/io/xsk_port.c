@@ -10,10 +10,15 @@
 #include <fluxpin/counters.h>
 #include <fluxpin/tap.h>
 
-/* In copy mode one sendto sends at most 32 frames (TX_BATCH_SIZE, net/xdp/xsk.c), so a batch of
- * 64 needs two, and one with all parts and fragments that waited 24; one more takes up what an
- * earlier batch left. */
+/* In copy mode before Linux 6.17 one sendto sends at most 32 frames (TX_BATCH_SIZE, net/xdp/xsk.c),
+ * so a batch of 64 needs two, and one with all parts and fragments that waited 24; one more takes
+ * up what an earlier batch left. */
 #define KICKS_PER_BATCH (PORT_MOST_FRAMES / 32 + 1)
+
+/* A driver in zero-copy that was told to send goes on by itself, and asks to be told of what comes
+ * later all the time. So each batch is mentioned once; but once more after this many rounds, half
+ * of what a worker spins before it sleeps, in case that the call failed. */
+#define ROUNDS_BEFORE_KICK 16
 
 enum place {
 	PLACE_FREE,
@@ -137,6 +142,7 @@ static void kick_tx(struct xsk_port *port)
 {
 	uint32_t waiting = tx_waiting(port);
 
+	port->kick_age = 0;
 	for (int i = 0; i < KICKS_PER_BATCH && waiting > 0; i++) {
 		uint32_t before = waiting;
 
@@ -157,7 +163,7 @@ static uint32_t receive_frames(struct port *base, struct frame *frames, uint32_t
 
 	reclaim_sent(port);
 	xsk_port_refill(port);
-	if (port->tx_count > 0)
+	if (port->tx_count > 0 && ++port->kick_age >= ROUNDS_BEFORE_KICK)
 		kick_tx(port);
 	if (xsk_ring_prod__needs_wakeup(&port->fill))
 		recvfrom(port->descriptor, NULL, 0, MSG_DONTWAIT, NULL, NULL);

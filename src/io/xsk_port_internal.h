@@ -20,6 +20,7 @@ struct xsk_port {
 	uint32_t fill_count; /* given to the kernel to receive into, not yet received */
 	uint32_t hand_count;
 	uint32_t tx_count; /* given to the kernel to send, not yet completed */
+	uint32_t kick_age; /* rounds since the kernel was last told to send */
 	uint32_t frame_count;
 	uint32_t frame_size;
 	uint32_t fill_size;

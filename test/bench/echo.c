@@ -32,6 +32,9 @@ static const char usage_text[] =
 	"      --frames N           of the UMEM, a power of two (8192)\n"
 	"      --frame-size 2048|4096  (2048)\n"
 	"      --batch N            (64)\n"
+	"      --budget N           frames that a system call sends in copy mode, 32 to the size "
+	"of\n"
+	"                           the TX ring, else 32 (768)\n"
 	"      --cpu N              to run on\n"
 	"      --json               print one JSON document\n"
 	"  -h, --help               print this\n";
@@ -65,6 +68,8 @@ static int take_option(int option, struct echo_options *options)
 					 &options->frame_size);
 	case 'b':
 		return argument_number32(&usage, "--batch", optarg, 1, 1024, &options->batch);
+	case 't':
+		return argument_number32(&usage, "--budget", optarg, 0, 65536, &options->budget);
 	case 'c':
 		options->has_cpu = true;
 		return argument_number32(&usage, "--cpu", optarg, 0, 1023, &options->cpu);
@@ -99,6 +104,7 @@ static int read_options(int argc, char **argv, struct echo_options *options, boo
 		{ "frames", required_argument, NULL, 'f' },
 		{ "frame-size", required_argument, NULL, 'z' },
 		{ "batch", required_argument, NULL, 'b' },
+		{ "budget", required_argument, NULL, 't' },
 		{ "cpu", required_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },

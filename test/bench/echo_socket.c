@@ -5,14 +5,19 @@
 #include <linux/if_xdp.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 /* As in src/control/worker.c and src/io/xsk_port.c. */
 #define ROUNDS_BEFORE_SLEEP 32
+#define ROUNDS_BEFORE_KICK  16
 #define SLEEP_MS	    1000
 #define BUSY_SLEEP_MS	    1
 #define SEND_BUFFER	    (64 << 20)
+
+/* How many frames a sendto sends in copy mode (linux/if_xdp.h, Linux 6.17); 32 if not told. */
+#ifndef XDP_MAX_TX_SKB_BUDGET
+#define XDP_MAX_TX_SKB_BUDGET 9
+#endif
 
 /* Frames that the kernel sends in one call in copy mode (TX_BATCH_SIZE, net/xdp/xsk.c). */
 #define FRAMES_PER_CALL 32
@@ -34,18 +39,19 @@ int echo_socket_open(struct echo_socket *echo, const struct echo_options *option
 	};
 	struct xdp_options granted = { 0 };
 	socklen_t granted_size = sizeof(granted);
-	int size = SEND_BUFFER, error;
+	uint32_t budget = options->budget;
+	uint64_t size = (uint64_t)options->frames * options->frame_size;
+	int buffer = SEND_BUFFER, error;
 	uint32_t first = 0;
 
 	*echo = (struct echo_socket){ .batch = options->batch,
 				      .frame_mask = options->frame_size - 1 };
-	echo->size = (uint64_t)options->frames * options->frame_size;
-	echo->frames = mmap(NULL, echo->size, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (echo->frames == MAP_FAILED)
-		return -errno;
-	error = xsk_umem__create(&echo->umem, echo->frames, echo->size, &echo->fill,
-				 &echo->completion, &umem);
+	error = memory_map(size, &echo->memory);
+	if (error != 0)
+		return error;
+	echo->frames = echo->memory.base;
+	error = xsk_umem__create(&echo->umem, echo->frames, size, &echo->fill, &echo->completion,
+				 &umem);
 	if (error == 0)
 		error = xsk_socket__create_shared(&echo->socket, options->interface, options->queue,
 						  echo->umem, &echo->rx, &echo->tx, &echo->fill,
@@ -53,7 +59,8 @@ int echo_socket_open(struct echo_socket *echo, const struct echo_options *option
 	if (error != 0)
 		return error;
 	echo->descriptor = xsk_socket__fd(echo->socket);
-	setsockopt(echo->descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	setsockopt(echo->descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof(buffer));
+	setsockopt(echo->descriptor, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
 	getsockopt(echo->descriptor, SOL_XDP, XDP_OPTIONS, &granted, &granted_size);
 	echo->is_zero_copy = (granted.flags & XDP_OPTIONS_ZEROCOPY) != 0;
 	/* Half of the frames, as many as the ring takes; those are all that are ever used. */
@@ -75,6 +82,7 @@ static void kick(struct echo_socket *echo)
 {
 	uint32_t waiting = tx_waiting(echo), before;
 
+	echo->kick_age = 0;
 	for (uint32_t i = 0; i <= echo->batch / FRAMES_PER_CALL && waiting > 0; i++) {
 		if (!xsk_ring_prod__needs_wakeup(&echo->tx))
 			return;
@@ -122,7 +130,7 @@ static uint32_t echo_batch(struct echo_socket *echo)
 	uint32_t from = 0, to = 0, count;
 
 	reclaim(echo);
-	if (echo->tx_count > 0)
+	if (echo->tx_count > 0 && ++echo->kick_age >= ROUNDS_BEFORE_KICK)
 		kick(echo);
 	if (xsk_ring_prod__needs_wakeup(&echo->fill)) {
 		echo->wakeups++;
@@ -176,6 +184,5 @@ void echo_socket_close(struct echo_socket *echo)
 		xsk_socket__delete(echo->socket);
 	if (echo->umem != NULL)
 		xsk_umem__delete(echo->umem);
-	if (echo->frames != MAP_FAILED && echo->frames != NULL)
-		munmap(echo->frames, echo->size);
+	memory_unmap(&echo->memory);
 }

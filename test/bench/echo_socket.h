@@ -14,12 +14,15 @@
 
 #include <xdp/xsk.h>
 
+#include <fluxpin/memory.h>
+
 struct echo_options {
 	const char *interface;
 	uint32_t queue;
 	uint32_t frames; /* a power of two */
 	uint32_t frame_size;
 	uint32_t batch;
+	uint32_t budget;
 	uint32_t cpu;
 	int mode; /* into echo_modes */
 	bool has_cpu;
@@ -38,11 +41,12 @@ struct echo_socket {
 	struct xsk_ring_prod tx, fill;
 	struct xsk_umem *umem;
 	struct xsk_socket *socket;
+	struct memory memory; /* of the frames, on 2 MB pages as fluxpin's */
 	uint8_t *frames;
-	uint64_t size;
 	uint32_t batch;
 	uint32_t frame_mask; /* of where in a frame an address is */
 	uint32_t tx_count;   /* given to the kernel, not completed */
+	uint32_t kick_age;   /* rounds since the kernel was last told to send */
 	int descriptor;
 	bool is_zero_copy; /* read back from the kernel */
 	/* What it did, for comparison with others. */

@@ -93,19 +93,23 @@ def test_callgrind_repeats_itself():
     assert refused.returncode == 1 and "nothing" in refused.stderr and refused.stdout == ""
 
 
-@pytest.fixture(scope="module", name="forwarded")
-def forwarded_packets():
-    """As test/bench/forward has them, on veth."""
+def forward(*arguments):
+    """What test/bench/forward finds in a round of 0.1 s on veth."""
     if os.geteuid() != 0:
         pytest.skip("makes network namespaces, which needs root")
     programs = {"FLUXPIN": "src/cli/fluxpin", "FLUXPIN_BENCH": "test/bench/fluxpin-bench"}
     environment = {name: str(ROOT / "build/dev" / path) for name, path in programs.items()}
     done = subprocess.run(
-        [HERE / "forward", "--rounds", "1", "--seconds", "0.1", "--flows", "1,5000", "--loads", "50",
-         "--json"],
+        [HERE / "forward", "--rounds", "1", "--seconds", "0.1", "--warm-up", "0.1", "--json",
+         *arguments],
         env=os.environ | environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module", name="forwarded")
+def forwarded_packets():
+    return forward("--flows", "1,5000", "--loads", "50")
 
 
 def test_forwarded_packets_add_up(forwarded):
@@ -137,6 +141,14 @@ def test_ratios_of_forwarded_packets(forwarded):
             assert line["ratio"][name]["median"] == pytest.approx(ratio)
     assert list(forwarded["latency_us"]) == [
         f"{flows} flows at 50 %" for flows in (1, 5000)]
+
+
+def test_no_packet_is_lost_in_a_window():
+    """Fewer packets than any ring holds are under way at a time."""
+    (rates,) = forward("--flows", "100", "--loads", "", "--window", "32")["all"]["throughput"]
+    for name in ("fluxpin", "echo", "kernel"):
+        each = rates[name]["100"]
+        assert each["sent"] == each["received"] > 32 and each["lost"] == 0, each
 
 
 @pytest.fixture(scope="module", name="results")

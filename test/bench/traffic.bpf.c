@@ -31,10 +31,14 @@ const volatile __u32 head_sum; /* as traffic_set_flow needs it */
 const volatile __u32 first_source;
 const volatile __u32 flow_count = 1;
 const volatile __u32 interface;
+const volatile bool has_window;
 
 /* One thread runs traffic_send; the program reads what it wrote. */
 __u32 next_flow;
 __u64 sent;
+
+/* With a window: frames that came back, on whichever CPU. */
+__u64 returned;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -107,6 +111,8 @@ int traffic_receive(struct xdp_md *context)
 		return XDP_ABORTED;
 	mine->frames[form_of(data, end)]++;
 	mine->bytes += length + sizeof(*tail);
+	if (has_window)
+		__sync_fetch_and_add(&returned, 1);
 	if (tail->sent_ns == 0)
 		return XDP_DROP;
 	now = bpf_ktime_get_ns();

@@ -10,9 +10,10 @@
 #include "arguments.h"
 #include "traffic.h"
 
-#define MOST_FLOWS 16777216
-#define MOST_RATE  100000000
-#define MOST_CPU   1023
+#define MOST_FLOWS  16777216
+#define MOST_RATE   100000000
+#define MOST_CPU    1023
+#define MOST_WINDOW 65536
 
 static const char usage_text[] =
 	"usage: fluxpin-bench traffic -i INTERFACE --mac MAC --vip ADDRESS [OPTION]...\n"
@@ -35,6 +36,9 @@ static const char usage_text[] =
 	"have\n"
 	"                        (64)\n"
 	"      --rate N          packets per second (0: as many as can be sent)\n"
+	"      --window N        send when fewer than N packets are under way, as fast as they "
+	"come\n"
+	"                        back, with neither a rate nor latencies\n"
 	"      --warm-up S       seconds that are not measured (0.2)\n"
 	"      --seconds S       that are measured (2)\n"
 	"      --cpu N           that sends\n"
@@ -105,6 +109,9 @@ static int take_option(int option, struct traffic_options *options)
 					 &options->size);
 	case 'R':
 		return argument_number32(&usage, "--rate", optarg, 0, MOST_RATE, &options->rate);
+	case 'W':
+		return argument_number32(&usage, "--window", optarg, 1, MOST_WINDOW,
+					 &options->window);
 	case 's':
 		return argument_seconds(&usage, "--seconds", optarg, &options->seconds);
 	case 'w':
@@ -133,6 +140,8 @@ static int check(const struct traffic_options *options, const char *unexpected)
 		return usage_error(&usage, "--interface is missing");
 	if (memcmp(&options->mac, &none, sizeof(none)) == 0)
 		return usage_error(&usage, "--mac is missing");
+	if (options->window > 0 && options->rate > 0)
+		return usage_error(&usage, "--window and --rate exclude each other");
 	if (options->vip == 0)
 		return usage_error(&usage, "--vip is missing");
 	return EXIT_DONE;
@@ -150,6 +159,7 @@ int traffic_options_read(int argc, char **argv, struct traffic_options *options,
 		{ "flows", required_argument, NULL, 'f' },
 		{ "size", required_argument, NULL, 'z' },
 		{ "rate", required_argument, NULL, 'R' },
+		{ "window", required_argument, NULL, 'W' },
 		{ "seconds", required_argument, NULL, 's' },
 		{ "warm-up", required_argument, NULL, 'w' },
 		{ "cpu", required_argument, NULL, 'c' },

@@ -18,8 +18,9 @@ struct traffic_options {
 	uint32_t first_source;
 	uint32_t port;
 	uint32_t flows;
-	uint32_t size; /* with the FCS */
-	uint32_t rate; /* packets per second; 0: as many as can be sent */
+	uint32_t size;	 /* with the FCS */
+	uint32_t rate;	 /* packets per second; 0: as many as can be sent */
+	uint32_t window; /* packets under way at most; 0: no limit */
 	uint32_t cpu;
 	double seconds;
 	double warm_up;

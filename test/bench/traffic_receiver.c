@@ -39,6 +39,7 @@ static bool load(struct traffic_receiver *receiver, const struct traffic_options
 	skeleton->rodata->head_sum = traffic_frame_sum(frame);
 	skeleton->rodata->first_source = options->first_source;
 	skeleton->rodata->flow_count = options->flows;
+	skeleton->rodata->has_window = options->window > 0;
 	skeleton->rodata->interface = if_nametoindex(options->interfaces[0]);
 	return traffic_bpf__load(skeleton) == 0;
 }

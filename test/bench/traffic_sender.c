@@ -26,6 +26,10 @@
 #define MOST_FRAMES  (1 << 30)
 #define STOP_LOOK_NS 1000000
 
+/* What has not come back for so long that nothing came back at all is lost. */
+#define LOST_NS	       100000000
+#define WINDOW_LOOK_NS 20000
+
 #define BURST	    32
 #define SEND_BUFFER (16 << 20)
 
@@ -43,6 +47,11 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static bool uses_socket(const struct traffic_sender *sender)
+{
+	return sender->options->rate > 0 || sender->options->window > 0;
 }
 
 static bool is_stopped(const struct traffic_sender *sender)
@@ -108,7 +117,7 @@ static bool send_burst(struct traffic_sender *sender, struct burst *burst)
 			fail(sender, errno);
 			return false;
 		}
-		for (int i = 0; i < count && is_measuring; i++) {
+		for (int i = 0; i < count && is_measuring && sender->options->rate > 0; i++) {
 			uint64_t late = now - burst->due_ns[done + (uint32_t)i];
 
 			sender->late.latencies[traffic_bucket(late)]++;
@@ -157,12 +166,44 @@ static void send_at_rate(struct traffic_sender *sender)
 	}
 }
 
+static void send_in_window(struct traffic_sender *sender)
+{
+	static struct burst burst;
+	const __u64 *returned = &sender->receiver->skeleton->bss->returned;
+	struct timespec pause = { .tv_nsec = WINDOW_LOOK_NS };
+	uint32_t sum = traffic_frame_sum(sender->frame);
+	uint64_t number = 0, gone = 0, last = 0, last_ns = now_ns();
+
+	prepare_burst(&burst, sender);
+	while (!is_stopped(sender)) {
+		uint64_t back = __atomic_load_n(returned, __ATOMIC_RELAXED);
+
+		if (back != last) {
+			last = back;
+			last_ns = now_ns();
+		} else if (now_ns() - last_ns > LOST_NS) {
+			gone = number - back;
+			last_ns = now_ns();
+		}
+		/* Signed: what was given up may come back all the same. */
+		while ((int64_t)(number - gone - back) < (int64_t)sender->options->window &&
+		       burst.count < BURST)
+			add_frame(sender, &burst, number++, sum, 0);
+		if (burst.count == 0)
+			nanosleep(&pause, NULL);
+		else if (!send_burst(sender, &burst))
+			return;
+	}
+}
+
 static void *run(void *argument)
 {
 	struct traffic_sender *sender = argument;
 
 	if (sender->options->rate > 0)
 		send_at_rate(sender);
+	else if (sender->options->window > 0)
+		send_in_window(sender);
 	else
 		send_live_frames(sender);
 	return NULL;
@@ -195,7 +236,7 @@ bool traffic_sender_start(struct traffic_sender *sender)
 
 	sigaction(SIGUSR1, &action, NULL);
 	sender->descriptor = -1;
-	if (sender->options->rate > 0)
+	if (uses_socket(sender))
 		error = open_socket(sender);
 	pthread_attr_init(&attributes);
 	if (error == 0 && sender->options->has_cpu) {
@@ -219,7 +260,7 @@ bool traffic_sender_start(struct traffic_sender *sender)
 
 uint64_t traffic_sender_sent(const struct traffic_sender *sender)
 {
-	if (sender->options->rate > 0)
+	if (uses_socket(sender))
 		return __atomic_load_n(&sender->sent, __ATOMIC_RELAXED);
 	return __atomic_load_n(&sender->receiver->skeleton->bss->sent, __ATOMIC_RELAXED);
 }

@@ -8,6 +8,9 @@
  * At a rate: packet sockets, past the queueing discipline. Frame n is due at the start plus n /
  * rate and carries that time. A sender that is late sends what is due at once, and what the device
  * refuses again, so nothing is left out and lateness is part of the latency.
+ *
+ * In a window: packet sockets, too; a frame goes when one has come back, so that nothing is spent
+ * on frames that are only lost, as where the sender takes time from what forwards: in an emulator.
  */
 #ifndef FLUXPIN_BENCH_TRAFFIC_SENDER_H
 #define FLUXPIN_BENCH_TRAFFIC_SENDER_H

@@ -88,12 +88,14 @@ class Wire(VmLab):
             wait_until(lambda: "LOWER_UP" in namespace.ip_json("link show eth0")[0]["flags"],
                        CARRIER_TIMEOUT, f"carrier of {namespace.role}", 0.05)
 
-    def traffic(self, flows, seconds, rate=0, warm_up=0.2):
-        """Sends packets of so many flows; returns what fluxpin-bench traffic found."""
+    def traffic(self, flows, seconds, rate=0, window=0, warm_up=0.2):
+        """Sends packets of so many flows, at a rate, in a window, or as many as can be sent; returns
+        what fluxpin-bench traffic found."""
+        how = ["--rate", rate] if rate else ["--window", window] if window else []
         return json.loads(self.generator.output(
             [BENCH, "traffic", "-i", "eth0", "--mac", self.lb.mac().hex(":"), "--vip", VIP,
-             "--port", PORT, "--flows", flows, "--seconds", seconds, "--rate", rate,
-             "--warm-up", warm_up, "--cpu", GENERATOR_CPU, "--json"], timeout=seconds + 60))
+             "--port", PORT, "--flows", flows, "--seconds", seconds, "--warm-up", warm_up,
+             "--cpu", GENERATOR_CPU, "--json", *how], timeout=seconds + 60))
 
 
 def cpu_ns(process):
@@ -132,21 +134,20 @@ class FluxpinForwarder:
             stop(self.fluxpin.process)
             return
         self.fluxpin.stop()
-        (totals,) = self.fluxpin.totals().values()
-        self.totals = totals | {"received": sum(totals.values())}
+        (self.totals,) = self.fluxpin.totals().values()
 
 
 class Echo:
     """fluxpin-bench echo, by AF_XDP or, with the mode "kernel", XDP_TX."""
 
     def __init__(self, wire, mode):
-        self.wire, self.mode = wire, mode
+        self.wire, self.mode, self.more = wire, mode, []
         self.totals = {}
 
     def __enter__(self):
         self.process = self.wire.lb.popen(
             [BENCH, "echo", "-i", "eth0", "--mode", self.mode, "--cpu", FORWARDER_CPU,
-             "--frame-size", 4096 if self.wire.driver == "igb" else 2048, "--json"],
+             "--frame-size", 4096 if self.wire.driver == "igb" else 2048, "--json", *self.more],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.pid = self.process.pid
         line = self.process.stderr.readline()

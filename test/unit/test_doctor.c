@@ -92,6 +92,12 @@ static void test_interrupts(void **state)
 		" 28:          0          0   PCI-MSI 65538-edge      eth1-rx-0\n"
 		" 29:          0          0   PCI-MSI 65538-edge      ice-enp3s0-TxRx-11\n"
 		" 30:          0          0   PCI-MSI 65538-edge      eth01-TxRx-3\n"
+		" 31:          0          0   PCI-MSIX-0000:00:03.0 0-edge virtio0-config\n"
+		" 32:          0          0   PCI-MSIX-0000:00:03.0 1-edge virtio0-input.0\n"
+		" 33:          0          0   PCI-MSIX-0000:00:03.0 2-edge virtio0-output.1\n"
+		" 34:          0          0   PCI-MSIX-0000:00:03.0 3-edge virtio0-input.1\n"
+		" 35:          0          0   PCI-MSI 1-edge mlx5_comp0@pci:0000:81:00.0\n"
+		" 36:          0          0   PCI-MSI 1-edge mlx5_comp0@pci:0000:81:00.1\n"
 		"NMI:          0          0   Non-maskable interrupts\n"
 		"LOC: eth0-rx-7\n";
 	char path[] = "/tmp/test_doctor-XXXXXX";
@@ -101,16 +107,21 @@ static void test_interrupts(void **state)
 	assert_true(descriptor >= 0);
 	assert_int_equal(write(descriptor, text, sizeof(text) - 1), sizeof(text) - 1);
 	close(descriptor);
-	assert_int_equal(interrupts_find(path, "eth0", 0), 25);
-	assert_int_equal(interrupts_find(path, "eth0", 1), 26);
-	assert_int_equal(interrupts_find(path, "eth0", 3), -1);
-	assert_int_equal(interrupts_find(path, "eth0", 7), -1);
-	assert_int_equal(interrupts_find(path, "eth1", 0), 28);
-	assert_int_equal(interrupts_find(path, "enp3s0", 11), 29);
-	assert_int_equal(interrupts_find(path, "enp3s0", 1), -1);
-	assert_int_equal(interrupts_find(path, "3s0", 11), -1);
+	assert_int_equal(interrupts_find(path, "eth0", "", 0), 25);
+	assert_int_equal(interrupts_find(path, "eth0", "", 1), 26);
+	assert_int_equal(interrupts_find(path, "eth0", "", 3), -1);
+	assert_int_equal(interrupts_find(path, "eth0", "", 7), -1);
+	assert_int_equal(interrupts_find(path, "eth1", "", 0), 28);
+	assert_int_equal(interrupts_find(path, "enp3s0", "", 11), 29);
+	assert_int_equal(interrupts_find(path, "enp3s0", "", 1), -1);
+	assert_int_equal(interrupts_find(path, "3s0", "", 11), -1);
+	assert_int_equal(interrupts_find(path, "eth5", "virtio0", 1), 34);
+	assert_int_equal(interrupts_find(path, "eth5", "virtio0", 2), -1);
+	assert_int_equal(interrupts_find(path, "eth5", "virtio", 0), -1);
+	assert_int_equal(interrupts_find(path, "eth5", "0000:81:00.1", 0), 36);
+	assert_int_equal(interrupts_find(path, "eth0", "0000:00:04.0", 1), 26);
 	unlink(path);
-	assert_int_equal(interrupts_find(path, "eth0", 0), -1);
+	assert_int_equal(interrupts_find(path, "eth0", "", 0), -1);
 }
 
 static void test_route_as_words(void **state)

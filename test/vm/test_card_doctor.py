@@ -40,6 +40,24 @@ def test_a_card(lab):
     assert set(left) <= known, (found, left)
 
 
+def test_interrupts_of_the_queues(lab):
+    """Each that is not on its worker's CPU has its line, which brings it there."""
+    file = configured(lab)
+
+    def lines(cpus):
+        done = lab.lb.run([lab.fluxpin, "doctor", "-c", file, "-i", f"eth0:0-1@{cpus}", "--json"],
+                          check=False)
+        return [each["command"] for each in json.loads(done.stdout)["findings"]
+                if each["check"] == "interrupts"]
+
+    for cpus in ("0,1", "1,0"):
+        found = lines(cpus)
+        for line in found:
+            lab.lb.run(["sh", "-c", line])
+        assert not lines(cpus)
+    assert len(found) == 2  # both were where the other one is now
+
+
 @pytest.mark.parametrize("outer", ["ipv4", "ipv6"])
 @pytest.mark.parametrize("encapsulation", ["gre", "ipip", "gue"])
 def test_the_kernels_devices(lab, encapsulation, outer):
