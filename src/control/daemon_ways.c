@@ -58,7 +58,8 @@ static bool has_way(const struct daemon *daemon, uint32_t place, bool is_ipv4)
 	enum own_way way;
 	int device;
 
-	return address_is_ipv4(address) == is_ipv4 &&
+	/* Other load balancers are often on the link, whatever has become of the routes. */
+	return !pool->is_peers && address_is_ipv4(address) == is_ipv4 &&
 	       neighbours_own_way(daemon->neighbours, address, NULL, NOW, &way, &device) == 0 &&
 	       way == OWN_WAY_OPEN;
 }

@@ -166,3 +166,19 @@ def test_routes(lab):
         lab.lb.ip("link set eth0 up", "route add default via 10.0.0.1")
         suspended(fluxpin, web_1=0, web_2=0, web_3=0)
         assert fluxpin.wait_for_metrics().sum(CHANGES) == 1
+
+
+def test_peers_are_no_backends(lab):
+    """Another load balancer on the link can be reached without the route to all backends."""
+    text = 'peers = ( "10.0.0.77" );\n' + configuration(
+        [pool(lab, health_check=check())], vips(lab), source_address={"ipv4": lab.lb.address})
+    with Fluxpin(lab, text) as fluxpin:
+        healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+        lab.lb.ip("route del default")
+        try:
+            suspended(fluxpin, web_1=1, web_2=1, web_3=1)
+            probe_for_long(fluxpin, ["web-1", "web-2", "web-3"])
+        finally:
+            lab.lb.ip("route add default via 10.0.0.1")
+        suspended(fluxpin, web_1=0, web_2=0, web_3=0)
+        assert fluxpin.wait_for_metrics().sum(CHANGES) == 0
