@@ -129,7 +129,6 @@ def test_forwarded_packets_add_up(forwarded):
             assert 0 < latency["p50"] <= latency["p99"] <= latency["p99.9"] <= latency["max"]
             assert latency["count"] <= each["received"]
             assert latency["max"] < 60e9  # not the clock itself
-    assert rates["fluxpin"]["1"]["totals"]["slow path"] == 0
 
 
 def test_ratios_of_forwarded_packets(forwarded):

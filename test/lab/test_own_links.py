@@ -26,7 +26,7 @@ def lab_with_two_links():
 
 
 def check(**more):
-    return http_health_check(**{"interval": "100ms", "timeout": "100ms", "rise": 5, **more})
+    return http_health_check(**{"interval": "200ms", "timeout": "200ms", "rise": 5, "fall": 3, **more})
 
 
 def tunnel_check():
@@ -48,7 +48,7 @@ def probe_for_long(fluxpin, backends):
         reports = {each["name"]: each["health"] for each in ask(fluxpin, "backends")["backends"]}
         return all(reports[name]["suspended"] for name in backends)
 
-    for _ in range(10):
+    for _ in range(15):
         wait_until(undecided, 10, f"suspended checks of {backends}")
         fluxpin.wait_for_metrics()
 
@@ -96,10 +96,10 @@ def test_a_link_without_carrier(lab, kind):
 
 def test_short_flaps(lab):
     """A probe that began before the link went down, or while it was, does not count either."""
-    text = configuration([pool(lab, health_check=check(fall=1))], vips(lab))
+    text = configuration([pool(lab, health_check=check(fall=1, interval="500ms", timeout="500ms"))], vips(lab))
     with Fluxpin(lab, text) as fluxpin:
         healthy(fluxpin, web_1=1, web_2=1, web_3=1)
-        for _ in range(20):
+        for _ in range(30):
             lab.router.ip("link set lb down", "link set lb up")
             fluxpin.wait_for_metrics()
         lab.route_vips([lab.lb])
