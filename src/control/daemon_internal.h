@@ -133,6 +133,9 @@ int daemon_open_devices(struct daemon *daemon);
 int daemon_start_workers(struct daemon *daemon);
 void daemon_close_devices(struct daemon *daemon);
 
+/* Reads the NICs again. Returns -ENODEV after logging when one is gone. */
+int daemon_refresh_devices(struct daemon *daemon);
+
 /*
  * daemon_stop.c: ends the workers. One that does not stop in time is left, with has_stuck_worker:
  * what it may use must stay, and the process must end without more ado.
@@ -145,9 +148,6 @@ bool daemon_is_told_to_stop(void);
 
 /* daemon.c: ends the process from within a wait for a worker that is stuck. */
 void daemon_end_now(struct daemon *daemon) __attribute__((noreturn));
-
-/* Reads the NICs again. Returns -ENODEV after logging when one is gone. */
-int daemon_refresh_devices(struct daemon *daemon);
 
 /*
  * daemon_queues.c: the queues of NIC `ordinal`, which is `now` as given, or of all. Return -ENODEV
@@ -189,6 +189,9 @@ int daemon_follow_states(struct daemon *daemon);
  * where that fails: nothing is changed then. */
 int daemon_activate(struct daemon *daemon, struct configuration *new, struct findings *findings);
 
+/* The end: no worker reads it any more. */
+void daemon_release_forwarding(struct daemon *daemon);
+
 /* daemon_reload.c: reads the file again, makes it active and has everything follow that depends on
  * it, or says why not. `findings`, zeroed, is filled in (release it). Returns 0 or negative errno.
  */
@@ -221,8 +224,8 @@ void daemon_read_health(const void *daemon, uint32_t pool, uint32_t backend,
 void daemon_read_planned_health(const void *daemon, uint32_t pool, uint32_t backend,
 				struct backend_health *health);
 
-/* daemon_ways.c: which failed probes are this host's own fault. To be called after the checker is
- * opened, and when there may be a way again. */
+/* daemon_ways.c: has the checker ask which failed probes are this host's own fault. To be called
+ * when it was opened. */
 void daemon_set_health_host(struct daemon *daemon);
 
 /* daemon_states.c: what backends may do. */
@@ -255,12 +258,11 @@ void daemon_open_states(struct daemon *daemon);
  * does. */
 void daemon_warn_vlans(struct daemon *daemon);
 
-void daemon_release_forwarding(struct daemon *daemon);
-
 /* daemon_listener.c: the HTTP listener, with the configuration of the start, and with another one.
  * Log what fails; with another one, it then goes on where it was. Return 0 or negative errno. */
 int daemon_open_listener(struct daemon *daemon);
 int daemon_follow_listener(struct daemon *daemon);
+
 /* daemon_watch.c: whether workers move. */
 int daemon_open_watch(struct daemon *daemon); /* workers run */
 void daemon_close_watch(struct daemon *daemon);
