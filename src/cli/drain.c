@@ -191,6 +191,20 @@ int command_drain(int argc, char **argv)
 	return status;
 }
 
+static void print_undrained(const struct drain_options *options, const json_t *reply)
+{
+	const json_t *drains = json_object_get(reply, "drained_by");
+	const char *first = json_string_value(json_array_get(drains, 0));
+
+	if (first != NULL)
+		printf("%s: gets no new flows still: drained as %s, too (fluxpin undrain %s)\n",
+		       options->backend, first, first);
+	else if (client_flag(reply, "was_drained"))
+		printf("%s: gets new flows again\n", options->backend);
+	else
+		printf("%s: was not drained\n", options->backend);
+}
+
 int command_undrain(int argc, char **argv)
 {
 	struct drain_options options = { .client = { .command = "undrain",
@@ -205,8 +219,7 @@ int command_undrain(int argc, char **argv)
 		json_pack("{s:s, s:s}", "command", "undrain", "backend", options.backend), &reply);
 	if (reply == NULL)
 		return status;
-	printf("%s: %s\n", options.backend,
-	       client_flag(reply, "was_drained") ? "gets new flows again" : "was not drained");
+	print_undrained(&options, reply);
 	json_decref(reply);
 	return status;
 }

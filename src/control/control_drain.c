@@ -7,6 +7,8 @@
 
 #include "control_answers.h"
 
+#define BACKEND_TEXT_SIZE (2 * CONFIGURATION_NAME_LENGTH + 2)
+
 /* Whether it is the backend at `place`, or the same in a pool that contains that one. */
 static bool is_same(const struct daemon *daemon, uint32_t i, uint32_t place)
 {
@@ -145,11 +147,38 @@ void control_drain(struct control_answers *answers, struct control_call *call,
 	report(answers, call, text, place);
 }
 
+/* "POOL/BACKEND". */
+static const char *name_of(const struct daemon *daemon, uint32_t place,
+			   char text[static BACKEND_TEXT_SIZE])
+{
+	snprintf(text, BACKEND_TEXT_SIZE, "%s/%s", control_pool_name(daemon, place),
+		 control_backend_name(daemon, place));
+	return text;
+}
+
+/* The drains in force of a backend; one that is gone has none. */
+static json_t *find_drains(const struct control_answers *answers, const char *backend)
+{
+	const struct daemon *daemon = answers->daemon;
+	uint32_t count = daemon->tables->backend_count, place = 0;
+	json_t *names = json_array();
+	char text[BACKEND_TEXT_SIZE];
+
+	while (place < count && strcmp(name_of(daemon, place, text), backend) != 0)
+		place++;
+	for (uint32_t i = 0; place < count && i < count; i++)
+		if (is_same(daemon, place, i) &&
+		    json_object_get(answers->drains, name_of(daemon, i, text)) != NULL)
+			json_array_append_new(names, json_string(text));
+	return names;
+}
+
 void control_undrain(struct control_answers *answers, struct control_call *call,
 		     const json_t *request)
 {
 	struct daemon *daemon = answers->daemon;
 	const char *text, *slash;
+	bool was_drained;
 	uint32_t place;
 
 	if (!read_request(call, request, &text))
@@ -159,17 +188,17 @@ void control_undrain(struct control_answers *answers, struct control_call *call,
 	    !control_find_backend(daemon, call, text, &place))
 		return;
 	control_log(call, "undrain %s", text);
-	if (json_object_get(answers->drains, text) != NULL) {
+	was_drained = json_object_get(answers->drains, text) != NULL;
+	if (was_drained) {
 		char pool[CONFIGURATION_NAME_LENGTH + 1];
 
 		slash = strchr(text, '/');
 		snprintf(pool, sizeof(pool), "%.*s", (int)(slash - text), text);
 		daemon_drain(daemon, pool, slash + 1, false);
-		json_object_del(answers->drains, text);
-		control_reply(call, json_pack("{s:b}", "was_drained", true));
-		return;
 	}
-	control_reply(call, json_pack("{s:b}", "was_drained", false));
+	json_object_del(answers->drains, text);
+	control_reply(call, json_pack("{s:b, s:o}", "was_drained", was_drained, "drained_by",
+				      find_drains(answers, text)));
 }
 
 void control_flows(struct control_answers *answers, struct control_call *call,

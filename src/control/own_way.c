@@ -22,6 +22,13 @@ bool neighbours_had_carrier(const struct neighbours *neighbours, int device, uin
 				 (since_ns > SETTLED_NS && link->cut_ns < since_ns - SETTLED_NS)));
 }
 
+bool neighbours_lost_carrier(const struct neighbours *neighbours, int device, uint64_t since_ns)
+{
+	const struct link *link = link_find(&neighbours->links, device);
+
+	return link != NULL && link->lost_ns >= since_ns;
+}
+
 bool neighbours_is_up(const struct neighbours *neighbours, int device)
 {
 	const struct link *link = link_find(&neighbours->links, device);

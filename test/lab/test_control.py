@@ -139,6 +139,24 @@ def test_a_drain_gives_no_new_flows_keeps_old_ones_and_waits_for_them(lab):
         assert "drain web/web-1, by process" in fluxpin.log()
 
 
+def test_an_undrain_tells_of_drains_that_stay(lab):
+    """One in a pool that is contained holds in those that contain it, whatever is undone there."""
+    text = configuration([pool(lab, "inner"), {"name": "web", "pools": ["inner"]}], vips(lab))
+    with Fluxpin(lab, text.replace('["inner"]', '("inner")')) as fluxpin:
+        for each in ("inner/web-1", "web/web-1"):
+            assert run(fluxpin, "drain", each).status == 0
+        done = run(fluxpin, "undrain", "web/web-1")
+        assert done.output == ("web/web-1: gets no new flows still: drained as inner/web-1, too "
+                               "(fluxpin undrain inner/web-1)\n")
+        reply = ask(fluxpin, "undrain", "web/web-1")
+        assert (reply["was_drained"], reply["drained_by"]) == (False, ["inner/web-1"])
+        assert run(fluxpin, "drain", "web/web-1").status == 0
+        # What the containing pool has does not hold in the other one.
+        assert run(fluxpin, "undrain", "inner/web-1").output == "inner/web-1: gets new flows again\n"
+        reply = ask(fluxpin, "undrain", "web/web-1")
+        assert (reply["was_drained"], reply["drained_by"]) == (True, [])
+
+
 def test_a_drain_says_when_it_is_in_force(lab):
     """Until workers know of it, no flows are no proof; `drain --wait` goes by this."""
     with Fluxpin(lab, configuration([pool(lab)], vips(lab), connections=SMALL)) as fluxpin:
