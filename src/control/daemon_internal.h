@@ -25,6 +25,8 @@
 #include <fluxpin/tap.h>
 #include <fluxpin/worker.h>
 
+#include "busy_poll.h"
+
 /* A NIC that is served. */
 struct device {
 	const struct interface_configuration *configuration; /* of the start: it is not reloaded */
@@ -38,6 +40,8 @@ struct device {
 	bool is_tap_down;   /* told that the TAP takes nothing */
 	bool has_many_macs; /* told that not all VLAN devices' frames are taken */
 	bool is_mtu_tight;  /* told that the MTU has no room for two tags */
+	struct busy_poll_configuration busy_poll; /* asked for */
+	enum busy_poll_fault busy_poll_fault;	  /* told */
 };
 
 /* A backend that this host had a way to, of each family, and when none was found. */
@@ -151,6 +155,19 @@ void daemon_end_now(struct daemon *daemon) __attribute__((noreturn));
  */
 int daemon_check_queues(struct daemon *daemon, uint32_t ordinal, const struct interface *now);
 int daemon_watch_queues(struct daemon *daemon);
+
+/* daemon_busy_poll.c: has the worker's system calls poll its queue, if the device is to. Returns 0,
+ * or negative errno after logging. */
+int daemon_start_busy_poll(const struct device *device, struct worker *worker);
+
+/* Warns if workers that never sleep take every CPU. */
+void daemon_warn_busy_cpus(const struct daemon *daemon);
+
+/* What is wrong with the busy polling of NIC `ordinal`, if it has any. */
+struct busy_poll_finding daemon_examine_busy_poll(const struct daemon *daemon, uint32_t ordinal);
+
+/* Has idle workers poll while the kernel polls for them; logs what is wrong, once. */
+void daemon_watch_busy_poll(struct daemon *daemon);
 
 /* daemon_filter.c: tell the XDP programs which packets are theirs, after a state is published: the
  * VIPs follow the tables, the tunnels' addresses also the routes. Log what fails. */

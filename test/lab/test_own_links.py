@@ -96,7 +96,7 @@ def test_a_link_without_carrier(lab, kind):
 
 def test_short_flaps(lab):
     """A probe that began before the link went down, or while it was, does not count either."""
-    text = configuration([pool(lab, health_check=check(fall=1, interval="500ms", timeout="500ms"))], vips(lab))
+    text = configuration([pool(lab, health_check=check(fall=2))], vips(lab))
     with Fluxpin(lab, text) as fluxpin:
         healthy(fluxpin, web_1=1, web_2=1, web_3=1)
         for _ in range(30):
