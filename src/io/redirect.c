@@ -28,7 +28,7 @@ static int lock_interface(const struct interface *nic, int *lock)
 
 static bool is_ours(struct xdp_program *program)
 {
-	return strcmp(xdp_program__name(program), REDIRECT_PROGRAM_NAME) == 0;
+	return redirect_is_our_name(xdp_program__name(program));
 }
 
 /* A dispatcher that outlived the bpffs in which its parts were pinned serves nobody. */
@@ -95,16 +95,23 @@ out:
 
 static int open_program(struct redirect *redirect, uint32_t queue_count)
 {
+	DECLARE_LIBXDP_OPTS(xdp_program_opts, options);
+	struct bpf_program *unused;
 	int error;
 
 	redirect->skeleton = redirect_bpf__open();
 	if (redirect->skeleton == NULL)
 		return -errno;
-	redirect->skeleton->rodata->only_vips = redirect->only_vips;
-	error = bpf_map__set_max_entries(redirect->skeleton->maps.sockets, queue_count);
+	unused = redirect->only_vips ? redirect->skeleton->progs.fluxpin_redir
+				     : redirect->skeleton->progs.fluxpin_redir_v;
+	error = bpf_program__set_autoload(unused, false);
+	if (error == 0)
+		error = bpf_map__set_max_entries(redirect->skeleton->maps.sockets, queue_count);
 	if (error != 0)
 		return error;
-	redirect->program = xdp_program__from_bpf_obj(redirect->skeleton->obj, "xdp");
+	options.obj = redirect->skeleton->obj;
+	options.prog_name = redirect->only_vips ? "fluxpin_redir_v" : "fluxpin_redir";
+	redirect->program = xdp_program__create(&options);
 	error = (int)libxdp_get_error(redirect->program);
 	if (error != 0)
 		redirect->program = NULL;

@@ -57,7 +57,7 @@ static void inspect_dispatcher(struct xdp_multiprog *attached, struct redirect_p
 	while ((program = xdp_multiprog__next_prog(program, attached)) != NULL) {
 		const char *name = xdp_program__name(program);
 
-		if (strcmp(name, REDIRECT_PROGRAM_NAME) == 0) {
+		if (redirect_is_our_name(name)) {
 			presence->attached = REDIRECT_OURS;
 			continue;
 		}
@@ -77,7 +77,7 @@ static void inspect_program(const struct interface *nic, struct redirect_presenc
 		return;
 	}
 	snprintf(presence->name, sizeof(presence->name), "%s", name);
-	if (strcmp(name, REDIRECT_PROGRAM_NAME) == 0) {
+	if (redirect_is_our_name(name)) {
 		presence->attached = REDIRECT_OURS;
 		return;
 	}
