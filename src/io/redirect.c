@@ -163,24 +163,41 @@ int redirect_remove_socket(struct redirect *redirect, uint32_t queue)
 	return bpf_map_delete_elem(bpf_map__fd(redirect->skeleton->maps.sockets), &queue);
 }
 
+/* The program's number in the kernel; 0 when it cannot be read. */
+static uint32_t read_id(const struct redirect *redirect)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(xdp_program__fd(redirect->program), &info, &size) != 0)
+		return 0;
+	return info.id;
+}
+
 /*
  * Whether the program is on the NIC by itself, without libxdp's dispatcher, and in which mode.
  * libxdp would open the program by its number, which takes CAP_SYS_ADMIN; anybody may read it.
  */
 static bool is_alone(const struct redirect *redirect, const struct bpf_xdp_query_opts *query)
 {
-	struct bpf_prog_info info = { 0 };
-	uint32_t size = sizeof(info);
+	uint32_t id = read_id(redirect);
 
-	return bpf_obj_get_info_by_fd(xdp_program__fd(redirect->program), &info, &size) == 0 &&
-	       query->prog_id == info.id;
+	return id != 0 && query->prog_id == id;
+}
+
+/* By itself or in libxdp's dispatcher. libxdp 1.3 is asked only where the kernel does not say:
+ * each time it leaves descriptors of the programs open. */
+static bool is_there(const struct redirect *redirect, const struct bpf_xdp_query_opts *query)
+{
+	return is_alone(redirect, query) ||
+	       (query->prog_id != 0 && redirect_is_extension(read_id(redirect), query->prog_id));
 }
 
 bool redirect_is_native(const struct redirect *redirect)
 {
 	struct bpf_xdp_query_opts query = { .sz = sizeof(query) };
 
-	if (bpf_xdp_query(redirect->nic.index, 0, &query) == 0 && is_alone(redirect, &query))
+	if (bpf_xdp_query(redirect->nic.index, 0, &query) == 0 && is_there(redirect, &query))
 		return query.attach_mode == XDP_ATTACHED_DRV;
 	return xdp_program__is_attached(redirect->program, redirect->nic.index) == XDP_MODE_NATIVE;
 }
@@ -189,7 +206,7 @@ bool redirect_is_attached(const struct redirect *redirect)
 {
 	struct bpf_xdp_query_opts query = { .sz = sizeof(query) };
 
-	if (bpf_xdp_query(redirect->nic.index, 0, &query) != 0 || is_alone(redirect, &query))
+	if (bpf_xdp_query(redirect->nic.index, 0, &query) != 0 || is_there(redirect, &query))
 		return true;
 	return query.prog_id != 0 &&
 	       xdp_program__is_attached(redirect->program, redirect->nic.index) != XDP_MODE_UNSPEC;

@@ -47,6 +47,10 @@ struct redirect {
 	struct filter_list own_addresses;
 };
 
+/* redirect_inspect.c: whether a link of the kernel puts a program into another one; both by their
+ * numbers. Takes CAP_SYS_ADMIN and Linux 5.13; false without. */
+bool redirect_is_extension(uint32_t program, uint32_t of);
+
 /* redirect_filter.c */
 void redirect_release_filters(struct redirect *redirect);
 
