@@ -10,10 +10,21 @@ static bool same_list(const uint16_t *a, uint32_t a_count, const uint16_t *b, ui
 	       (a == NULL || memcmp(a, b, a_count * sizeof(*a)) == 0);
 }
 
-/* `has_modes`: the file's, and not that of the command line. */
-static bool same_interfaces(const struct configuration *a, const struct configuration *b,
-			    bool has_modes)
+/* --busy-poll turns it on, whatever is in the file; the rest counts when it is on. */
+static bool same_busy_poll(const struct busy_poll_configuration *a,
+			   const struct busy_poll_configuration *b, bool is_on)
 {
+	if ((a->is_on || is_on) != (b->is_on || is_on))
+		return false;
+	return !(a->is_on || is_on) || (a->budget == b->budget && a->idle_ns == b->idle_ns);
+}
+
+/* Whether what the options leave to the file is the same. */
+static bool same_interfaces(const struct configuration *a, const struct configuration *b,
+			    const struct daemon_options *options)
+{
+	bool has_modes = options->mode == NULL;
+
 	if (a->interface_count != b->interface_count)
 		return false;
 	for (uint32_t i = 0; i < a->interface_count; i++) {
@@ -21,7 +32,8 @@ static bool same_interfaces(const struct configuration *a, const struct configur
 
 		if (strcmp(x->name, y->name) != 0 || (has_modes && x->mode != y->mode) ||
 		    !same_list(x->queues, x->queue_count, y->queues, y->queue_count) ||
-		    !same_list(x->cpus, x->cpu_count, y->cpus, y->cpu_count))
+		    !same_list(x->cpus, x->cpu_count, y->cpus, y->cpu_count) ||
+		    !same_busy_poll(&x->busy_poll, &y->busy_poll, options->busy_poll))
 			return false;
 	}
 	return true;
@@ -35,7 +47,7 @@ uint32_t daemon_find_restart(const struct daemon *daemon, const struct configura
 
 	/* What the command line says counts, whatever is in the file. */
 	if (daemon->options->interface_count == 0 &&
-	    !same_interfaces(start, configuration, daemon->options->mode == NULL))
+	    !same_interfaces(start, configuration, daemon->options))
 		settings[count++] = "interfaces";
 	if (start->slow_path != configuration->slow_path)
 		settings[count++] = "slow_path";
