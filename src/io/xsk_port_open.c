@@ -47,7 +47,7 @@ static int create_socket(struct xsk_port *port, const struct xsk_port_options *o
 		.bind_flags = (uint16_t)(XDP_USE_NEED_WAKEUP |
 					 (options->zero_copy ? XDP_ZEROCOPY : XDP_COPY)),
 	};
-	uint32_t budget = PORT_MOST_FRAMES;
+	uint32_t budget = config.tx_size < PORT_MOST_FRAMES ? config.tx_size : PORT_MOST_FRAMES;
 	int size = SEND_BUFFER;
 	int error = xsk_socket__create_shared(&port->socket, options->interface, options->queue,
 					      port->umem, &port->rx, &port->tx, &port->fill,
@@ -60,7 +60,8 @@ static int create_socket(struct xsk_port *port, const struct xsk_port_options *o
 	 */
 	if (setsockopt(port->descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) != 0)
 		setsockopt(port->descriptor, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	/* Refused by older kernels, and for a smaller TX ring: then a batch takes more calls. */
+	/* Refused by older kernels, where a batch takes more calls, and above the size of the ring.
+	 */
 	setsockopt(port->descriptor, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
 	return 0;
 }
