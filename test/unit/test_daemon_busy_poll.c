@@ -27,6 +27,16 @@ int getsockopt(int descriptor, int level, int name, void *value, socklen_t *leng
 	return (int)syscall(SYS_getsockopt, descriptor, level, name, value, length);
 }
 
+/* The kernel does not give this one back. */
+static int budget;
+
+int setsockopt(int descriptor, int level, int name, const void *value, socklen_t length)
+{
+	if (level == SOL_SOCKET && name == SO_BUSY_POLL_BUDGET)
+		memcpy(&budget, value, sizeof(budget));
+	return (int)syscall(SYS_setsockopt, descriptor, level, name, value, length);
+}
+
 int interface_napi_deferral(uint32_t napi, struct interface_deferral *deferral)
 {
 	assert_int_equal(napi, kernel.napi);
@@ -78,6 +88,22 @@ static void open_daemon(void)
 	daemon_of_one.device_count = 1;
 	daemon_of_one.workers = &worker;
 	daemon_of_one.worker_count = 1;
+}
+
+/* Of the device, not a number that is right for most. */
+static void test_budget(void **state)
+{
+	(void)state;
+	need_namespace();
+	open_daemon();
+	device.busy_poll.budget = 17;
+	assert_int_equal(daemon_start_busy_poll(&device, worker), 0);
+	assert_int_equal(budget, 17);
+	budget = 0;
+	device.busy_poll.is_on = false;
+	assert_int_equal(daemon_start_busy_poll(&device, worker), 0);
+	assert_int_equal(budget, 0);
+	worker_close(worker);
 }
 
 static void expect(bool is_polling, enum busy_poll_fault fault)
@@ -132,6 +158,7 @@ int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, namespace_enter, namespace_leave)
 	const struct CMUnitTest tests[] = {
+		TEST(test_budget),
 		TEST(test_what_the_kernel_polls),
 		TEST(test_a_queue_that_is_gone),
 	};
