@@ -235,6 +235,28 @@ static void test_busy_polling_wakes_the_driver(void **state)
 	xsk_port_close(port);
 }
 
+/* The kernel takes a closed socket off the queue later, so that nearly every second open was
+ * refused; one that another has stays refused. */
+static void test_the_queue_of_a_closed_socket(void **state)
+{
+	struct xsk_port_options options = {
+		.interface = "e0", .frames = FRAMES, .frame_size = 2048, .tap = -1
+	};
+	struct xsk_port *port, *other = NULL;
+
+	(void)state;
+	need_namespace();
+	port = open_port();
+	for (int i = 0; i < 20; i++) {
+		send_batch(port);
+		xsk_port_close(port);
+		assert_int_equal(xsk_port_open(&options, &port), 0);
+	}
+	assert_int_equal(xsk_port_open(&options, &other), -EBUSY);
+	assert_null(other);
+	xsk_port_close(port);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, namespace_enter, namespace_leave)
@@ -243,6 +265,7 @@ int main(void)
 		TEST(test_a_call_that_did_nothing),
 		TEST(test_a_sleep_sends),
 		TEST(test_busy_polling_wakes_the_driver),
+		TEST(test_the_queue_of_a_closed_socket),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
