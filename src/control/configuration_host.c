@@ -276,7 +276,11 @@ static int check_interface(const struct configuration *configuration,
 	int status = interface_query(wanted->name, &interface);
 	if (status == -ENODEV)
 		return findings_add(findings, false, wanted->position,
-				    "interface %s does not exist", wanted->name);
+				    "interface %s does not exist%s", wanted->name,
+				    strchr(wanted->name, '@') == NULL
+					    ? ""
+					    : " (ip link shows a name before \"@\"; CPUs stand "
+					      "behind queues: -i eth0:0-3@2-5)");
 	if (status != 0)
 		return findings_add(findings, false, wanted->position,
 				    "interface %s cannot be looked up: %s", wanted->name,

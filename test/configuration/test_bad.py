@@ -424,6 +424,10 @@ def test_host_is_as_configured(tmp_path, namespace):
 def test_host_interface_does_not_exist(tmp_path, namespace):
     assert host_findings(tmp_path, namespace, 'name = "lb9";') == [
         cases.Finding(2, NAME_COLUMN, "interface lb9 does not exist")]
+    # As copied from ip link, or CPUs without queues.
+    assert host_findings(tmp_path, namespace, 'name = "lb0@if5";') == [
+        cases.Finding(2, NAME_COLUMN, 'interface lb0@if5 does not exist (ip link shows a name before '
+                      '"@"; CPUs stand behind queues: -i eth0:0-3@2-5)')]
 
 
 def test_host_queue_does_not_exist(tmp_path, namespace):
