@@ -86,6 +86,17 @@ struct position {
 	uint32_t column;
 };
 
+/* Frames that a poll of the queue takes at most, unless told otherwise: a batch of a worker. */
+#define BUSY_POLL_BUDGET_DEFAULT 64
+
+/* Workers that poll their queues themselves. */
+struct busy_poll_configuration {
+	bool is_on;
+	uint32_t budget;  /* frames, 1 to 1024 */
+	uint64_t idle_ns; /* an idle worker goes on for this long before it sleeps, up to 1 s; 0: it
+			   * never sleeps */
+};
+
 struct interface_configuration {
 	char name[IF_NAMESIZE];
 	uint16_t *queues; /* queue_count of them, ascending; NULL: every queue of the NIC */
@@ -94,6 +105,7 @@ struct interface_configuration {
 	uint32_t queue_count;
 	uint32_t cpu_count;
 	enum xdp_mode mode;
+	struct busy_poll_configuration busy_poll;
 	struct position position;	 /* of the name */
 	struct position queues_position; /* of the queues, or of the name */
 	struct position cpus_position;

@@ -5,6 +5,7 @@
 #ifndef FLUXPIN_DAEMON_H
 #define FLUXPIN_DAEMON_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <fluxpin/configuration.h>
@@ -15,6 +16,7 @@ struct daemon_options {
 	struct interface_configuration *interfaces;
 	uint32_t interface_count;
 	const enum xdp_mode *mode; /* for every interface; NULL: what the file says */
+	bool busy_poll;		   /* on every interface; else what the file says */
 	const char *metrics_file;  /* NULL: what the file says */
 	const char *control;	   /* path of the control socket; NULL: what the file says */
 };

@@ -69,15 +69,22 @@ struct health_tunnel {
 	void *context;
 };
 
+/* A probe that failed. Times are of clock_ns. */
+struct health_failure {
+	uint32_t pool; /* of the configuration last given */
+	uint32_t backend;
+	uint64_t since_ns; /* when it began; UINT64_MAX: what counts is what is so now */
+	uint64_t good_ns;  /* when the last one began that was good; 0: none was */
+};
+
 /* What the checker's user knows of this host. */
 struct health_host {
 	/*
-	 * Asked when a probe has failed: whether what is sent to a backend could not leave this
-	 * host, at any time from `since_ns` of clock_ns on (UINT64_MAX: now); then the reason is
-	 * written. The indexes are those of the configuration last given.
+	 * Asked when a probe has failed: whether what is sent to the backend could not leave this
+	 * host, at any time from `since_ns` on; then the reason is written.
 	 */
-	bool (*is_cut_off)(void *context, uint32_t pool, uint32_t backend, uint64_t since_ns,
-			   char *reason, size_t size);
+	bool (*is_cut_off)(void *context, const struct health_failure *failure, char *reason,
+			   size_t size);
 	void *context;
 };
 

@@ -92,6 +92,22 @@ int interface_active_offloads(const char *name, const char *const *features, uin
 /* Returns 0; -EOPNOTSUPP before Linux 6.3, which does not say; another negative errno. */
 int interface_xdp_features(int index, uint64_t *features);
 
+/* What holds interrupts back after a poll (Documentation/networking/napi.rst of the kernel). */
+struct interface_deferral {
+	uint32_t hard_irqs;	   /* napi_defer_hard_irqs: polls in a row that may find nothing */
+	uint64_t flush_timeout_ns; /* gro_flush_timeout: until the kernel polls by itself */
+};
+
+/*
+ * Of a NAPI instance, by netlink. Returns 0; -ENOENT when there is none of this number;
+ * -EOPNOTSUPP before Linux 6.13, which does not say; another negative errno.
+ */
+int interface_napi_deferral(uint32_t napi, struct interface_deferral *deferral);
+
+/* Of the device, from sysfs. Returns 0; -ENODEV when sysfs shows another network namespace; another
+ * negative errno. */
+int interface_deferral(const char *name, int index, struct interface_deferral *deferral);
+
 /* How a device stands to others. */
 struct interface_relations {
 	char kind[16];	    /* "veth", "vlan", ...; "" for most hardware */

@@ -134,9 +134,13 @@ int neighbours_own_way(struct neighbours *neighbours, const struct address *dest
 		       const struct address *source, uint64_t since_ns, enum own_way *way,
 		       int *device);
 
-/* Whether a device has been up and with carrier from `since_ns` on, and for three seconds before,
+/* Whether a device has been up and with carrier from `since_ns` on, and for seven seconds before,
  * which a link that comes up takes to be of use, as far as that was drained. UINT64_MAX: now. */
 bool neighbours_had_carrier(const struct neighbours *neighbours, int device, uint64_t since_ns);
+
+/* Whether a device that is without carrier, or was lately, lost it at `since_ns` or later, as far
+ * as that was drained. One that has been without from the first report on lost it at 0. */
+bool neighbours_lost_carrier(const struct neighbours *neighbours, int device, uint64_t since_ns);
 
 /* Whether a device was set up, with carrier or not. */
 bool neighbours_is_up(const struct neighbours *neighbours, int device);

@@ -72,6 +72,13 @@ int worker_start(struct worker *worker);
 uint64_t worker_rounds(const struct worker *worker);
 void worker_wake(struct worker *worker);
 
+/*
+ * Whether the worker, when it is idle, goes on polling its queue for idle_ns before it sleeps, or
+ * without end for 0; else it sleeps after a few rounds. At any time.
+ */
+void worker_keep_polling(struct worker *worker, bool is_on, uint64_t idle_ns);
+bool worker_is_polling(const struct worker *worker); /* is_on */
+
 /* Tells the thread to end, and returns at once: so that several end at the same time. */
 void worker_request_stop(struct worker *worker);
 

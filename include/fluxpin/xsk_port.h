@@ -15,7 +15,8 @@
  *
  * Thread: one worker, but for open, close and statistics, which are the control thread's. No call
  * but xsk_port_sleep waits. System calls on the packet path: sendto and recvfrom as wake-ups
- * (XDP_USE_NEED_WAKEUP, Linux 5.4), never more than a few a batch.
+ * (XDP_USE_NEED_WAKEUP, Linux 5.4), never more than a few a batch. With busy polling the same calls
+ * run the driver: they take frames from the NIC into the RX ring and send those of the TX ring.
  */
 #ifndef FLUXPIN_XSK_PORT_H
 #define FLUXPIN_XSK_PORT_H
@@ -65,6 +66,23 @@ struct xsk_statistics {
  * -EOPNOTSUPP or -EINVAL when the driver has no zero-copy.
  */
 int xsk_port_open(const struct xsk_port_options *options, struct xsk_port **port);
+
+/*
+ * Has the worker's own system calls poll the queue in place of interrupts ("preferred busy
+ * polling", Linux 5.11): SO_PREFER_BUSY_POLL, SO_BUSY_POLL (both read back), SO_BUSY_POLL_BUDGET.
+ * `budget`: frames that one poll takes at most. Before the worker runs. Thread: control.
+ * Returns 0, or negative errno with the option that was refused in *option: -EPERM without
+ * CAP_NET_ADMIN, -ENOPROTOOPT on a kernel that has none of this.
+ */
+int xsk_port_busy_poll(struct xsk_port *port, uint32_t budget, const char **option);
+
+/*
+ * The number of the NAPI instance that is polled for the socket: 0 while the kernel knows none, and
+ * then busy polling does nothing. It is told when the socket is bound (Linux 6.13, in copy mode
+ * 6.15, and not for every driver), before that by the first frame, and never changes.
+ * Thread: any.
+ */
+uint32_t xsk_port_napi(const struct xsk_port *port);
 
 struct port *xsk_port_port(struct xsk_port *port);
 int xsk_port_descriptor(const struct xsk_port *port);

@@ -10,7 +10,8 @@
 
 static const char usage[] =
 	"usage: fluxpin run -c FILE [-i IF[:QUEUES[@CPUS]]]... [--mode auto|zerocopy|copy|skb]\n"
-	"                   [--metrics-file PATH] [--control PATH] [--log-level LEVEL]\n"
+	"                   [--busy-poll] [--metrics-file PATH] [--control PATH]\n"
+	"                   [--log-level LEVEL]\n"
 	"\n"
 	"  -c, --config FILE        the configuration\n"
 	"  -i, --interface IF[:QUEUES[@CPUS]]\n"
@@ -19,6 +20,8 @@ static const char usage[] =
 	"      --mode MODE          auto takes the best that the driver grants: zero-copy, then\n"
 	"                           copying in native XDP, then generic XDP; the others take\n"
 	"                           nothing less\n"
+	"      --busy-poll          workers poll their queues in place of waiting for interrupts,\n"
+	"                           as with busy_poll in the file\n"
 	"      --metrics-file PATH  Prometheus textfile, in place of the one in the file\n"
 	"      --control PATH       path of the control socket, in place of the one in the file\n"
 	"      --log-level LEVEL    error, warning, info or debug\n"
@@ -61,6 +64,9 @@ static int take_option(int option, struct arguments *arguments)
 			return wrong_usage("--mode is auto, zerocopy, copy or skb, not", optarg);
 		arguments->options.mode = &arguments->mode;
 		return EXIT_DONE;
+	case 'b':
+		arguments->options.busy_poll = true;
+		return EXIT_DONE;
 	case 'f':
 		arguments->options.metrics_file = optarg;
 		return EXIT_DONE;
@@ -85,6 +91,7 @@ int command_run(int argc, char **argv)
 		{ "config", required_argument, NULL, 'c' },
 		{ "interface", required_argument, NULL, 'i' },
 		{ "mode", required_argument, NULL, 'm' },
+		{ "busy-poll", no_argument, NULL, 'b' },
 		{ "metrics-file", required_argument, NULL, 'f' },
 		{ "control", required_argument, NULL, 's' },
 		{ "log-level", required_argument, NULL, 'l' },

@@ -309,6 +309,9 @@ const char *number_list_format(const uint16_t *numbers, uint32_t count, char *bu
 
 bool interface_name_is_valid(const char *name);
 
+/* `busy_poll`, `busy_poll_budget` and `busy_poll_idle` of an interface, in this order. */
+void configuration_read_busy_poll(struct reader *reader, const struct value values[static 3],
+				  struct busy_poll_configuration *busy_poll);
 void configuration_read_interfaces(struct reader *reader, const struct value *list);
 void configuration_read_source_address(struct reader *reader, const struct value *group);
 void configuration_read_connections(struct reader *reader, const struct value *group);

@@ -79,11 +79,14 @@ static json_t *interfaces(const struct configuration *configuration)
 	for (uint32_t i = 0; i < configuration->interface_count; i++) {
 		const struct interface_configuration *each = &configuration->interfaces[i];
 
-		json_array_append_new(array,
-				      json_pack("{s:s, s:o, s:o, s:s}", "name", each->name,
-						"queues", numbers(each->queues, each->queue_count),
-						"cpus", numbers(each->cpus, each->cpu_count),
-						"mode", xdp_mode_name(each->mode)));
+		json_array_append_new(
+			array,
+			json_pack("{s:s, s:o, s:o, s:s, s:b, s:I, s:o}", "name", each->name,
+				  "queues", numbers(each->queues, each->queue_count), "cpus",
+				  numbers(each->cpus, each->cpu_count), "mode",
+				  xdp_mode_name(each->mode), "busy_poll", each->busy_poll.is_on,
+				  "busy_poll_budget", (json_int_t)each->busy_poll.budget,
+				  "busy_poll_idle", duration(each->busy_poll.idle_ns)));
 	}
 	return array;
 }

@@ -215,6 +215,9 @@ static void read_interface(struct reader *reader, const struct value *element,
 		{ "queues", KEY_STRING, false },
 		{ "cpus", KEY_STRING, false },
 		{ "mode", KEY_STRING, false },
+		{ "busy_poll", KEY_BOOLEAN, false },
+		{ "busy_poll_budget", KEY_INTEGER, false },
+		{ "busy_poll_idle", KEY_DURATION, false },
 	};
 	struct value values[COUNT_OF(keys)];
 	uint32_t mode = XDP_MODE_AUTO;
@@ -242,6 +245,7 @@ static void read_interface(struct reader *reader, const struct value *element,
 		     &interface->cpu_count, &interface->cpus_position);
 	value_choice(reader, &values[3], xdp_mode_names, COUNT_OF(xdp_mode_names), &mode);
 	interface->mode = (enum xdp_mode)mode;
+	configuration_read_busy_poll(reader, &values[4], &interface->busy_poll);
 }
 
 static void check_interface_names(struct reader *reader)

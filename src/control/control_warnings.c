@@ -85,6 +85,20 @@ static void check_queues(const struct daemon *daemon, uint32_t i, json_t *array)
 			     nic->name);
 }
 
+static void check_busy_poll(const struct daemon *daemon, uint32_t i, json_t *array)
+{
+	struct busy_poll_finding finding = daemon_examine_busy_poll(daemon, i);
+	char clause[256], command[256];
+	const char *name = daemon->nics[i].name, *mend;
+
+	if (finding.fault == BUSY_POLL_WELL)
+		return;
+	mend = busy_poll_command(&finding, name, command);
+	control_warn(array, "busy_poll", "%s: busy polling: %s%s%s%s", name,
+		     busy_poll_describe(&finding, clause), mend != NULL ? " (" : "",
+		     mend != NULL ? mend : "", mend != NULL ? ")" : "");
+}
+
 /* A device of software has no hardware behind it, and no zero-copy. */
 static bool has_hardware(const struct interface *nic)
 {
@@ -125,6 +139,7 @@ static void check_device(const struct daemon *daemon, uint32_t i, json_t *array)
 	if (device->is_mtu_tight)
 		control_warn(array, "vlan", "%s: the MTU has no room for two VLAN tags", nic->name);
 	check_queues(daemon, i, array);
+	check_busy_poll(daemon, i, array);
 }
 
 /* Each worker has one. */

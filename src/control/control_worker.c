@@ -99,13 +99,13 @@ json_t *control_worker(const struct daemon *daemon, uint32_t number)
 			mode = "skb";
 	if (xsk_port_is_zero_copy(worker_port(worker)))
 		mode = "zerocopy";
-	return json_pack("{s:s, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:{s:o, s:o}}",
+	return json_pack("{s:s, s:I, s:I, s:s, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:{s:o, s:o}}",
 			 "interface", worker_interface(worker), "queue",
 			 (json_int_t)worker_queue(worker), "cpu", (json_int_t)worker_cpu(worker),
 			 "mode", mode, "zero_copy", xsk_port_is_zero_copy(worker_port(worker)),
-			 "stalled", control_is_stalled(daemon, number), "counters",
-			 counters_to_json(counters), "connections",
-			 connections_to_json(&report, counters), "umem_frames",
+			 "busy_poll", worker_is_polling(worker), "stalled",
+			 control_is_stalled(daemon, number), "counters", counters_to_json(counters),
+			 "connections", connections_to_json(&report, counters), "umem_frames",
 			 ledger_to_json(&report.ledger), "xsk", statistics_to_json(worker),
 			 "fragments", "datagrams", control_number(report.datagrams), "held",
 			 control_number(report.fragments_held));

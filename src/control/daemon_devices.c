@@ -112,9 +112,11 @@ static void log_worker(const struct device *device, const struct interface *nic,
 			  : redirect_is_native(device->redirect) ? "copy (native XDP)"
 								 : "copy (generic XDP)";
 
-	log_info("%s queue %u: %s, driver %s, CPU %d, %u frames of %u bytes on %s pages", nic->name,
-		 options->port.queue, got, driver_of(nic), options->cpu, options->port.frames,
-		 options->port.frame_size, memory_pages_name(xsk_port_pages(port)));
+	log_info("%s queue %u: %s, driver %s, CPU %d, %u frames of %u bytes on %s pages%s",
+		 nic->name, options->port.queue, got, driver_of(nic), options->cpu,
+		 options->port.frames, options->port.frame_size,
+		 memory_pages_name(xsk_port_pages(port)),
+		 device->busy_poll.is_on ? ", busy polling" : "");
 	if (worker_connection_pages(worker) == MEMORY_PAGES_SMALL)
 		log_info("%s queue %u: connection table on 4 KB pages, slower than on 2 MB ones: "
 			 "see vm.nr_hugepages and transparent_hugepage",
@@ -166,6 +168,9 @@ static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
 		return error;
 	}
 	daemon->workers[daemon->worker_count++] = worker;
+	error = daemon_start_busy_poll(device, worker);
+	if (error != 0)
+		return error;
 	log_worker(device, nic, worker, &options);
 	if (i == 0 && xsk_port_is_zero_copy(worker_port(worker)) &&
 	    driver_warning(nic->driver) != NULL)
@@ -204,6 +209,8 @@ int daemon_open_devices(struct daemon *daemon)
 		device->configuration = &configuration->interfaces[i];
 		device->mode = daemon->options->mode != NULL ? *daemon->options->mode
 							     : device->configuration->mode;
+		device->busy_poll = device->configuration->busy_poll;
+		device->busy_poll.is_on |= daemon->options->busy_poll;
 		error = interface_query(device->configuration->name, &daemon->nics[i]);
 		if (error != 0) {
 			log_error("%s: %s", device->configuration->name, strerror(-error));
@@ -223,6 +230,7 @@ int daemon_open_devices(struct daemon *daemon)
 		if (error != 0)
 			return error;
 	}
+	daemon_warn_busy_cpus(daemon);
 	return 0;
 }
 

@@ -25,6 +25,8 @@
 #include <fluxpin/tap.h>
 #include <fluxpin/worker.h>
 
+#include "busy_poll.h"
+
 /* A NIC that is served. */
 struct device {
 	const struct interface_configuration *configuration; /* of the start: it is not reloaded */
@@ -38,6 +40,8 @@ struct device {
 	bool is_tap_down;   /* told that the TAP takes nothing */
 	bool has_many_macs; /* told that not all VLAN devices' frames are taken */
 	bool is_mtu_tight;  /* told that the MTU has no room for two tags */
+	struct busy_poll_configuration busy_poll; /* asked for */
+	enum busy_poll_fault busy_poll_fault;	  /* told */
 };
 
 /* A backend that this host had a way to, of each family, and when none was found. */
@@ -129,6 +133,9 @@ int daemon_open_devices(struct daemon *daemon);
 int daemon_start_workers(struct daemon *daemon);
 void daemon_close_devices(struct daemon *daemon);
 
+/* Reads the NICs again. Returns -ENODEV after logging when one is gone. */
+int daemon_refresh_devices(struct daemon *daemon);
+
 /*
  * daemon_stop.c: ends the workers. One that does not stop in time is left, with has_stuck_worker:
  * what it may use must stay, and the process must end without more ado.
@@ -142,15 +149,25 @@ bool daemon_is_told_to_stop(void);
 /* daemon.c: ends the process from within a wait for a worker that is stuck. */
 void daemon_end_now(struct daemon *daemon) __attribute__((noreturn));
 
-/* Reads the NICs again. Returns -ENODEV after logging when one is gone. */
-int daemon_refresh_devices(struct daemon *daemon);
-
 /*
  * daemon_queues.c: the queues of NIC `ordinal`, which is `now` as given, or of all. Return -ENODEV
  * after logging when fluxpin must be started again to serve them.
  */
 int daemon_check_queues(struct daemon *daemon, uint32_t ordinal, const struct interface *now);
 int daemon_watch_queues(struct daemon *daemon);
+
+/* daemon_busy_poll.c: has the worker's system calls poll its queue, if the device is to. Returns 0,
+ * or negative errno after logging. */
+int daemon_start_busy_poll(const struct device *device, struct worker *worker);
+
+/* Warns if workers that never sleep take every CPU. */
+void daemon_warn_busy_cpus(const struct daemon *daemon);
+
+/* What is wrong with the busy polling of NIC `ordinal`, if it has any. */
+struct busy_poll_finding daemon_examine_busy_poll(const struct daemon *daemon, uint32_t ordinal);
+
+/* Has idle workers poll while the kernel polls for them; logs what is wrong, once. */
+void daemon_watch_busy_poll(struct daemon *daemon);
 
 /* daemon_filter.c: tell the XDP programs which packets are theirs, after a state is published: the
  * VIPs follow the tables, the tunnels' addresses also the routes. Log what fails. */
@@ -171,6 +188,9 @@ int daemon_follow_states(struct daemon *daemon);
 /* Replaces the active configuration, and owns it then; adds to the findings what is to be done
  * where that fails: nothing is changed then. */
 int daemon_activate(struct daemon *daemon, struct configuration *new, struct findings *findings);
+
+/* The end: no worker reads it any more. */
+void daemon_release_forwarding(struct daemon *daemon);
 
 /* daemon_reload.c: reads the file again, makes it active and has everything follow that depends on
  * it, or says why not. `findings`, zeroed, is filled in (release it). Returns 0 or negative errno.
@@ -204,8 +224,8 @@ void daemon_read_health(const void *daemon, uint32_t pool, uint32_t backend,
 void daemon_read_planned_health(const void *daemon, uint32_t pool, uint32_t backend,
 				struct backend_health *health);
 
-/* daemon_ways.c: which failed probes are this host's own fault. To be called after the checker is
- * opened, and when there may be a way again. */
+/* daemon_ways.c: has the checker ask which failed probes are this host's own fault. To be called
+ * when it was opened. */
 void daemon_set_health_host(struct daemon *daemon);
 
 /* daemon_states.c: what backends may do. */
@@ -238,12 +258,11 @@ void daemon_open_states(struct daemon *daemon);
  * does. */
 void daemon_warn_vlans(struct daemon *daemon);
 
-void daemon_release_forwarding(struct daemon *daemon);
-
 /* daemon_listener.c: the HTTP listener, with the configuration of the start, and with another one.
  * Log what fails; with another one, it then goes on where it was. Return 0 or negative errno. */
 int daemon_open_listener(struct daemon *daemon);
 int daemon_follow_listener(struct daemon *daemon);
+
 /* daemon_watch.c: whether workers move. */
 int daemon_open_watch(struct daemon *daemon); /* workers run */
 void daemon_close_watch(struct daemon *daemon);

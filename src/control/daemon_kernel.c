@@ -36,6 +36,7 @@ static void on_queues_timer(uv_timer_t *timer)
 {
 	int error = daemon_watch_queues(timer->data);
 
+	daemon_watch_busy_poll(timer->data);
 	if (error != 0)
 		give_up(timer->data, error);
 }
@@ -126,5 +127,6 @@ void daemon_warn_later(struct daemon *daemon)
 void daemon_start_looking(struct daemon *daemon)
 {
 	daemon_warn_later(daemon);
+	daemon_watch_busy_poll(daemon);
 	uv_timer_start(&daemon->queues_timer, on_queues_timer, QUEUES_MS, QUEUES_MS);
 }

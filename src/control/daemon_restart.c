@@ -10,14 +10,16 @@ static bool same_list(const uint16_t *a, uint32_t a_count, const uint16_t *b, ui
 	       (a == NULL || memcmp(a, b, a_count * sizeof(*a)) == 0);
 }
 
-static bool same_interfaces(const struct configuration *a, const struct configuration *b)
+/* `has_modes`: the file's, and not that of the command line. */
+static bool same_interfaces(const struct configuration *a, const struct configuration *b,
+			    bool has_modes)
 {
 	if (a->interface_count != b->interface_count)
 		return false;
 	for (uint32_t i = 0; i < a->interface_count; i++) {
 		const struct interface_configuration *x = &a->interfaces[i], *y = &b->interfaces[i];
 
-		if (strcmp(x->name, y->name) != 0 || x->mode != y->mode ||
+		if (strcmp(x->name, y->name) != 0 || (has_modes && x->mode != y->mode) ||
 		    !same_list(x->queues, x->queue_count, y->queues, y->queue_count) ||
 		    !same_list(x->cpus, x->cpu_count, y->cpus, y->cpu_count))
 			return false;
@@ -31,8 +33,9 @@ uint32_t daemon_find_restart(const struct daemon *daemon, const struct configura
 	const struct configuration *start = daemon->start;
 	uint32_t count = 0;
 
-	/* Those of the command line are in no file. */
-	if (daemon->options->interface_count == 0 && !same_interfaces(start, configuration))
+	/* What the command line says counts, whatever is in the file. */
+	if (daemon->options->interface_count == 0 &&
+	    !same_interfaces(start, configuration, daemon->options->mode == NULL))
 		settings[count++] = "interfaces";
 	if (start->slow_path != configuration->slow_path)
 		settings[count++] = "slow_path";

@@ -7,7 +7,8 @@
  * served; one through the tunnel goes by the first such NIC that leads to the backend. Where there
  * is no route, the fault is this host's if a NIC has no carrier, since its routes go with it, or if
  * there is a route to no backend; one that lacks a route among others that have one was taken out
- * of the routing on purpose, and its failure counts.
+ * of the routing on purpose, and its failure counts. A NIC without carrier is no excuse for a
+ * backend that has answered since: it was not by that NIC.
  */
 #include <net/if.h>
 #include <stdio.h>
@@ -39,12 +40,14 @@ static void tell_device(const struct daemon *daemon, int device, char *reason, s
 	snprintf(reason, size, "%s %s", name, what);
 }
 
-/* Finds a NIC that has had no carrier. */
-static bool find_cut_nic(const struct daemon *daemon, uint64_t since_ns, int *device)
+/* Finds a NIC without carrier by which the backend may have been reached until then. */
+static bool find_cut_nic(const struct daemon *daemon, const struct health_failure *failure,
+			 int *device)
 {
 	for (uint32_t i = 0; i < daemon->device_count; i++) {
 		*device = daemon->nics[i].index;
-		if (!neighbours_had_carrier(daemon->neighbours, *device, since_ns))
+		if (!neighbours_had_carrier(daemon->neighbours, *device, failure->since_ns) &&
+		    neighbours_lost_carrier(daemon->neighbours, *device, failure->good_ns))
 			return true;
 	}
 	return false;
@@ -85,12 +88,12 @@ static bool has_any_way(struct daemon *daemon, bool is_ipv4)
 	return false;
 }
 
-static bool lacks_route(struct daemon *daemon, const struct address *address, uint64_t since_ns,
-			char *reason, size_t size)
+static bool lacks_route(struct daemon *daemon, const struct address *address,
+			const struct health_failure *failure, char *reason, size_t size)
 {
 	int device;
 
-	if (find_cut_nic(daemon, since_ns, &device)) {
+	if (find_cut_nic(daemon, failure, &device)) {
 		tell_device(daemon, device, reason, size);
 		return true;
 	}
@@ -102,8 +105,8 @@ static bool lacks_route(struct daemon *daemon, const struct address *address, ui
 
 /* By the NICs that may carry it, as daemon_health.c sends it. */
 static bool is_tunnel_cut(struct daemon *daemon, const struct pool_configuration *pool,
-			  const struct address *address, uint64_t since_ns, char *reason,
-			  size_t size)
+			  const struct address *address, const struct health_failure *failure,
+			  char *reason, size_t size)
 {
 	int cut = 0;
 
@@ -120,48 +123,49 @@ static bool is_tunnel_cut(struct daemon *daemon, const struct pool_configuration
 		if (next_hop.state == NEXT_HOP_NO_ROUTE ||
 		    next_hop.state == NEXT_HOP_OTHER_INTERFACE)
 			continue;
-		if (neighbours_had_carrier(daemon->neighbours, nic->index, since_ns))
+		if (neighbours_had_carrier(daemon->neighbours, nic->index, failure->since_ns))
 			return false;
 		cut = cut == 0 ? nic->index : cut;
 	}
 	if (cut == 0)
-		return lacks_route(daemon, address, since_ns, reason, size);
+		return lacks_route(daemon, address, failure, reason, size);
 	tell_device(daemon, cut, reason, size);
 	return true;
 }
 
 static bool is_cut(struct daemon *daemon, const struct pool_configuration *pool,
-		   const struct address *address, uint64_t since_ns, char *reason, size_t size)
+		   const struct address *address, const struct health_failure *failure,
+		   char *reason, size_t size)
 {
 	const struct address *source = &pool->health_check.source;
 	enum own_way way;
 	int device;
 
 	if (neighbours_own_way(daemon->neighbours, address, address_is_zero(source) ? NULL : source,
-			       since_ns, &way, &device) != 0 ||
+			       failure->since_ns, &way, &device) != 0 ||
 	    way == OWN_WAY_OPEN)
 		return false;
 	if (way == OWN_WAY_MISSING)
-		return lacks_route(daemon, address, since_ns, reason, size);
+		return lacks_route(daemon, address, failure, reason, size);
 	tell_device(daemon, device, reason, size);
 	return true;
 }
 
-static bool is_cut_off(void *context, uint32_t pool, uint32_t backend, uint64_t since_ns,
-		       char *reason, size_t size)
+static bool is_cut_off(void *context, const struct health_failure *failure, char *reason,
+		       size_t size)
 {
 	struct daemon *daemon = context;
-	const struct pool_configuration *of = &daemon->configuration->pools[pool];
-	const struct address *address = &of->backends[backend].address;
+	const struct pool_configuration *of = &daemon->configuration->pools[failure->pool];
+	const struct address *address = &of->backends[failure->backend].address;
 	bool changed = false, is_cut_now;
 
 	/* A link that has just gone down may not have been heard of: timers run before sockets. */
 	if (neighbours_drain(daemon->neighbours, &changed) != 0 || changed)
 		daemon_settle(daemon);
 	if (of->health_check.via != HEALTH_CHECK_TUNNEL)
-		return is_cut(daemon, of, address, since_ns, reason, size);
+		return is_cut(daemon, of, address, failure, reason, size);
 	neighbours_repeat(daemon->neighbours, true);
-	is_cut_now = is_tunnel_cut(daemon, of, address, since_ns, reason, size);
+	is_cut_now = is_tunnel_cut(daemon, of, address, failure, reason, size);
 	neighbours_repeat(daemon->neighbours, false);
 	return is_cut_now;
 }

@@ -77,6 +77,7 @@ static void examine_nic(struct doctor *doctor, struct doctor_nic *nic)
 	doctor_check_driver(doctor, nic);
 	doctor_check_program(doctor, nic);
 	doctor_check_offloads(doctor, nic);
+	doctor_check_busy_poll(doctor, nic);
 	doctor_check_tap(doctor, nic);
 	doctor_check_steering(doctor, nic);
 	doctor_check_reverse_path(doctor, nic);

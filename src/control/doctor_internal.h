@@ -72,6 +72,7 @@ bool doctor_check_link(struct doctor *doctor, struct doctor_nic *nic);
 void doctor_check_queues(struct doctor *doctor, const struct doctor_nic *nic);
 void doctor_check_mtu(struct doctor *doctor, const struct doctor_nic *nic);
 void doctor_check_driver(struct doctor *doctor, const struct doctor_nic *nic);
+void doctor_check_busy_poll(struct doctor *doctor, const struct doctor_nic *nic);
 void doctor_check_offloads(struct doctor *doctor, const struct doctor_nic *nic);
 void doctor_check_program(struct doctor *doctor, struct doctor_nic *nic);
 void doctor_check_steering(struct doctor *doctor, const struct doctor_nic *nic);

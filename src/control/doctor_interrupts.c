@@ -35,11 +35,12 @@ static bool names_interface(const char *name, const char *interface)
 	return false;
 }
 
+/* "eth0-tx-3", and not ena's "eth0-Tx-Rx-3". */
 static bool only_transmits(const char *name)
 {
 	for (const char *at = name; *at != '\0'; at++)
 		if (strncasecmp(at, "-tx-", 4) == 0)
-			return true;
+			return strncasecmp(at + 4, "rx-", 3) != 0;
 	return false;
 }
 

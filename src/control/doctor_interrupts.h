@@ -7,10 +7,10 @@
 
 /*
  * The number of the interrupt of a receive queue, by the interface's name, such as "eth0-TxRx-3",
- * "eth0-rx-3", "ice-eth0-TxRx-3", or by the name of its device on its bus ("" when it has none), such as
- * "virtio0-input.3" and "mlx5_comp3@pci:0000:81:00.0"; -1 when there is none. `file` has the form of
- * /proc/interrupts. Thread: any.
+ * "eth0-rx-3", "eth0-Tx-Rx-3", "ice-eth0-TxRx-3", or by the name of its device on its bus ("" when
+ * it has none), such as "virtio0-input.3" and "mlx5_comp3@pci:0000:81:00.0"; -1 when there is none.
+ * `path` is of a file in the form of /proc/interrupts. Thread: any.
  */
-int interrupts_find(const char *file, const char *interface, const char *device, uint32_t queue);
+int interrupts_find(const char *path, const char *interface, const char *device, uint32_t queue);
 
 #endif

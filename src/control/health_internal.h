@@ -171,6 +171,7 @@ struct prober {
 	struct http_probe http;
 	struct health_machine machine;
 	uint64_t started_ns; /* the probe under way, or the last one */
+	uint64_t good_ns;    /* the last one that was good began; 0: none was */
 	uint64_t due_ns;     /* the next one */
 	uint64_t latency_ns;
 	uint64_t probes_good;

@@ -42,6 +42,7 @@ static void inherit(struct prober *prober, struct prober *const *old, uint32_t c
 		return;
 	prober->machine = found->machine;
 	prober->machine.run = 0;
+	prober->good_ns = found->good_ns;
 }
 
 int health_plan_inherit(struct health_plan *plan)

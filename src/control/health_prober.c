@@ -126,10 +126,13 @@ static bool is_cut_off(const struct prober *prober, uint64_t since_ns,
 		       char reason[HEALTH_ERROR_SIZE])
 {
 	const struct health_host *host = &prober->health->host;
+	const struct health_failure failure = { .pool = prober->pool,
+						.backend = prober->backend,
+						.since_ns = since_ns,
+						.good_ns = prober->good_ns };
 
 	return host->is_cut_off != NULL &&
-	       host->is_cut_off(host->context, prober->pool, prober->backend, since_ns, reason,
-				HEALTH_ERROR_SIZE);
+	       host->is_cut_off(host->context, &failure, reason, HEALTH_ERROR_SIZE);
 }
 
 void prober_look_again(struct prober *prober)
@@ -188,6 +191,7 @@ void prober_finish(struct prober *prober, enum probe_outcome outcome, const char
 	if (is_good) {
 		prober->probes_good++;
 		prober->latency_ns = now_ns - prober->started_ns;
+		prober->good_ns = prober->started_ns;
 	} else {
 		prober->probes_bad++;
 	}

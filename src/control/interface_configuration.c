@@ -40,7 +40,10 @@ static int parse_list(const char *noun, const char *text, uint32_t limit, bool s
 int interface_configuration_parse(const char *text, struct interface_configuration *interface,
 				  const char **error)
 {
-	struct interface_configuration parsed = { .mode = XDP_MODE_AUTO };
+	struct interface_configuration parsed = {
+		.mode = XDP_MODE_AUTO,
+		.busy_poll.budget = BUSY_POLL_BUDGET_DEFAULT,
+	};
 	char *copy = strdup(text), *queues, *cpus;
 	int status = -EINVAL;
 

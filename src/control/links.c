@@ -61,8 +61,11 @@ void link_replace(struct link *known, const struct link *report)
 
 	link.is_asked = known->is_asked;
 	link.cut_ns = known->cut_ns;
+	link.lost_ns = known->lost_ns;
 	if (!link_has_carrier(known) || !link_has_carrier(&link))
 		link.cut_ns = clock_ns();
+	if (link_has_carrier(known) && !link_has_carrier(&link))
+		link.lost_ns = clock_ns();
 	*known = link;
 }
 

@@ -28,9 +28,10 @@ struct link {
 	bool is_vlan;	      /* an 802.1Q or 802.1ad device; then: */
 	int lower;	      /* the interface that it is on; 0: one of another namespace */
 	struct vlan_tag tag;
-	bool is_asked;	 /* next hops are looked up over it */
-	bool is_seen;	 /* in the dump that is being read */
-	uint64_t cut_ns; /* clock_ns of the last report before or after which it had no carrier */
+	bool is_asked;	  /* next hops are looked up over it */
+	bool is_seen;	  /* in the dump that is being read */
+	uint64_t cut_ns;  /* clock_ns of the last report before or after which it had no carrier */
+	uint64_t lost_ns; /* of the last one that it has lost its carrier; 0: none told of that */
 };
 
 struct links {

@@ -28,6 +28,12 @@ static uint64_t read_zero_copy(const struct worker *worker, size_t which)
 	return xsk_port_is_zero_copy(worker_port(worker));
 }
 
+static uint64_t read_busy_poll(const struct worker *worker, size_t which)
+{
+	(void)which;
+	return worker_is_polling(worker);
+}
+
 static uint64_t read_report(const struct worker *worker, size_t offset)
 {
 	struct worker_report report;
@@ -93,6 +99,8 @@ static const struct {
 	  REPORT(fragments_held) },
 	{ "worker_zero_copy", "gauge", "1 if the kernel granted zero-copy, 0 if frames are copied.",
 	  read_zero_copy, 0 },
+	{ "worker_busy_poll", "gauge",
+	  "1 if the worker polls its queue, 0 if packets come by interrupts.", read_busy_poll, 0 },
 	{ "connections", "gauge", "Flows in the connection table.", REPORT(connections) },
 	{ "connection_capacity", "gauge", "Flows that the connection table has room for.",
 	  REPORT(connection_capacity) },

@@ -6,10 +6,11 @@
 #include "route.h"
 
 /*
- * A neighbour that was asked for while the link was down is asked again a second later
- * (net.ipv4.neigh.*.retrans_time_ms), and the other end of the link has to wake up, too.
+ * The kernel asks every 5 seconds for a managed neighbour that has failed while the link was down
+ * (net.ipv4.neigh.*.interval_probe_time_ms), and then once a second; and the other end of the link
+ * has to wake up, too.
  */
-#define SETTLED_NS UINT64_C(3000000000)
+#define SETTLED_NS UINT64_C(7000000000)
 
 bool neighbours_had_carrier(const struct neighbours *neighbours, int device, uint64_t since_ns)
 {
@@ -19,6 +20,13 @@ bool neighbours_had_carrier(const struct neighbours *neighbours, int device, uin
 	return link == NULL || (link_has_carrier(link) &&
 				(link->cut_ns == 0 ||
 				 (since_ns > SETTLED_NS && link->cut_ns < since_ns - SETTLED_NS)));
+}
+
+bool neighbours_lost_carrier(const struct neighbours *neighbours, int device, uint64_t since_ns)
+{
+	const struct link *link = link_find(&neighbours->links, device);
+
+	return link != NULL && link->lost_ns >= since_ns;
 }
 
 bool neighbours_is_up(const struct neighbours *neighbours, int device)

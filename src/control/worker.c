@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <fluxpin/clock.h>
 #include <fluxpin/log.h>
 #include <fluxpin/memory.h>
 #include <fluxpin/pipeline.h>
@@ -63,6 +64,9 @@ struct worker {
 	/* NULL: none. Set by the control thread, cleared by the worker when it is done, both with
 	 * release; read with acquire. */
 	struct connection_survey *survey;
+	/* How long to go on polling when idle, in ns: 0: not at all, UINT64_MAX: without end. Set
+	 * by the control thread; orders nothing. */
+	uint64_t polling_ns;
 	int wake; /* eventfd: readable when one of these was set, or the inbox got something */
 	uint64_t rounds;  /* a sign of life, written by the worker alone */
 	uint32_t version; /* of ledger: odd while the worker writes it */
@@ -204,11 +208,23 @@ static bool go_on_surveying(struct worker *worker, uint64_t now, bool is_idle)
 	return false;
 }
 
+/* Of an idle worker: whether it goes on polling. *idle_since: on the exact clock, 0: not yet. */
+static bool keeps_polling(const struct worker *worker, uint64_t *idle_since)
+{
+	uint64_t polling_ns = __atomic_load_n(&worker->polling_ns, __ATOMIC_RELAXED);
+
+	if (polling_ns == 0 || polling_ns == UINT64_MAX)
+		return polling_ns != 0;
+	if (*idle_since == 0)
+		*idle_since = clock_ns();
+	return clock_ns() - *idle_since < polling_ns;
+}
+
 static void *run(void *argument)
 {
 	struct worker *worker = argument;
 	uint32_t idle_rounds = 0;
-	uint64_t published = 0;
+	uint64_t published = 0, idle_since = 0;
 
 	rcu_register_thread();
 	while (!__atomic_load_n(&worker->stop, __ATOMIC_ACQUIRE)) {
@@ -226,7 +242,9 @@ static void *run(void *argument)
 			publish_ledger(worker);
 			published = now;
 		}
-		if (idle_rounds > ROUNDS_BEFORE_SLEEP) {
+		if (idle_rounds <= ROUNDS_BEFORE_SLEEP) {
+			idle_since = 0;
+		} else if (!keeps_polling(worker, &idle_since)) {
 			publish_ledger(worker);
 			sleep_until_work(worker);
 			idle_rounds = 0;
@@ -373,6 +391,19 @@ uint64_t worker_rounds(const struct worker *worker)
 void worker_wake(struct worker *worker)
 {
 	wake(worker);
+}
+
+void worker_keep_polling(struct worker *worker, bool is_on, uint64_t idle_ns)
+{
+	uint64_t polling_ns = !is_on ? 0 : idle_ns == 0 ? UINT64_MAX : idle_ns;
+
+	if (__atomic_exchange_n(&worker->polling_ns, polling_ns, __ATOMIC_RELAXED) != polling_ns)
+		wake(worker);
+}
+
+bool worker_is_polling(const struct worker *worker)
+{
+	return __atomic_load_n(&worker->polling_ns, __ATOMIC_RELAXED) != 0;
 }
 
 void worker_request_stop(struct worker *worker)

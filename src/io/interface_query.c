@@ -42,9 +42,7 @@ static int take_link(const struct nlmsghdr *message, void *context)
 	return 0;
 }
 
-/* Whether the folder of this name in sysfs is that of the device: sysfs shows the devices of the
- * network namespace in which it was mounted, which need not be ours. */
-static bool sysfs_shows(const char *name, int index)
+bool interface_sysfs_shows(const char *name, int index)
 {
 	char path[64];
 	int shown = 0;
@@ -100,7 +98,7 @@ int interface_query(const char *name, struct interface *interface)
 		return error;
 	interface_ethtool_driver(name, result.driver);
 	result.queue_count = interface_ethtool_queues(name, &result.transmit_count);
-	if (result.queue_count == 0 && sysfs_shows(name, result.index))
+	if (result.queue_count == 0 && interface_sysfs_shows(name, result.index))
 		result.queue_count = count_sysfs_queues(name);
 	if (result.queue_count == 0)
 		result.queue_count = 1;

@@ -146,14 +146,30 @@ static void kick_tx(struct xsk_port *port)
 	for (int i = 0; i < KICKS_PER_BATCH && waiting > 0; i++) {
 		uint32_t before = waiting;
 
-		if (!xsk_ring_prod__needs_wakeup(&port->tx))
+		/* With busy polling nobody else runs the driver. */
+		if (!xsk_ring_prod__needs_wakeup(&port->tx) && !port->is_busy_polling)
 			return;
 		if (sendto(port->descriptor, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 && errno != EAGAIN)
 			return;
 		waiting = tx_waiting(port);
+		/* virtio_net sends by another NAPI instance than the one that is polled. */
+		if (port->is_busy_polling && waiting == before &&
+		    xsk_ring_prod__needs_wakeup(&port->tx))
+			xsk_port_wake_driver(port);
 		if (port->zero_copy || waiting == before)
 			return;
 	}
+}
+
+/* Has the driver put what came into the RX ring. */
+static void poll_queue(struct xsk_port *port)
+{
+	if (xsk_cons_nb_avail(&port->rx, 1) > 0)
+		return;
+	recvfrom(port->descriptor, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+	/* It found no frame to receive into, and waits to be told that there are some. */
+	if (xsk_ring_prod__needs_wakeup(&port->fill))
+		xsk_port_wake_driver(port);
 }
 
 static uint32_t receive_frames(struct port *base, struct frame *frames, uint32_t capacity)
@@ -165,7 +181,9 @@ static uint32_t receive_frames(struct port *base, struct frame *frames, uint32_t
 	xsk_port_refill(port);
 	if (port->tx_count > 0 && ++port->kick_age >= ROUNDS_BEFORE_KICK)
 		kick_tx(port);
-	if (xsk_ring_prod__needs_wakeup(&port->fill))
+	if (port->is_busy_polling)
+		poll_queue(port);
+	else if (xsk_ring_prod__needs_wakeup(&port->fill))
 		recvfrom(port->descriptor, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 
 	count = xsk_ring_cons__peek(&port->rx, capacity, &first);

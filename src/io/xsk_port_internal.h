@@ -28,6 +28,7 @@ struct xsk_port {
 	int tap;
 	int backoff_ms; /* sleep while frames are unsent */
 	bool zero_copy;
+	bool is_busy_polling;
 	struct xsk_umem *umem;
 	struct xsk_socket *socket;
 	struct memory memory;
@@ -42,5 +43,11 @@ extern const struct port_operations xsk_port_operations;
 
 /* Gives free frames to the kernel to receive into. */
 void xsk_port_refill(struct xsk_port *port);
+
+/*
+ * What XDP_USE_NEED_WAKEUP asks for, though busy polling is on: recvfrom and sendto leave the
+ * wake-up of the driver out then (xsk_no_wakeup, net/xdp/xsk.c), poll does not.
+ */
+void xsk_port_wake_driver(struct xsk_port *port);
 
 #endif

@@ -30,7 +30,7 @@ def load(name):
     return module
 
 
-callgrind, run = load("callgrind"), load("run")
+callgrind, run, busy_poll = load("callgrind"), load("run"), load("busy_poll")
 
 
 def test_profiles_count_lines_themselves():
@@ -167,6 +167,27 @@ def made_up_results():
         str(size): {str(k): {"broken_share": 0.0123, "broken_share_tracked": 0.0}
                     for k in paper.REMOVED} for size in paper.SIZES}
     return json.loads(json.dumps(results))
+
+
+def test_tables_of_busy_polling(capsys):
+    """Ratios are of one round, and there is none to nothing; without a rate, no latency."""
+    def one(way, factor):
+        found = {"pps": 1000.0 * factor, "interrupts": 50 if way == busy_poll.WAYS[0] else 5,
+                 "received": 100, "sent": 200, "lost": 100, "cpu": 0.5,
+                 "latency_ns": {"p50": 4000, "p99": 9000}}
+        return {"idle": {"interrupts": 3, "cpu": 1.0 if way == "polling" else 0.0},
+                "full": found | {"latency_ns": None}, "10 %": found}
+
+    rounds = [{way: one(way, factor * (2 if way == "deferred" else 1)) for way in busy_poll.WAYS}
+              for factor in (1, 5, 3)]
+    tables = busy_poll.tables({"rounds": rounds})
+    assert tables["full"]["packets/s"]["deferred"] == (6000.0, 2.0)
+    assert tables["full"]["interrupts a packet"]["polling"] == (0.05, 0.1)
+    assert tables["idle"]["CPU"]["polling"] == (1.0, None)
+    assert "p50 us" not in tables["full"] and tables["10 %"]["p99 us"]["polling"] == (9.0, 1.0)
+    busy_poll.print_tables({"rounds": rounds, "driver": "virtio_net", "kernel": "7.3", "seconds": 1,
+                            "rates": {"full": 0, "10 %": 100}})
+    assert "10 %: 100 packets/s" in capsys.readouterr().out
 
 
 def test_the_section_has_every_line(results, tmp_path):

@@ -96,7 +96,7 @@ def test_a_link_without_carrier(lab, kind):
 
 def test_short_flaps(lab):
     """A probe that began before the link went down, or while it was, does not count either."""
-    text = configuration([pool(lab, health_check=check(fall=1, interval="500ms", timeout="500ms"))], vips(lab))
+    text = configuration([pool(lab, health_check=check(fall=2))], vips(lab))
     with Fluxpin(lab, text) as fluxpin:
         healthy(fluxpin, web_1=1, web_2=1, web_3=1)
         for _ in range(30):
@@ -166,6 +166,41 @@ def test_routes(lab):
         lab.lb.ip("link set eth0 up", "route add default via 10.0.0.1")
         suspended(fluxpin, web_1=0, web_2=0, web_3=0)
         assert fluxpin.wait_for_metrics().sum(CHANGES) == 1
+
+
+def test_a_nic_that_is_out_of_use(lab):
+    """A route that goes with a NIC is not held against the backend; one that goes while a NIC has
+    been without carrier for long is, if the backend answered meanwhile."""
+    first, second, third = (each.address for each in lab.backends)
+    text = configuration([pool(lab, health_check=check())], vips(lab))
+    by_eth1 = f"route add {third} via 10.9.0.1 dev eth1 src 10.9.0.5"
+    lab.lb.ip(by_eth1)
+    try:
+        with Fluxpin(lab, text, arguments=("-i", "eth1:0@0")) as fluxpin:
+            healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+            good = lambda metrics: metrics.get_one("fluxpin_health_probes_total", pool="web",
+                                                   backend="web-3", result="success")
+            fluxpin.wait_for(lambda metrics: good(metrics) > 0)
+            lab.lb.ip("route del default", *(f"route add {each} via 10.0.0.1" for each in (first, second)),
+                      "link set eth1 down")
+            suspended(fluxpin, web_1=0, web_2=0, web_3=1)
+            probe_for_long(fluxpin, ["web-3"])
+            # By the other NIC it is fine; when that route goes, it is down.
+            before = good(fluxpin.wait_for_metrics())
+            lab.lb.ip(f"route add {third} via 10.0.0.1")
+            fluxpin.wait_for(lambda metrics: good(metrics) > before + 1)
+            assert fluxpin.wait_for_metrics().sum(CHANGES) == 0
+            lab.lb.ip(f"route del {third}")
+            metrics = healthy(fluxpin, web_1=1, web_2=1, web_3=0)
+            assert metrics.sum(CHANGES) == 1
+            suspended(fluxpin, web_3=0)
+            lab.lb.ip("link set eth1 up", by_eth1)
+            healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+    finally:
+        lab.lb.run(["ip", "link", "set", "eth1", "up"])
+        for each in (first, second, third):
+            lab.lb.run(["ip", "route", "del", each], check=False)
+        lab.lb.run(["ip", "route", "replace", "default", "via", "10.0.0.1"])
 
 
 def test_peers_are_no_backends(lab):

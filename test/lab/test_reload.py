@@ -240,6 +240,22 @@ def test_what_needs_a_restart_is_said(lab):
         assert lab.load("http", lab.http_vip, "--requests", 10).result()["failed_count"] == 0
 
 
+def test_a_mode_of_the_command_line_counts(lab):
+    """Another one in the file would not be in force after a restart either."""
+    def text(**more):
+        nic = {"name": "eth0", "queues": "0-1", "mode": "copy", **more}
+        return configuration([pool(lab)], vips(lab), interfaces=[nic])
+
+    fluxpin = Fluxpin(lab, text(), mode="skb", start=False)
+    place = fluxpin.command.index("-i")
+    del fluxpin.command[place : place + 2]
+    with fluxpin.start():
+        assert fluxpin.reload(text(mode="auto")) == 2
+        assert "takes a restart" not in fluxpin.log()
+        assert fluxpin.reload(text(queues="0")) == 3
+        assert "interfaces changed; that takes a restart" in fluxpin.log()
+
+
 def test_interfaces_of_the_file(lab):
     """Without -i: mode, queues and CPUs of the file; a reload says that they take a restart, and
     refuses queues that there are not."""

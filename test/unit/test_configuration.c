@@ -79,6 +79,15 @@ static void check_full_interfaces(const struct configuration *configuration)
 	assert_int_equal(interfaces[1].mode, XDP_MODE_GENERIC);
 	assert_int_equal(interfaces[2].queues[0], 1023);
 	assert_int_equal(interfaces[2].mode, XDP_MODE_COPY);
+	assert_true(interfaces[0].busy_poll.is_on);
+	assert_int_equal(interfaces[0].busy_poll.budget, 16);
+	assert_int_equal(interfaces[0].busy_poll.idle_ns, 50000);
+	assert_false(interfaces[1].busy_poll.is_on);
+	assert_int_equal(interfaces[1].busy_poll.budget, 64);
+	assert_int_equal(interfaces[1].busy_poll.idle_ns, 0);
+	assert_true(interfaces[2].busy_poll.is_on);
+	assert_int_equal(interfaces[2].busy_poll.budget, 64);
+	assert_int_equal(interfaces[2].busy_poll.idle_ns, 0);
 	assert_position(interfaces[0].position, 9, 11);
 	assert_position(interfaces[0].queues_position, 9, 34);
 	assert_position(interfaces[0].cpus_position, 9, 50);
@@ -304,6 +313,8 @@ static void test_interface_parse(void **state)
 	assert_null(interface.queues);
 	assert_null(interface.cpus);
 	assert_int_equal(interface.mode, XDP_MODE_AUTO);
+	assert_false(interface.busy_poll.is_on);
+	assert_int_equal(interface.busy_poll.budget, 64);
 	assert_int_equal(interface.position.line, 0);
 	interface_configuration_release(&interface);
 	assert_int_equal(interface_configuration_parse("e@0.1:6,0-3@2-3,0", &interface, &error), 0);

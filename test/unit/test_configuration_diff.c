@@ -102,6 +102,15 @@ static void what_takes_a_restart_says_so(void **state)
 			       POOL("backends = ( " A ", " B " );"), VIP("")),
 		       "~ slow_path tap -> pass (takes a restart)\n"
 		       "~ umem.frames 8192 -> 16384 (takes a restart)\n");
+	assert_changes(
+		FILE_OF("interfaces = ( { name = \"e\"; busy_poll = true; } );",
+			POOL("backends = ( " A ", " B " );"), VIP("")),
+		FILE_OF("interfaces = ( { name = \"e\"; busy_poll = false; busy_poll_budget = 8; "
+			"busy_poll_idle = \"50us\"; } );",
+			POOL("backends = ( " A ", " B " );"), VIP("")),
+		"~ interface e: busy_poll true -> false (takes a restart)\n"
+		"~ interface e: busy_poll_budget 64 -> 8 (takes a restart)\n"
+		"~ interface e: busy_poll_idle none -> 50us (takes a restart)\n");
 	before = document_of(BASE);
 	after = document_of("hash_seed = \"2\";\npools = ( " POOL(
 		"backends = ( " A ", " B " );") " );\nvips = ( " VIP("") " );\n");

@@ -98,6 +98,8 @@ static void test_interrupts(void **state)
 		" 34:          0          0   PCI-MSIX-0000:00:03.0 3-edge virtio0-input.1\n"
 		" 35:          0          0   PCI-MSI 1-edge mlx5_comp0@pci:0000:81:00.0\n"
 		" 36:          0          0   PCI-MSI 1-edge mlx5_comp0@pci:0000:81:00.1\n"
+		" 37:          0          0   PCI-MSI 1-edge ens5-Tx-Rx-0\n"
+		" 38:          0          0   PCI-MSI 1-edge ens5-Tx-Rx-1\n"
 		"NMI:          0          0   Non-maskable interrupts\n"
 		"LOC: eth0-rx-7\n";
 	char path[] = "/tmp/test_doctor-XXXXXX";
@@ -115,6 +117,7 @@ static void test_interrupts(void **state)
 	assert_int_equal(interrupts_find(path, "enp3s0", "", 11), 29);
 	assert_int_equal(interrupts_find(path, "enp3s0", "", 1), -1);
 	assert_int_equal(interrupts_find(path, "3s0", "", 11), -1);
+	assert_int_equal(interrupts_find(path, "ens5", "0000:00:05.0", 1), 38);
 	assert_int_equal(interrupts_find(path, "eth5", "virtio0", 1), 34);
 	assert_int_equal(interrupts_find(path, "eth5", "virtio0", 2), -1);
 	assert_int_equal(interrupts_find(path, "eth5", "virtio", 0), -1);

@@ -231,17 +231,19 @@ struct host {
 	bool is_cut_off;
 	uint32_t asked;
 	uint64_t since_ns;
+	uint64_t good_ns;
 };
 
-static bool is_cut_off(void *context, uint32_t pool, uint32_t backend, uint64_t since_ns,
-		       char *reason, size_t size)
+static bool is_cut_off(void *context, const struct health_failure *failure, char *reason,
+		       size_t size)
 {
 	struct host *host = context;
 
-	assert_int_equal(pool, 0);
-	assert_int_equal(backend, 0);
+	assert_int_equal(failure->pool, 0);
+	assert_int_equal(failure->backend, 0);
 	host->asked++;
-	host->since_ns = since_ns;
+	host->since_ns = failure->since_ns;
+	host->good_ns = failure->good_ns;
 	snprintf(reason, size, "no way");
 	return host->is_cut_off;
 }
@@ -271,8 +273,9 @@ static void test_a_host_without_a_way(void **state)
 	assert_int_equal(totals.suspended, 1);
 	assert_string_equal(totals.reason, "no way");
 	assert_int_equal(checker.changes, 0);
-	/* From the probe's start on. */
+	/* From the probe's start on; none was good. */
 	assert_in_range(host.since_ns, 1, clock_ns());
+	assert_int_equal(host.good_ns, 0);
 	/* Whoever asks again asks for now alone. */
 	health_look_again(checker.health);
 	assert_true(host.since_ns == UINT64_MAX);
@@ -293,6 +296,12 @@ static void test_a_host_without_a_way(void **state)
 	bad = checker_read(&checker, 0, 0).probes_bad;
 	run_probes(&checker, 0, 0, 5);
 	assert_int_equal(host.asked, checker_read(&checker, 0, 0).probes_bad - bad);
+	/* It is told when the backend last answered, also when it was asked otherwise then. */
+	checker_configure(&checker,
+			  configuration_of(POOL_OF("10.0.0.1", "type = \"tcp\"; port = 1;")));
+	host.good_ns = 0;
+	run_until(&checker, checker_read(&checker, 0, 0).probes_bad > 0);
+	assert_in_range(host.good_ns, 1, clock_ns());
 	checker_close(&checker);
 	server_stop(&server);
 }

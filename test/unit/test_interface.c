@@ -191,14 +191,38 @@ static void test_harmful_offloads(void **state)
 	assert_int_equal(interface_harmful_offloads("e0", small, 0), -ENOSPC);
 }
 
+/* By its number alone, and only of this namespace; the folder of the same name in sysfs is another
+ * device's. */
+static void test_deferral(void **state)
+{
+	struct interface_deferral deferral = { 7, 7 };
+	struct interface interface;
+	int error;
+
+	(void)state;
+	need_namespace();
+	run("ip link add e0 type veth peer name p0");
+	assert_int_equal(interface_query("e0", &interface), 0);
+	assert_int_equal(interface_deferral("e0", interface.index, &deferral), -ENODEV);
+	error = interface_napi_deferral(1U << 30, &deferral);
+	assert_true(error == -ENOENT || error == -EOPNOTSUPP);
+	assert_int_equal(deferral.hard_irqs, 7);
+	assert_int_equal(deferral.flush_timeout_ns, 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, namespace_enter, namespace_leave)
-		TEST(test_query_agrees_with_ip), TEST(test_query_without_channels),
-		TEST(test_query_unknown_names),	 TEST(test_set_and_read_back),
-		TEST(test_disable_ipv6),	 TEST(test_redirect),
-		TEST(test_source_ipv4),		 TEST(test_harmful_offloads),
+		TEST(test_query_agrees_with_ip),
+		TEST(test_query_without_channels),
+		TEST(test_query_unknown_names),
+		TEST(test_set_and_read_back),
+		TEST(test_disable_ipv6),
+		TEST(test_redirect),
+		TEST(test_source_ipv4),
+		TEST(test_harmful_offloads),
+		TEST(test_deferral),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

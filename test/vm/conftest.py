@@ -18,6 +18,9 @@ EXHAUSTIVE = (
     "test_ring_sizes[virtio_net]", "test_channels_in_use[virtio_net]", "test_mtu[virtio_net]",
     "test_reset_by_the_driver[virtio_net]", "test_memory_is_near_its_worker[virtio_net]",
     "test_doctor_names_cpus_that_are_far[igb]", "test_interrupts_of_the_queues[igb]",
+    "test_interrupts_stay_away[igb]", "test_a_card_that_starts_anew[igb]",
+    "test_a_card_that_starts_anew[virtio_net]", "test_idle_workers[igb]",
+    "test_idle_workers[virtio_net]",
 )
 # Of backends, whose NICs are veth with either driver.
 NOT_OF_THE_CARD = ("test_the_kernels_devices[virtio_net", "test_what_is_broken_of_them[virtio_net")

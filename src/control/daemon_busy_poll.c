@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Workers that poll their queues themselves. What the kernel polls for a socket may become known
+ * only with its first frame, and may go; what defers interrupts is the operator's to set, at any
+ * time. So all of it is looked at again and again.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+
+#include <fluxpin/log.h>
+
+#include "busy_poll.h"
+#include "daemon_internal.h"
+
+int daemon_start_busy_poll(const struct device *device, struct worker *worker)
+{
+	const char *option, *reason = "";
+	int error;
+
+	if (!device->busy_poll.is_on)
+		return 0;
+	error = xsk_port_busy_poll(worker_port(worker), device->busy_poll.budget, &option);
+	if (error == 0)
+		return 0;
+	if (error == -EPERM)
+		reason = " (needs CAP_NET_ADMIN)";
+	else if (error == -ENOPROTOOPT || error == -EOPNOTSUPP)
+		reason = " (needs Linux 5.11, built with CONFIG_NET_RX_BUSY_POLL)";
+	log_error("%s queue %u: busy polling: %s refused: %s%s", worker_interface(worker),
+		  worker_queue(worker), option, strerror(-error), reason);
+	return error;
+}
+
+/* A worker that never sleeps leaves its CPU to others only when the scheduler takes it away. */
+void daemon_warn_busy_cpus(const struct daemon *daemon)
+{
+	cpu_set_t left;
+	bool is_any = false;
+
+	if (sched_getaffinity(0, sizeof(left), &left) != 0)
+		return;
+	for (uint32_t i = 0; i < daemon->worker_count; i++) {
+		const struct worker *worker = daemon->workers[i];
+		const struct busy_poll_configuration *busy_poll =
+			&daemon->devices[worker_ordinal(worker)].busy_poll;
+
+		if (!busy_poll->is_on || busy_poll->idle_ns != 0 || worker_cpu(worker) < 0)
+			continue;
+		is_any = true;
+		CPU_CLR((size_t)worker_cpu(worker), &left);
+	}
+	if (is_any && CPU_COUNT(&left) == 0)
+		log_warning("busy polling: workers that never sleep take every CPU that fluxpin "
+			    "may use: leave one out (cpus), or have them sleep (busy_poll_idle)");
+}
+
+static struct busy_poll_finding examine_worker(const struct worker *worker,
+					       const struct interface *nic)
+{
+	struct busy_poll_finding finding = { .fault = BUSY_POLL_WELL };
+	uint32_t napi = xsk_port_napi(worker_port(worker));
+	struct interface_deferral deferral;
+	int error;
+
+	if (napi == 0) {
+		if (counter_read(&worker_counters(worker)->received.packets) > 0)
+			finding.fault = BUSY_POLL_NO_NAPI;
+		return finding;
+	}
+	error = interface_napi_deferral(napi, &deferral);
+	if (error == -ENOENT) {
+		finding.fault = BUSY_POLL_NAPI_GONE;
+		return finding;
+	}
+	if (error != 0)
+		error = interface_deferral(nic->name, nic->index, &deferral);
+	return error == 0 ? busy_poll_judge(&deferral) : finding;
+}
+
+/* That nothing is polled is worse than what interrupts do meanwhile. */
+struct busy_poll_finding daemon_examine_busy_poll(const struct daemon *daemon, uint32_t ordinal)
+{
+	struct busy_poll_finding worst = { .fault = BUSY_POLL_WELL };
+
+	if (!daemon->devices[ordinal].busy_poll.is_on)
+		return worst;
+	for (uint32_t i = 0; i < daemon->worker_count; i++) {
+		struct busy_poll_finding finding;
+
+		if (worker_ordinal(daemon->workers[i]) != ordinal)
+			continue;
+		finding = examine_worker(daemon->workers[i], &daemon->nics[ordinal]);
+		if (finding.fault > worst.fault)
+			worst = finding;
+	}
+	return worst;
+}
+
+static void tell(struct device *device, const struct interface *nic,
+		 const struct busy_poll_finding *finding)
+{
+	char clause[256], command[256];
+	const char *mend = busy_poll_command(finding, nic->name, command);
+
+	if (finding->fault == device->busy_poll_fault)
+		return;
+	device->busy_poll_fault = finding->fault;
+	if (finding->fault == BUSY_POLL_WELL)
+		log_info("%s: busy polling is well set up now", nic->name);
+	else
+		log_warning("%s: busy polling: %s%s%s", nic->name,
+			    busy_poll_describe(finding, clause), mend != NULL ? "; set: " : "",
+			    mend != NULL ? mend : "");
+}
+
+void daemon_watch_busy_poll(struct daemon *daemon)
+{
+	for (uint32_t i = 0; i < daemon->worker_count; i++) {
+		struct worker *worker = daemon->workers[i];
+		const struct device *device = &daemon->devices[worker_ordinal(worker)];
+		struct busy_poll_finding finding;
+
+		if (!device->busy_poll.is_on)
+			continue;
+		finding = examine_worker(worker, &daemon->nics[worker_ordinal(worker)]);
+		worker_keep_polling(worker,
+				    xsk_port_napi(worker_port(worker)) != 0 &&
+					    finding.fault != BUSY_POLL_NAPI_GONE,
+				    device->busy_poll.idle_ns);
+	}
+	for (uint32_t i = 0; i < daemon->device_count; i++) {
+		struct busy_poll_finding finding = daemon_examine_busy_poll(daemon, i);
+
+		tell(&daemon->devices[i], &daemon->nics[i], &finding);
+	}
+}
