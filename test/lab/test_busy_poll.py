@@ -106,6 +106,25 @@ def test_of_one_interface_in_the_file(lab):
         assert done.stdout == "~ interface eth0: busy_poll true -> false (takes a restart)\n"
         assert fluxpin.reload() == 2
         assert options(fluxpin.process.pid, SO_PREFER_BUSY_POLL) == [[1], [1]]
+        assert "interfaces changed; that takes a restart" in fluxpin.log()
+        for number, more in enumerate(({"busy_poll_budget": 8}, {"busy_poll_idle": "50us"}), 3):
+            seen = len(fluxpin.log())
+            assert fluxpin.reload(text(lab, interfaces=[{**interface, **more}])) == number
+            assert "interfaces changed; that takes a restart" in fluxpin.log()[seen:], more
+
+
+def test_on_by_the_command_line(lab):
+    """What the file says of it would not count after a restart either; its budget would."""
+    interface = {"name": "eth0", "queues": "0-1", "cpus": "0-1", "busy_poll": False}
+    fluxpin = of_the_file(Fluxpin(lab, text(lab, interfaces=[interface]), start=False,
+                                  arguments=["--busy-poll"]))
+    with fluxpin.start():
+        assert options(fluxpin.process.pid, SO_PREFER_BUSY_POLL) == [[1], [1]]
+        assert fluxpin.reload(text(lab, interfaces=[{**interface, "busy_poll": True}])) == 2
+        assert "takes a restart" not in fluxpin.log()
+        changed = {**interface, "busy_poll_budget": 8}
+        assert fluxpin.reload(text(lab, interfaces=[changed])) == 3
+        assert "interfaces changed; that takes a restart" in fluxpin.log()
 
 
 @pytest.mark.parametrize("more, is_warned", [
