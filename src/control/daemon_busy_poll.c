@@ -32,20 +32,49 @@ int daemon_start_busy_poll(const struct device *device, struct worker *worker)
 	return error;
 }
 
+static bool never_sleeps(const struct daemon *daemon, const struct worker *worker)
+{
+	const struct busy_poll_configuration *busy_poll =
+		&daemon->devices[worker_ordinal(worker)].busy_poll;
+
+	return busy_poll->is_on && busy_poll->idle_ns == 0 && worker_cpu(worker) >= 0;
+}
+
+/* Of all that share a CPU with a worker that never sleeps, two are told. */
+static void warn_shared_cpu(const struct daemon *daemon)
+{
+	for (uint32_t i = 0; i < daemon->worker_count; i++) {
+		const struct worker *one = daemon->workers[i];
+
+		for (uint32_t j = 0; j < daemon->worker_count && never_sleeps(daemon, one); j++) {
+			const struct worker *other = daemon->workers[j];
+
+			if (i == j || worker_cpu(other) != worker_cpu(one))
+				continue;
+			log_warning(
+				"busy polling: the worker of %s queue %u never sleeps, and that "
+				"of %s queue %u has the same CPU, %d: give each one of its own "
+				"(cpus), or have them sleep (busy_poll_idle)",
+				worker_interface(one), worker_queue(one), worker_interface(other),
+				worker_queue(other), worker_cpu(one));
+			return;
+		}
+	}
+}
+
 /* A worker that never sleeps leaves its CPU to others only when the scheduler takes it away. */
 void daemon_warn_busy_cpus(const struct daemon *daemon)
 {
 	cpu_set_t left;
 	bool is_any = false;
 
+	warn_shared_cpu(daemon);
 	if (sched_getaffinity(0, sizeof(left), &left) != 0)
 		return;
 	for (uint32_t i = 0; i < daemon->worker_count; i++) {
 		const struct worker *worker = daemon->workers[i];
-		const struct busy_poll_configuration *busy_poll =
-			&daemon->devices[worker_ordinal(worker)].busy_poll;
 
-		if (!busy_poll->is_on || busy_poll->idle_ns != 0 || worker_cpu(worker) < 0)
+		if (!never_sleeps(daemon, worker))
 			continue;
 		is_any = true;
 		CPU_CLR((size_t)worker_cpu(worker), &left);

@@ -127,6 +127,23 @@ def test_on_by_the_command_line(lab):
         assert "interfaces changed; that takes a restart" in fluxpin.log()
 
 
+@pytest.mark.parametrize("more, is_warned", [
+    ({"cpus": "0"}, True), ({"cpus": "0-1"}, False), ({"cpus": "0", "busy_poll_idle": "50us"}, False),
+])
+def test_shared_cpu(lab, more, is_warned):
+    interface = {"name": "eth0", "queues": "0-1", "busy_poll": True, **more}
+    fluxpin = of_the_file(Fluxpin(lab, text(lab, interfaces=[interface]), start=False))
+    with fluxpin.start():
+        warning = ("warning: busy polling: the worker of eth0 queue 0 never sleeps, and that of "
+                   "eth0 queue 1 has the same CPU, 0: give each one of its own (cpus)")
+        assert (warning in fluxpin.log()) == is_warned, fluxpin.log()
+    done = lab.lb.run([lab.fluxpin, "doctor", "-c", fluxpin.file, "--json"], check=False)
+    found = [each["message"] for each in json.loads(done.stdout)["findings"]
+             if each["check"] == "cpus"]
+    assert found == (["2 workers of eth0 share 1 CPU: list one for each (cpus)"]
+                     if more["cpus"] == "0" else [])
+
+
 @pytest.mark.parametrize("number, name", [
     (SO_PREFER_BUSY_POLL, "SO_PREFER_BUSY_POLL"), (SO_BUSY_POLL, "SO_BUSY_POLL"),
     (SO_BUSY_POLL_BUDGET, "SO_BUSY_POLL_BUDGET"),
