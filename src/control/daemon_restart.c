@@ -10,16 +10,25 @@ static bool same_list(const uint16_t *a, uint32_t a_count, const uint16_t *b, ui
 	       (a == NULL || memcmp(a, b, a_count * sizeof(*a)) == 0);
 }
 
-/* `has_modes`: the file's, and not that of the command line. */
+static bool same_busy_poll(const struct busy_poll_configuration *a,
+			   const struct busy_poll_configuration *b, bool is_forced)
+{
+	return (is_forced || a->is_on == b->is_on) && a->budget == b->budget &&
+	       a->idle_ns == b->idle_ns;
+}
+
+/* But for what the command line says in place of the file. */
 static bool same_interfaces(const struct configuration *a, const struct configuration *b,
-			    bool has_modes)
+			    const struct daemon_options *options)
 {
 	if (a->interface_count != b->interface_count)
 		return false;
 	for (uint32_t i = 0; i < a->interface_count; i++) {
 		const struct interface_configuration *x = &a->interfaces[i], *y = &b->interfaces[i];
 
-		if (strcmp(x->name, y->name) != 0 || (has_modes && x->mode != y->mode) ||
+		if (strcmp(x->name, y->name) != 0 ||
+		    (options->mode == NULL && x->mode != y->mode) ||
+		    !same_busy_poll(&x->busy_poll, &y->busy_poll, options->busy_poll) ||
 		    !same_list(x->queues, x->queue_count, y->queues, y->queue_count) ||
 		    !same_list(x->cpus, x->cpu_count, y->cpus, y->cpu_count))
 			return false;
@@ -35,7 +44,7 @@ uint32_t daemon_find_restart(const struct daemon *daemon, const struct configura
 
 	/* What the command line says counts, whatever is in the file. */
 	if (daemon->options->interface_count == 0 &&
-	    !same_interfaces(start, configuration, daemon->options->mode == NULL))
+	    !same_interfaces(start, configuration, daemon->options))
 		settings[count++] = "interfaces";
 	if (start->slow_path != configuration->slow_path)
 		settings[count++] = "slow_path";

@@ -47,11 +47,16 @@ static void check_rps(struct doctor *doctor, const struct doctor_nic *nic)
 	}
 }
 
+/* Those that the NIC gets: one for each queue that is listed, else for each that there is. */
+static uint32_t count_workers(const struct doctor_nic *nic)
+{
+	return nic->wanted->queues != NULL ? nic->wanted->queue_count : nic->interface.queue_count;
+}
+
 static void check_workers(struct doctor *doctor, const struct doctor_nic *nic)
 {
 	const struct interface_configuration *wanted = nic->wanted;
-	uint32_t workers =
-		wanted->queue_count > 0 ? wanted->queue_count : nic->interface.queue_count;
+	uint32_t workers = count_workers(nic);
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (wanted->cpu_count > 0 && wanted->cpu_count < workers)
@@ -96,9 +101,11 @@ static void check_nodes(struct doctor *doctor, const struct doctor_nic *nic)
 {
 	const struct interface_configuration *wanted = nic->wanted;
 	char path[PATH_SIZE], command[DOCTOR_COMMAND_SIZE];
+	uint32_t workers = count_workers(nic);
 	long node = node_of_nic(wanted->name);
 
-	for (uint32_t i = 0; node >= 0 && i < wanted->cpu_count; i++) {
+	/* CPUs that are listed beyond these have no worker. */
+	for (uint32_t i = 0; node >= 0 && i < wanted->cpu_count && i < workers; i++) {
 		long other = node_of_cpu(wanted->cpus[i]);
 
 		if (other < 0 || other == node)
@@ -153,14 +160,15 @@ static void check_interrupts(struct doctor *doctor, const struct doctor_nic *nic
 {
 	const struct interface_configuration *wanted = nic->wanted;
 	char device[PATH_SIZE], command[DOCTOR_COMMAND_SIZE];
+	uint32_t workers = count_workers(nic);
 
 	if (wanted->cpu_count == 0)
 		return;
 	read_device(wanted->name, device, sizeof(device));
-	for (uint32_t i = 0; i < wanted->queue_count; i++) {
+	for (uint32_t i = 0; i < workers; i++) {
+		uint32_t queue = wanted->queues != NULL ? wanted->queues[i] : i;
 		uint32_t worker_cpu = wanted->cpus[i % wanted->cpu_count];
-		int number = interrupts_find("/proc/interrupts", wanted->name, device,
-					     wanted->queues[i]);
+		int number = interrupts_find("/proc/interrupts", wanted->name, device, queue);
 		long cpu;
 
 		if (number < 0)
@@ -173,7 +181,7 @@ static void check_interrupts(struct doctor *doctor, const struct doctor_nic *nic
 					  worker_cpu, number),
 			   "interrupt %d of %s queue %u is on CPU %ld, its worker on CPU %u: one "
 			   "CPU for both keeps packets in its cache",
-			   number, wanted->name, wanted->queues[i], cpu, worker_cpu);
+			   number, wanted->name, queue, cpu, worker_cpu);
 	}
 }
 

@@ -17,6 +17,7 @@ int command_pipeline(int argc, char **argv);
 int command_maglev(int argc, char **argv);
 int command_survive(int argc, char **argv);
 int command_health(int argc, char **argv);
+int command_requests(int argc, char **argv);
 int command_traffic(int argc, char **argv);
 int command_echo(int argc, char **argv);
 

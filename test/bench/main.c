@@ -17,6 +17,7 @@ static const struct command {
 	{ "maglev", command_maglev, "time to build a table, its evenness, what a removal changes" },
 	{ "survive", command_survive, "flows that keep their backend when the table is lost" },
 	{ "health", command_health, "CPU time and lateness of many health checks" },
+	{ "requests", command_requests, "latency and rate of HTTP requests to a server" },
 	{ "traffic", command_traffic, "packets sent to a VIP, and what comes back of them" },
 	{ "echo", command_echo, "frames sent back as they came, by AF_XDP or in the kernel" },
 };

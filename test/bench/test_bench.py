@@ -2,10 +2,13 @@
 """fluxpin-bench: what it prints, that it refuses what it cannot do, and that a figure of something
 else than was asked for never gets out. Nothing here depends on how fast anything is."""
 
+import http.server
 import json
 import os
 import pathlib
+import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -50,7 +53,8 @@ def test_list():
         assert all(len(line.split()) > 2 for line in lines)
 
 
-@pytest.mark.parametrize("command", ["pipeline", "maglev", "survive", "health", "traffic", "echo"])
+@pytest.mark.parametrize("command", ["pipeline", "maglev", "survive", "health", "requests", "traffic",
+                                     "echo"])
 def test_help(command):
     done = bench(command, "--help")
     assert done.returncode == 0 and done.stderr == ""
@@ -225,6 +229,10 @@ def test_survive_without_removal():
     *[("health", *rest) for rest in (
         ("argument",), ("--type", "https"), ("--backends", "0"), ("--backends", "40000"),
         ("--interval", "2"), ("--interval", "9ms"), ("--interval", "2h"), ("--silent", "-1"))],
+    ("requests",),
+    *[("requests", "--address", "127.0.0.1", *rest) for rest in (
+        ("argument",), ("--address", "localhost"), ("--address", "::1"), ("--port", "0"),
+        ("--rate", "0"), ("--parallel", "0"), ("--parallel", "60001"), ("--seconds", "0"))],
     ("traffic",), ("traffic", "-i", "lo"), ("traffic", "-i", "lo", "--mac", "02:00:00:00:00:01"),
     *[("traffic", "-i", "lo", "--mac", "02:00:00:00:00:01", "--vip", "203.0.113.10", *rest)
       for rest in (
@@ -242,6 +250,82 @@ def test_wrong_usage(arguments):
     assert done.returncode == 2
     assert done.stdout == ""
     assert "usage: fluxpin-bench" in done.stderr
+
+
+@pytest.fixture(name="server")
+def running_server():
+    """An HTTP server; in `seen` are the paths that were asked for."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            self.server.seen.append(self.path)
+            if self.path == "/cut":
+                return
+            self.send_response(200 if self.path == "/id" else 404)
+            self.send_header("Content-Length", "3")
+            self.end_headers()
+            self.wfile.write(b"id\n")
+
+        def log_message(self, *_):
+            pass
+
+    class Server(http.server.ThreadingHTTPServer):
+        request_queue_size = 1000
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.seen = []
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_requests_at_a_rate(server):
+    """Every one that was due, however long it took."""
+    result = document("requests", "--address", "127.0.0.1", "--port", server.server_port,
+                      "--rate", 50, "--seconds", 0.5)
+    assert result["answered"] == len(server.seen) == 25 and set(server.seen) == {"/id"}
+    assert result["refused"] == result["wrong"] == result["late"] == 0
+    latency = result["latency_us"]
+    assert list(latency) == ["p50", "p90", "p99", "p99.9", "max"]
+    assert sorted(latency.values()) == list(latency.values()) and latency["p50"] > 0
+
+
+def test_requests_wait_for_connections_on_the_clock(server):
+    """With one connection at a time, the requests due meanwhile are late from their time on."""
+    result = document("requests", "--address", "127.0.0.1", "--port", server.server_port,
+                      "--rate", 1000000, "--parallel", 1, "--seconds", 0.0001)
+    assert result["answered"] == len(server.seen) == 100
+    # The last one has waited for all of the others.
+    assert result["latency_us"]["max"] > 0.9 * result["seconds"] * 1e6
+
+
+def test_requests_as_many_as_can_be(server):
+    result = document("requests", "--address", "127.0.0.1", "--port", server.server_port,
+                      "--parallel", 4, "--seconds", 0.3)
+    assert result["answered"] == len(server.seen) > 4
+    assert result["requests_per_second"] == pytest.approx(result["answered"] / result["seconds"],
+                                                          rel=1e-4)
+
+
+@pytest.mark.parametrize("path", ["/other", "/cut"])
+def test_requests_without_an_answer_are_no_figure(server, path):
+    done = bench("requests", "--address", "127.0.0.1", "--port", server.server_port,
+                 "--path", path, "--rate", 20, "--seconds", 0.2)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "0 refused, 4 wrong, 0 late" in done.stderr
+    assert server.seen == [path] * 4
+
+
+def test_requests_without_a_server():
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        done = bench("requests", "--address", "127.0.0.1", "--port", nobody.getsockname()[1],
+                     "--rate", 20, "--seconds", 0.2)
+    assert done.returncode == 1 and "4 refused, 0 wrong, 0 late" in done.stderr
 
 
 def test_a_cpu_that_does_not_exist():

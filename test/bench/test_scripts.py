@@ -30,7 +30,7 @@ def load(name):
     return module
 
 
-callgrind, run, busy_poll = load("callgrind"), load("run"), load("busy_poll")
+callgrind, run, busy_poll, ipvs = (load(each) for each in ("callgrind", "run", "busy_poll", "ipvs"))
 
 
 def test_profiles_count_lines_themselves():
@@ -239,3 +239,47 @@ def test_the_document_is_of_this_script():
         assert f"| {name} |" in text
     for picture in re.findall(r"\]\((\S+\.svg)\)", text):
         assert (ROOT / "docs" / picture).is_file()
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--queues", "3"], ["--rates", "0"], ["--rates", "x"], ["--flows", ""], ["--rounds", "0"],
+    ["--seconds", "0"], ["--http-rate", "0"], ["--usecs", "-1"],
+    ["--usecs", "0", "--driver", "virtio_net"], ["--driver", "veth"], ["--tunnel", "gue"], ["more"]])
+def test_wrong_usage_of_ipvs(arguments):
+    done = subprocess.run([HERE / "ipvs", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "usage: ipvs" in done.stderr and done.stdout == ""
+
+
+def side_by_side_result(factor):
+    """As test/bench/ipvs has it of one load balancer in one round."""
+
+    def packets(pps):
+        return {"pps": pps, "sent": 110, "lost": 10,
+                "latency_ns": {which: 1000 * factor for which in ipvs.PERCENTILES}}
+
+    def requests(rate):
+        return {"rate": rate, "requests_per_second": 30 * factor,
+                "latency_us": {which: 4 * factor for which in ipvs.PERCENTILES}}
+
+    return {"saturation": {"1": packets(100 * factor), "10": packets(200 * factor)},
+            "rate": {"5": packets(5)},
+            "http": {"rate": requests(50.0), "saturation": requests(0.0)}}
+
+
+def test_ratios_side_by_side(capsys):
+    found = [{"fluxpin": side_by_side_result(factor), "ipvs": side_by_side_result(2)}
+             for factor in (1, 8, 4)]
+    _, options = ipvs.parse(["--rounds", "3", "--flows", "1,10", "--rates", "5"])
+    result = json.loads(json.dumps(ipvs.summarise(options, found)))
+    assert len(result["lines"]) == 2 + 3 + 3 + 1 + 3
+    for line in result["lines"]:
+        assert line["ratio"] == {"median": 2, "min": 0.5, "max": 4}, line
+    assert [line["fluxpin"]["median"] for line in result["lines"][:3]] == [400, 800, 4]
+    assert result["lost"] == {"5": {"fluxpin": {"lost": 30, "sent": 330},
+                                    "ipvs": {"lost": 30, "sent": 330}}}
+    ipvs.print_table(result)
+    printed = capsys.readouterr().out
+    rows = [line for line in printed.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(result["lines"]) and {row.count("|") for row in rows} == {6}
+    assert "| HTTP at 50 requests/s, p99 | us | 16 | 8 | **2.00** (0.50 to 4.00) |" in rows
+    assert "at 5 packets/s fluxpin lost 30 of 330, ipvs lost 30 of 330" in printed

@@ -271,8 +271,8 @@ def test_ca_file(tmp_path, certificate):
     for bad in ("", key, "x" + text.replace("\n", " "), b"\0" + text.encode(), b"\x30\x82\x01"):
         assert said(bad) == [none], bad
     lines = text.splitlines(keepends=True)
-    for bad in ("".join(lines[:5]), "".join(lines[:5] + lines[6:]), text.replace(lines[3][:4], "====", 1),
-                text.replace(lines[3][:1], "?", 1), "".join(lines[:1] + lines[-1:]),
+    third = ["".join(lines[:3] + [begin + lines[3][len(begin):]] + lines[4:]) for begin in ("====", "?")]
+    for bad in (*third, "".join(lines[:5]), "".join(lines[:5] + lines[6:]), "".join(lines[:1] + lines[-1:]),
                 "".join(lines[:1] + lines[2:]), text.replace("CERTIFICATE", TRUSTED)[:-60]):
         assert said(bad) == ["is no PEM: certificate 1 in it is cut off or broken"], bad
     assert said(text + "".join(lines[:5])) == ["is no PEM: certificate 2 in it is cut off or broken"]

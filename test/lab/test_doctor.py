@@ -247,6 +247,33 @@ def test_offloads(lab):
         assert ("vlan_offload", "eth0") not in problems(examine(lab, fluxpin.file), ["note"])
 
 
+def test_interrupts_of_every_queue(lab):
+    """A veth has none: what the kernel says of a card's is laid over its files. Without a list of
+    queues each of the four has a worker."""
+    folder = lab.lb.directory / "kernel"
+    (folder / "irq").mkdir(parents=True)
+    lines = ["      CPU0 CPU1\n"]
+    for queue, cpu in enumerate((1, 0, 0, 0)):
+        (folder / f"irq/{41 + queue}").mkdir()
+        (folder / f"irq/{41 + queue}/smp_affinity_list").write_text(f"{cpu}\n")
+        lines.append(f" {41 + queue}: 0 0 PCI-MSI {queue}-edge eth0-TxRx-{queue}\n")
+    (folder / "interrupts").write_text("".join(lines))
+    overlay = (f"mount --bind {folder}/interrupts /proc/interrupts && "
+               f"mount --bind {folder}/irq /proc/irq && exec \"$@\"")
+
+    def commands(*named, **more):
+        file = fluxpin_configuration(lab, **more).file
+        report = doctor(lab.lb, "unshare", "--mount", "sh", "-c", overlay, "sh", lab.fluxpin, "doctor",
+                        "-c", file, *named, "--json")
+        return [each["command"] for each in report["findings"] if each["check"] == "interrupts"]
+
+    assert commands(interfaces=[{"name": "eth0", "cpus": "1,0"}]) == [
+        "echo 1 > /proc/irq/43/smp_affinity_list"]
+    assert commands("-i", "eth0:0-1@0-1") == [
+        f"echo {cpu} > /proc/irq/{41 + cpu}/smp_affinity_list" for cpu in (0, 1)]
+    assert commands("-i", "eth0:1@0") == []
+
+
 RPS = "/sys/class/net/eth0/queues/rx-1/rps_cpus"
 NOTES = {
     "forwarding": (["sysctl -qw net.ipv4.ip_forward=1"], ["sysctl -qw net.ipv4.ip_forward=0"],

@@ -189,10 +189,9 @@ def test_a_nic_that_is_out_of_use(lab):
             before = good(fluxpin.wait_for_metrics())
             lab.lb.ip(f"route add {third} via 10.0.0.1")
             fluxpin.wait_for(lambda metrics: good(metrics) > before + 1)
-            assert fluxpin.wait_for_metrics().sum(CHANGES) == 0
+            healthy(fluxpin, web_3=1)
             lab.lb.ip(f"route del {third}")
-            metrics = healthy(fluxpin, web_1=1, web_2=1, web_3=0)
-            assert metrics.sum(CHANGES) == 1
+            healthy(fluxpin, web_1=1, web_2=1, web_3=0)
             suspended(fluxpin, web_3=0)
             lab.lb.ip("link set eth1 up", by_eth1)
             healthy(fluxpin, web_1=1, web_2=1, web_3=1)
@@ -216,4 +215,3 @@ def test_peers_are_no_backends(lab):
         finally:
             lab.lb.ip("route add default via 10.0.0.1")
         suspended(fluxpin, web_1=0, web_2=0, web_3=0)
-        assert fluxpin.wait_for_metrics().sum(CHANGES) == 0

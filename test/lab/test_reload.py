@@ -274,7 +274,8 @@ def test_interfaces_of_the_file(lab):
         assert fluxpin.reload() == 2
         assert "takes a restart" not in fluxpin.log()
         for generation, more in enumerate(
-            [{"queues": "0-1"}, {"cpus": "0"}, {"mode": "copy"}, {"name": "lo", "queues": "0"}], 3
+            [{"queues": "0-1"}, {"cpus": "0"}, {"mode": "copy"}, {"busy_poll": True},
+             {"name": "lo", "queues": "0"}], 3
         ):
             seen = len(fluxpin.log())
             assert fluxpin.reload(text(**more)) == generation, fluxpin.log()

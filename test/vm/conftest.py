@@ -16,6 +16,7 @@ EXHAUSTIVE = (
     "test_http[igb-gre-ipv6]", "test_http[igb-ipip-ipv4]", "test_http[igb-ipip-ipv6]",
     "test_http[igb-gue-ipv4]", "test_mode[igb-skb-copy (generic XDP)]",
     "test_ring_sizes[virtio_net]", "test_channels_in_use[virtio_net]", "test_mtu[virtio_net]",
+    "test_ipvs[virtio_net-ipip]", "test_ipvs[virtio_net-gre]", "test_fluxpin[virtio_net]",
     "test_reset_by_the_driver[virtio_net]", "test_memory_is_near_its_worker[virtio_net]",
     "test_doctor_names_cpus_that_are_far[igb]", "test_interrupts_of_the_queues[igb]",
     "test_interrupts_stay_away[igb]", "test_a_card_that_starts_anew[igb]",

@@ -42,8 +42,8 @@ def test_doctor_names_cpus_that_are_far(lab):
     """The emulated cards are of no node until they are told."""
     file = VmFluxpin(lab, text(lab, "gre", "ipv4"), start=False).file
 
-    def numa():
-        done = lab.lb.run([lab.fluxpin, "doctor", "-c", file, "-i", "eth0:0-1@1", "--json"],
+    def numa(interface="eth0:0-1@1"):
+        done = lab.lb.run([lab.fluxpin, "doctor", "-c", file, "-i", interface, "--json"],
                           check=False)
         return [each for each in json.loads(done.stdout)["findings"] if each["check"] == "numa"]
 
@@ -54,6 +54,7 @@ def test_doctor_names_cpus_that_are_far(lab):
         (finding,) = numa()
         assert "on NUMA node 0, CPU 1 of its workers on node 1" in finding["message"]
         assert lab.lb.output(["sh", "-c", finding["command"]]).strip() == "0"
+        assert not numa("eth0:0@0,1")  # the one worker is on CPU 0
         lab.lb.run(["sh", "-c", f"echo 1 >{path}"])
         assert not numa()
     finally:

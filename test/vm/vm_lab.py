@@ -72,11 +72,13 @@ class VmLab(Lab):
     """A Lab whose load balancer has a card of `driver`.
 
     tunnels: whether the backends' kernels decapsulate; without, `endpoint` says what does.
+    vlan: whether the second backend's addresses are on a VLAN device.
     """
 
-    def __init__(self, driver, tunnels=True, **more):
+    def __init__(self, driver, tunnels=True, vlan=True, **more):
         self.driver = driver
         self._tunnels = tunnels
+        self._vlan = vlan
         super().__init__(**{"ipv6": True, "endpoint": None, **more})
 
     def _link(self, namespace, router_interface, mtu, **more):
@@ -100,7 +102,7 @@ class VmLab(Lab):
     def _build_backend(self, number):
         super()._build_backend(number)
         backend = self.backends[-1]
-        if number == 2:
+        if number == 2 and self._vlan:
             self._move_to_vlan(backend)
         if self._tunnels:
             for line in TUNNELS:
