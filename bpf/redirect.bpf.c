@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The program on the load balancer's NIC: each frame goes to the AF_XDP socket of the queue that
- * it arrived on. A queue without a socket (no worker, or a daemon that died) passes its frames to
- * the kernel, so a dead daemon never leaves a dead NIC.
+ * The programs on the load balancer's NIC, of which one is loaded: each frame goes to the AF_XDP
+ * socket of the queue that it arrived on. A queue without a socket (no worker, or a daemon that
+ * died) passes its frames to the kernel, so a dead daemon never leaves a dead NIC.
  *
- * With slow_path = "pass", only frames for a VIP are redirected (redirect_filter.h), also under
- * VLAN tags, and the kernel sees the others at once.
+ * With slow_path = "pass" (fluxpin_redir_v), only frames for a VIP are redirected
+ * (redirect_filter.h), also under VLAN tags, and the kernel sees the others at once. That follows
+ * headers of variable length by packet pointers, which the kernel lets only CAP_PERFMON do. A
+ * program of its own, because older kernels (6.1) refuse such code also where it is never run.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -28,8 +30,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } sockets SEC(".maps");
-
-const volatile bool only_vips = false;
 
 /* As many tags as packet.h knows. */
 #define MOST_TAGS 2
@@ -73,9 +73,15 @@ static __always_inline bool find_packet(struct xdp_md *context, struct span *pac
 SEC("xdp")
 int fluxpin_redir(struct xdp_md *context)
 {
+	return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
+}
+
+SEC("xdp")
+int fluxpin_redir_v(struct xdp_md *context)
+{
 	struct span packet;
 
-	if (only_vips && !(find_packet(context, &packet) && is_wanted(&packet)))
+	if (!find_packet(context, &packet) || !is_wanted(&packet))
 		return XDP_PASS;
 	return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
 }

@@ -5,7 +5,8 @@
 
 #include <linux/types.h>
 
-/* The program's name in the kernel, by which a start finds what a killed daemon left. */
+/* What the names of the programs in the kernel begin with, by which a start finds what a killed
+ * daemon left. */
 #define REDIRECT_PROGRAM_NAME "fluxpin_redir"
 
 /* Entries that one configuration may have; twice as many have room while a reload replaces them. */

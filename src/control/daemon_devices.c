@@ -44,8 +44,11 @@ static const char *driver_of(const struct interface *nic)
 }
 
 /* What to do about errors of the kernel that do not tell. */
-static const char *refusal_hint(int error)
+static const char *refusal_hint(int error, bool only_vips)
 {
+	/* The verifier's answer, see redirect.bpf.c. */
+	if (error == -EACCES && only_vips)
+		return " (slow_path = \"pass\" needs CAP_PERFMON, too)";
 	if (error == -EPERM)
 		return " (needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF)";
 	if (error == -ENOBUFS)
@@ -53,8 +56,8 @@ static const char *refusal_hint(int error)
 	return "";
 }
 
-static void log_refusal(const struct device *device, const struct interface *nic, uint32_t queue,
-			const char *what, int error)
+static void log_refusal(const struct daemon *daemon, const struct device *device,
+			const struct interface *nic, uint32_t queue, const char *what, int error)
 {
 	if (error == -EBUSY)
 		log_error("%s queue %u (driver %s): another process has this queue", nic->name,
@@ -62,7 +65,7 @@ static void log_refusal(const struct device *device, const struct interface *nic
 	else
 		log_error("%s queue %u (driver %s): mode %s: %s refused: %s%s", nic->name, queue,
 			  driver_of(nic), xdp_mode_name(device->mode), what, strerror(-error),
-			  refusal_hint(error));
+			  refusal_hint(error, daemon->configuration->slow_path == SLOW_PATH_PASS));
 }
 
 /* Native XDP if it may be, else generic. */
@@ -75,8 +78,8 @@ static int attach_program(struct daemon *daemon, struct device *device, const st
 		error = redirect_attach(nic, nic->queue_count, false, only_vips, &device->redirect);
 		if (error == 0 || error == -EBUSY)
 			return error;
-		if (device->mode != XDP_MODE_AUTO || error == -EPERM) {
-			log_refusal(device, nic, device->queues[0], "native XDP", error);
+		if (device->mode != XDP_MODE_AUTO || error == -EPERM || error == -EACCES) {
+			log_refusal(daemon, device, nic, device->queues[0], "native XDP", error);
 			return error;
 		}
 		log_info("%s (driver %s): native XDP refused: %s; using generic XDP", nic->name,
@@ -85,7 +88,7 @@ static int attach_program(struct daemon *daemon, struct device *device, const st
 	device->generic = true;
 	error = redirect_attach(nic, nic->queue_count, true, only_vips, &device->redirect);
 	if (error != 0 && error != -EBUSY)
-		log_refusal(device, nic, device->queues[0], "generic XDP", error);
+		log_refusal(daemon, device, nic, device->queues[0], "generic XDP", error);
 	return error;
 }
 
@@ -163,7 +166,7 @@ static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
 	}
 	daemon_move_back(&before);
 	if (error != 0) {
-		log_refusal(device, nic, options.port.queue,
+		log_refusal(daemon, device, nic, options.port.queue,
 			    options.port.zero_copy ? "zero-copy" : "the AF_XDP socket", error);
 		return error;
 	}
@@ -246,7 +249,7 @@ int daemon_start_workers(struct daemon *daemon)
 		error = redirect_set_socket(device->redirect, worker_queue(worker),
 					    xsk_port_descriptor(worker_port(worker)));
 		if (error != 0) {
-			log_refusal(device, &daemon->nics[device - daemon->devices],
+			log_refusal(daemon, device, &daemon->nics[device - daemon->devices],
 				    worker_queue(worker), "the socket map", error);
 			return error;
 		}

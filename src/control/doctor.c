@@ -112,10 +112,10 @@ int doctor_examine(const struct doctor_options *options, struct doctor_report *r
 
 	*report = (struct doctor_report){ 0 };
 	doctor_check_kernel(&doctor);
-	doctor_check_process(&doctor);
 	if (options->file != NULL)
 		configuration = doctor_read_configuration(options->file, report);
 	doctor.configuration = configuration;
+	doctor_check_process(&doctor);
 	if (choose_nics(options, &doctor) != 0) {
 		configuration_release(configuration);
 		return -ENOMEM;

@@ -29,7 +29,8 @@ static const struct {
 	const char *what;
 } features[] = {
 	{ DOCTOR_KERNEL(5, 4), true, "AF_XDP with wake-ups on need, which fluxpin runs on" },
-	{ DOCTOR_KERNEL(5, 8), false, "CAP_BPF, so that fluxpin runs without CAP_SYS_ADMIN" },
+	{ DOCTOR_KERNEL(5, 8), false,
+	  "CAP_BPF and CAP_PERFMON, so that fluxpin runs without CAP_SYS_ADMIN" },
 	{ DOCTOR_KERNEL(5, 16), false, "neighbours that the kernel keeps fresh by itself" },
 	{ DOCTOR_KERNEL(5, 18), false, "the endpoint program on backends, also with jumbo frames" },
 	{ DOCTOR_KERNEL(6, 3), false, "drivers that say what XDP they can do" },
@@ -141,22 +142,27 @@ static uint64_t read_capabilities(void)
 void doctor_check_process(struct doctor *doctor)
 {
 	uint64_t capabilities = read_capabilities();
-	bool may_bpf = has_capability(capabilities, CAP_SYS_ADMIN) ||
-		       has_capability(capabilities, CAP_BPF);
+	bool is_admin = has_capability(capabilities, CAP_SYS_ADMIN);
+	bool may_bpf = is_admin || has_capability(capabilities, CAP_BPF);
+	bool may_pass = is_admin || has_capability(capabilities, CAP_PERFMON) ||
+			doctor->configuration == NULL ||
+			doctor->configuration->slow_path != SLOW_PATH_PASS;
 	bool may_lock = has_capability(capabilities, CAP_IPC_LOCK) ||
 			has_capability(capabilities, CAP_SYS_RESOURCE);
 	bool may_net = has_capability(capabilities, CAP_NET_ADMIN) &&
 		       has_capability(capabilities, CAP_NET_RAW);
 	struct rlimit limit;
 
-	if (may_bpf && may_net)
+	if (may_bpf && may_net && may_pass)
 		doctor_add(doctor->report, DOCTOR_OK, "capabilities", "", NULL,
 			   "this process may do what fluxpin does");
 	else
 		doctor_add(doctor->report, DOCTOR_ERROR, "capabilities", "", "sudo fluxpin doctor",
 			   "this process lacks CAP_%s: fluxpin cannot start so, and the doctor "
 			   "sees little",
-			   !may_net ? "NET_ADMIN or CAP_NET_RAW" : "BPF");
+			   !may_net   ? "NET_ADMIN or CAP_NET_RAW"
+			   : !may_bpf ? "BPF"
+				      : "PERFMON, which slow_path = \"pass\" needs");
 	if (may_lock || getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
 		return;
 	/* A UMEM of the default size, 16 MB, for each of two workers. */

@@ -20,7 +20,8 @@ static_assert(sizeof(ENDPOINT_PROGRAM_NAME) <= ENDPOINT_PROGRAM_NAME_SIZE, "not 
 
 static int refuse_foreign(const char *interface, const struct endpoint_attached *attached)
 {
-	if (strcmp(attached->information.name, REDIRECT_PROGRAM_NAME) == 0) {
+	if (strncmp(attached->information.name, REDIRECT_PROGRAM_NAME,
+		    sizeof(REDIRECT_PROGRAM_NAME) - 1) == 0) {
 		log_error("%s carries the program of fluxpin run (\"%s\", id %u), which is left "
 			  "alone: this is a load balancer's NIC, not a backend's",
 			  interface, attached->information.name, attached->information.id);

@@ -28,7 +28,7 @@ static int lock_interface(const struct interface *nic, int *lock)
 
 static bool is_ours(struct xdp_program *program)
 {
-	return strcmp(xdp_program__name(program), REDIRECT_PROGRAM_NAME) == 0;
+	return redirect_is_our_name(xdp_program__name(program));
 }
 
 /* A dispatcher that outlived the bpffs in which its parts were pinned serves nobody. */
@@ -95,16 +95,23 @@ out:
 
 static int open_program(struct redirect *redirect, uint32_t queue_count)
 {
+	DECLARE_LIBXDP_OPTS(xdp_program_opts, options);
+	struct bpf_program *unused;
 	int error;
 
 	redirect->skeleton = redirect_bpf__open();
 	if (redirect->skeleton == NULL)
 		return -errno;
-	redirect->skeleton->rodata->only_vips = redirect->only_vips;
-	error = bpf_map__set_max_entries(redirect->skeleton->maps.sockets, queue_count);
+	unused = redirect->only_vips ? redirect->skeleton->progs.fluxpin_redir
+				     : redirect->skeleton->progs.fluxpin_redir_v;
+	error = bpf_program__set_autoload(unused, false);
+	if (error == 0)
+		error = bpf_map__set_max_entries(redirect->skeleton->maps.sockets, queue_count);
 	if (error != 0)
 		return error;
-	redirect->program = xdp_program__from_bpf_obj(redirect->skeleton->obj, "xdp");
+	options.obj = redirect->skeleton->obj;
+	options.prog_name = redirect->only_vips ? "fluxpin_redir_v" : "fluxpin_redir";
+	redirect->program = xdp_program__create(&options);
 	error = (int)libxdp_get_error(redirect->program);
 	if (error != 0)
 		redirect->program = NULL;
@@ -156,24 +163,41 @@ int redirect_remove_socket(struct redirect *redirect, uint32_t queue)
 	return bpf_map_delete_elem(bpf_map__fd(redirect->skeleton->maps.sockets), &queue);
 }
 
+/* The program's number in the kernel; 0 when it cannot be read. */
+static uint32_t read_id(const struct redirect *redirect)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(xdp_program__fd(redirect->program), &info, &size) != 0)
+		return 0;
+	return info.id;
+}
+
 /*
  * Whether the program is on the NIC by itself, without libxdp's dispatcher, and in which mode.
  * libxdp would open the program by its number, which takes CAP_SYS_ADMIN; anybody may read it.
  */
 static bool is_alone(const struct redirect *redirect, const struct bpf_xdp_query_opts *query)
 {
-	struct bpf_prog_info info = { 0 };
-	uint32_t size = sizeof(info);
+	uint32_t id = read_id(redirect);
 
-	return bpf_obj_get_info_by_fd(xdp_program__fd(redirect->program), &info, &size) == 0 &&
-	       query->prog_id == info.id;
+	return id != 0 && query->prog_id == id;
+}
+
+/* By itself or in libxdp's dispatcher. libxdp 1.3 is asked only where the kernel does not say:
+ * each time it leaves descriptors of the programs open. */
+static bool is_there(const struct redirect *redirect, const struct bpf_xdp_query_opts *query)
+{
+	return is_alone(redirect, query) ||
+	       (query->prog_id != 0 && redirect_is_extension(read_id(redirect), query->prog_id));
 }
 
 bool redirect_is_native(const struct redirect *redirect)
 {
 	struct bpf_xdp_query_opts query = { .sz = sizeof(query) };
 
-	if (bpf_xdp_query(redirect->nic.index, 0, &query) == 0 && is_alone(redirect, &query))
+	if (bpf_xdp_query(redirect->nic.index, 0, &query) == 0 && is_there(redirect, &query))
 		return query.attach_mode == XDP_ATTACHED_DRV;
 	return xdp_program__is_attached(redirect->program, redirect->nic.index) == XDP_MODE_NATIVE;
 }
@@ -182,7 +206,7 @@ bool redirect_is_attached(const struct redirect *redirect)
 {
 	struct bpf_xdp_query_opts query = { .sz = sizeof(query) };
 
-	if (bpf_xdp_query(redirect->nic.index, 0, &query) != 0 || is_alone(redirect, &query))
+	if (bpf_xdp_query(redirect->nic.index, 0, &query) != 0 || is_there(redirect, &query))
 		return true;
 	return query.prog_id != 0 &&
 	       xdp_program__is_attached(redirect->program, redirect->nic.index) != XDP_MODE_UNSPEC;

@@ -47,29 +47,64 @@ static int read_name(uint32_t id, char name[static REDIRECT_NAME_SIZE])
 	return error;
 }
 
-/* The programs in libxdp's dispatcher. */
-static void inspect_dispatcher(struct xdp_multiprog *attached, struct redirect_presence *presence)
+/* The program that a link puts into another program, by their numbers; false for other links. */
+static bool read_extension(uint32_t link, uint32_t *program, uint32_t *into)
 {
-	struct xdp_program *program = NULL;
-	uint32_t others = 0;
+	struct bpf_link_info info = { 0 };
+	uint32_t size = sizeof(info);
+	int descriptor = bpf_link_get_fd_by_id(link);
+	int error;
 
-	presence->attached = REDIRECT_DISPATCHER;
-	while ((program = xdp_multiprog__next_prog(program, attached)) != NULL) {
-		const char *name = xdp_program__name(program);
+	if (descriptor < 0)
+		return false;
+	error = bpf_obj_get_info_by_fd(descriptor, &info, &size);
+	close(descriptor);
+	if (error != 0 || info.type != BPF_LINK_TYPE_TRACING)
+		return false;
+	*program = info.prog_id;
+	*into = info.tracing.target_obj_id;
+	return true;
+}
 
-		if (strcmp(name, REDIRECT_PROGRAM_NAME) == 0) {
-			presence->attached = REDIRECT_OURS;
+bool redirect_is_extension(uint32_t program, uint32_t of)
+{
+	uint32_t link = 0, found, into;
+
+	while (bpf_link_get_next_id(link, &link) == 0)
+		if (read_extension(link, &found, &into) && found == program && into == of)
+			return true;
+	return false;
+}
+
+/*
+ * The programs in libxdp's dispatcher, by the kernel's links (Linux 5.13): libxdp itself reads them
+ * in the bpffs where they are pinned, and who only looks may have another one, or none.
+ */
+static void inspect_dispatcher(struct redirect_presence *presence)
+{
+	uint32_t link = 0, program, into, ours = 0, others = 0;
+	char name[REDIRECT_NAME_SIZE];
+
+	while (bpf_link_get_next_id(link, &link) == 0) {
+		if (!read_extension(link, &program, &into) || into != presence->program_id ||
+		    read_name(program, name) != 0)
+			continue;
+		if (redirect_is_our_name(name)) {
+			ours++;
 			continue;
 		}
 		snprintf(presence->name, sizeof(presence->name), "%s", name);
 		others++;
 	}
-	presence->is_shared = presence->attached == REDIRECT_OURS && others > 0;
+	if (ours > 0)
+		presence->attached = REDIRECT_OURS;
+	else if (others > 0)
+		presence->attached = REDIRECT_DISPATCHER;
+	presence->is_shared = ours > 0 && others > 0;
 }
 
-static void inspect_program(const struct interface *nic, struct redirect_presence *presence)
+static void inspect_program(struct redirect_presence *presence)
 {
-	struct xdp_multiprog *attached;
 	char name[REDIRECT_NAME_SIZE];
 
 	if (read_name(presence->program_id, name) != 0) {
@@ -77,19 +112,13 @@ static void inspect_program(const struct interface *nic, struct redirect_presenc
 		return;
 	}
 	snprintf(presence->name, sizeof(presence->name), "%s", name);
-	if (strcmp(name, REDIRECT_PROGRAM_NAME) == 0) {
+	if (redirect_is_our_name(name)) {
 		presence->attached = REDIRECT_OURS;
 		return;
 	}
 	presence->attached = REDIRECT_FOREIGN;
-	if (strcmp(name, REDIRECT_DISPATCHER_NAME) != 0)
-		return;
-	attached = xdp_multiprog__get_from_ifindex(nic->index);
-	if (libxdp_get_error(attached) != 0)
-		return;
-	if (!xdp_multiprog__is_legacy(attached))
-		inspect_dispatcher(attached, presence);
-	xdp_multiprog__close(attached);
+	if (strcmp(name, REDIRECT_DISPATCHER_NAME) == 0)
+		inspect_dispatcher(presence);
 }
 
 int redirect_inspect(const struct interface *nic, struct redirect_presence *presence)
@@ -105,7 +134,7 @@ int redirect_inspect(const struct interface *nic, struct redirect_presence *pres
 						     : query.skb_prog_id;
 	result.is_generic = result.program_id != 0 && result.program_id == query.skb_prog_id;
 	if (result.program_id != 0)
-		inspect_program(nic, &result);
+		inspect_program(&result);
 	*presence = result;
 	return 0;
 }

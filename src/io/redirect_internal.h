@@ -4,6 +4,7 @@
 #define FLUXPIN_REDIRECT_INTERNAL_H
 
 #include <linux/types.h>
+#include <string.h>
 #include <xdp/libxdp.h>
 
 #include <fluxpin/redirect.h>
@@ -16,6 +17,11 @@
 
 /* The abstract Unix socket that is the lock of a NIC: this and its interface index. */
 #define REDIRECT_LOCK_NAME "fluxpin/interface/"
+
+static inline bool redirect_is_our_name(const char *name)
+{
+	return strncmp(name, REDIRECT_PROGRAM_NAME, sizeof(REDIRECT_PROGRAM_NAME) - 1) == 0;
+}
 
 struct filter_entry {
 	struct redirect_prefix key;
@@ -40,6 +46,10 @@ struct redirect {
 	struct filter_list tunnel_sources;
 	struct filter_list own_addresses;
 };
+
+/* redirect_inspect.c: whether a link of the kernel puts a program into another one; both by their
+ * numbers. Takes CAP_SYS_ADMIN and Linux 5.13; false without. */
+bool redirect_is_extension(uint32_t program, uint32_t of);
 
 /* redirect_filter.c */
 void redirect_release_filters(struct redirect *redirect);

@@ -329,8 +329,9 @@ def test_a_foreign_program_is_left_alone(lab, tmp_path, xdp):
         assert lab.backends[0].xdp() == before
 
 
-def test_a_load_balancers_program_is_not_to_be_detached(lab, tmp_path):
-    with foreign_program(lab, tmp_path, name="fluxpin_redir", mode="xdpdrv"):
+@pytest.mark.parametrize("name", ["fluxpin_redir", "fluxpin_redir_v"])
+def test_a_load_balancers_program_is_not_to_be_detached(lab, tmp_path, name):
+    with foreign_program(lab, tmp_path, name=name, mode="xdpdrv"):
         for action in ("attach", "detach"):
             done = endpoint(lab, action, "-i", "eth0", check=False)
             assert done.returncode == 1

@@ -12,11 +12,15 @@ import pytest
 from fluxpin import Fluxpin, configuration, pool, vips
 
 LEAST = "-all,+net_admin,+net_raw,+bpf,+ipc_lock"
+FOR_PASS = ",+perfmon"
 
 
-def test_without_cap_sys_admin_the_mode_is_true_and_nothing_is_left(lab):
-    fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
-    limits = [f"--bounding-set={LEAST}", f"--inh-caps={LEAST}"]
+@pytest.mark.parametrize("slow_path", ["tap", "pass"])
+def test_without_cap_sys_admin_the_mode_is_true_and_nothing_is_left(lab, slow_path):
+    text = configuration([pool(lab)], vips(lab), slow_path=slow_path)
+    fluxpin = Fluxpin(lab, text, start=False)
+    granted = LEAST + (FOR_PASS if slow_path == "pass" else "")
+    limits = [f"--bounding-set={granted}", f"--inh-caps={granted}"]
     fluxpin.command = ["setpriv", *limits, *fluxpin.command]
     with fluxpin.start():
         assert lab.load("http", lab.http_vip, "--requests", 10).result()["failed_count"] == 0
@@ -157,22 +161,29 @@ def test_a_burst_of_sighup_is_served_by_few_reloads_and_the_last_file(lab):
 
 
 @pytest.mark.parametrize(
-    "lacking, hint",
+    "slow_path, lacking, hint",
     [
-        ("bpf", r"native XDP refused: .* \(needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF\)"),
-        ("net_raw", r"socket refused: .* \(needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF\)"),
-        ("ipc_lock", r"socket refused: .* \(too little locked memory: .*CAP_IPC_LOCK\)"),
+        ("tap", "bpf",
+         r"native XDP refused: .* \(needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF\)"),
+        ("tap", "net_raw", r"socket refused: .* \(needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF\)"),
+        ("tap", "ipc_lock", r"socket refused: .* \(too little locked memory: .*CAP_IPC_LOCK\)"),
+        ("pass", "perfmon",
+         r'native XDP refused: .* \(slow_path = "pass" needs CAP_PERFMON, too\)'),
     ],
 )
-def test_a_missing_capability_is_named(lab, lacking, hint):
-    fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
-    granted = LEAST.replace(f",+{lacking}", "")
+def test_a_missing_capability_is_named(lab, slow_path, lacking, hint):
+    text = configuration([pool(lab)], vips(lab), slow_path=slow_path)
+    fluxpin = Fluxpin(lab, text, start=False)
+    granted = (LEAST + FOR_PASS).replace(f",+{lacking}", "")
     # A limit of some megabytes is what many hosts have.
     limits = ["prlimit", "--memlock=8388608", "setpriv", f"--bounding-set={granted}"]
     done = lab.lb.run([*limits, f"--inh-caps={granted}", *fluxpin.command], check=False)
     assert done.returncode == 1
     assert re.search(hint, done.stderr), done.stderr
     assert lab.lb.xdp() is None
+    doctor = [lab.fluxpin, "doctor", "-c", fluxpin.file, "-i", "eth0:0-1"]
+    done = lab.lb.run([*limits, f"--inh-caps={granted}", *doctor], check=False)
+    assert lacking.upper() in done.stdout, done.stdout
 
 
 def test_help_of_every_command_is_standard_output(lab):

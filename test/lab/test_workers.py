@@ -255,10 +255,10 @@ def test_a_foreign_xdp_program_is_left_alone(lab):
         lab.lb.run([lab.fluxpin, "endpoint", "detach", "-i", "eth0"])
 
 
-@pytest.mark.parametrize("mode", ["copy", "skb"])
-def test_kill_9_in_traffic_and_restart(lab, mode):
+@pytest.mark.parametrize("mode, slow_path", [("copy", "tap"), ("skb", "tap"), ("copy", "pass")])
+def test_kill_9_in_traffic_and_restart(lab, mode, slow_path):
     """The kernel's own traffic flows without fluxpin; a start cleans up and serves again."""
-    text = configuration([pool(lab)], vips(lab))
+    text = configuration([pool(lab)], vips(lab), slow_path=slow_path)
     fluxpin = Fluxpin(lab, text, mode=mode)
     load = lab.load("http", lab.http_vip, "--parallel", 10, "--hold", "--rate", 100, "--timeout", 2)
     load.wait_for_line()
