@@ -14,9 +14,10 @@
  * frame when it comes back; it is masked to the frame before reuse.
  *
  * Thread: one worker, but for open, close and statistics, which are the control thread's. No call
- * but xsk_port_sleep waits. System calls on the packet path: sendto and recvfrom as wake-ups
- * (XDP_USE_NEED_WAKEUP, Linux 5.4), never more than a few a batch. With busy polling the same calls
- * run the driver: they take frames from the NIC into the RX ring and send those of the TX ring.
+ * of a worker's but xsk_port_sleep waits. System calls on the packet path: sendto and recvfrom as
+ * wake-ups (XDP_USE_NEED_WAKEUP, Linux 5.4), never more than a few a batch. With busy polling the
+ * same calls run the driver: they take frames from the NIC into the RX ring and send those of the
+ * TX ring.
  */
 #ifndef FLUXPIN_XSK_PORT_H
 #define FLUXPIN_XSK_PORT_H
@@ -61,9 +62,10 @@ struct xsk_statistics {
 };
 
 /*
- * Creates the UMEM and the socket and binds it. Thread: control; allocates.
- * Returns 0 or negative errno, nothing logged: -EBUSY when the queue has a socket already,
- * -EOPNOTSUPP or -EINVAL when the driver has no zero-copy.
+ * Creates the UMEM and the socket and binds it. Thread: control; allocates, and waits up to a
+ * second for the queue: the kernel takes a socket off it a little after that was closed. Returns 0
+ * or negative errno, nothing logged: -EBUSY when the queue has a socket still, -EOPNOTSUPP or
+ * -EINVAL when the driver has no zero-copy.
  */
 int xsk_port_open(const struct xsk_port_options *options, struct xsk_port **port);
 

@@ -13,6 +13,8 @@ void configuration_read_busy_poll(struct reader *reader, const struct value valu
 	value_duration(reader, &values[2], 0, IDLE_HIGH_NS, &busy_poll->idle_ns);
 	for (int i = 1; i < 3; i++)
 		if (values[i].setting && !values[0].node)
-			reader_warn(reader, values[i].node->name_position,
-				    "\"%s\" means nothing without busy_poll = true", values[i].key);
+			reader_warn(
+				reader, values[i].node->name_position,
+				"\"%s\" means nothing without busy_poll = true, or run --busy-poll",
+				values[i].key);
 }

@@ -84,6 +84,29 @@ static const char *begin_message(const char *noun, const char *verb, const char 
 	return buffer;
 }
 
+/*
+ * Whether workers could be pinned there. The CPUs that the process was started with are no limit,
+ * and those of isolcpus= are never among them; a cpuset is one.
+ */
+static bool may_move_to(uint16_t cpu)
+{
+	size_t size = CPU_ALLOC_SIZE(CPU_NUMBER_MAX + 1);
+	cpu_set_t *before = CPU_ALLOC(CPU_NUMBER_MAX + 1);
+	cpu_set_t *there = CPU_ALLOC(CPU_NUMBER_MAX + 1);
+	bool may = false;
+
+	if (before && there && sched_getaffinity(0, size, before) == 0) {
+		CPU_ZERO_S(size, there);
+		CPU_SET_S(cpu, size, there);
+		may = sched_setaffinity(0, size, there) == 0;
+		if (may)
+			sched_setaffinity(0, size, before);
+	}
+	CPU_FREE(before);
+	CPU_FREE(there);
+	return may;
+}
+
 static int check_cpus(const struct interface_configuration *wanted, const struct cpus *cpus,
 		      struct findings *findings)
 {
@@ -101,7 +124,7 @@ static int check_cpus(const struct interface_configuration *wanted, const struct
 
 		if (!cpus->is_online[cpu])
 			offline[offline_count++] = cpu;
-		else if (!cpus->is_allowed[cpu])
+		else if (!cpus->is_allowed[cpu] && !may_move_to(cpu))
 			forbidden[forbidden_count++] = cpu;
 	}
 	if (offline_count > 0)
@@ -253,7 +276,11 @@ static int check_interface(const struct configuration *configuration,
 	int status = interface_query(wanted->name, &interface);
 	if (status == -ENODEV)
 		return findings_add(findings, false, wanted->position,
-				    "interface %s does not exist", wanted->name);
+				    "interface %s does not exist%s", wanted->name,
+				    strchr(wanted->name, '@') == NULL
+					    ? ""
+					    : " (ip link shows a name before \"@\"; CPUs stand "
+					      "behind queues: -i eth0:0-3@2-5)");
 	if (status != 0)
 		return findings_add(findings, false, wanted->position,
 				    "interface %s cannot be looked up: %s", wanted->name,

@@ -32,20 +32,49 @@ int daemon_start_busy_poll(const struct device *device, struct worker *worker)
 	return error;
 }
 
+static bool never_sleeps(const struct daemon *daemon, const struct worker *worker)
+{
+	const struct busy_poll_configuration *busy_poll =
+		&daemon->devices[worker_ordinal(worker)].busy_poll;
+
+	return busy_poll->is_on && busy_poll->idle_ns == 0 && worker_cpu(worker) >= 0;
+}
+
+/* Of all that share a CPU with a worker that never sleeps, two are told. */
+static void warn_shared_cpu(const struct daemon *daemon)
+{
+	for (uint32_t i = 0; i < daemon->worker_count; i++) {
+		const struct worker *one = daemon->workers[i];
+
+		for (uint32_t j = 0; j < daemon->worker_count && never_sleeps(daemon, one); j++) {
+			const struct worker *other = daemon->workers[j];
+
+			if (i == j || worker_cpu(other) != worker_cpu(one))
+				continue;
+			log_warning(
+				"busy polling: the worker of %s queue %u never sleeps, and that "
+				"of %s queue %u has the same CPU, %d: give each one of its own "
+				"(cpus), or have them sleep (busy_poll_idle)",
+				worker_interface(one), worker_queue(one), worker_interface(other),
+				worker_queue(other), worker_cpu(one));
+			return;
+		}
+	}
+}
+
 /* A worker that never sleeps leaves its CPU to others only when the scheduler takes it away. */
 void daemon_warn_busy_cpus(const struct daemon *daemon)
 {
 	cpu_set_t left;
 	bool is_any = false;
 
+	warn_shared_cpu(daemon);
 	if (sched_getaffinity(0, sizeof(left), &left) != 0)
 		return;
 	for (uint32_t i = 0; i < daemon->worker_count; i++) {
 		const struct worker *worker = daemon->workers[i];
-		const struct busy_poll_configuration *busy_poll =
-			&daemon->devices[worker_ordinal(worker)].busy_poll;
 
-		if (!busy_poll->is_on || busy_poll->idle_ns != 0 || worker_cpu(worker) < 0)
+		if (!never_sleeps(daemon, worker))
 			continue;
 		is_any = true;
 		CPU_CLR((size_t)worker_cpu(worker), &left);
@@ -55,14 +84,23 @@ void daemon_warn_busy_cpus(const struct daemon *daemon)
 			    "may use: leave one out (cpus), or have them sleep (busy_poll_idle)");
 }
 
+/* The kernel does not show what it polls of a NIC that is down; it may be the same afterwards. */
+static bool is_down(const struct interface *nic)
+{
+	struct interface now;
+
+	return interface_query(nic->name, &now) == 0 && !now.is_up;
+}
+
 static struct busy_poll_finding examine_worker(const struct worker *worker,
-					       const struct interface *nic)
+					       const struct interface *nic, bool *is_polled)
 {
 	struct busy_poll_finding finding = { .fault = BUSY_POLL_WELL };
 	uint32_t napi = xsk_port_napi(worker_port(worker));
 	struct interface_deferral deferral;
 	int error;
 
+	*is_polled = false;
 	if (napi == 0) {
 		if (counter_read(&worker_counters(worker)->received.packets) > 0)
 			finding.fault = BUSY_POLL_NO_NAPI;
@@ -70,9 +108,11 @@ static struct busy_poll_finding examine_worker(const struct worker *worker,
 	}
 	error = interface_napi_deferral(napi, &deferral);
 	if (error == -ENOENT) {
-		finding.fault = BUSY_POLL_NAPI_GONE;
+		if (!is_down(nic))
+			finding.fault = BUSY_POLL_NAPI_GONE;
 		return finding;
 	}
+	*is_polled = true;
 	if (error != 0)
 		error = interface_deferral(nic->name, nic->index, &deferral);
 	return error == 0 ? busy_poll_judge(&deferral) : finding;
@@ -87,10 +127,11 @@ struct busy_poll_finding daemon_examine_busy_poll(const struct daemon *daemon, u
 		return worst;
 	for (uint32_t i = 0; i < daemon->worker_count; i++) {
 		struct busy_poll_finding finding;
+		bool is_polled;
 
 		if (worker_ordinal(daemon->workers[i]) != ordinal)
 			continue;
-		finding = examine_worker(daemon->workers[i], &daemon->nics[ordinal]);
+		finding = examine_worker(daemon->workers[i], &daemon->nics[ordinal], &is_polled);
 		if (finding.fault > worst.fault)
 			worst = finding;
 	}
@@ -119,15 +160,12 @@ void daemon_watch_busy_poll(struct daemon *daemon)
 	for (uint32_t i = 0; i < daemon->worker_count; i++) {
 		struct worker *worker = daemon->workers[i];
 		const struct device *device = &daemon->devices[worker_ordinal(worker)];
-		struct busy_poll_finding finding;
+		bool is_polled;
 
 		if (!device->busy_poll.is_on)
 			continue;
-		finding = examine_worker(worker, &daemon->nics[worker_ordinal(worker)]);
-		worker_keep_polling(worker,
-				    xsk_port_napi(worker_port(worker)) != 0 &&
-					    finding.fault != BUSY_POLL_NAPI_GONE,
-				    device->busy_poll.idle_ns);
+		examine_worker(worker, &daemon->nics[worker_ordinal(worker)], &is_polled);
+		worker_keep_polling(worker, is_polled, device->busy_poll.idle_ns);
 	}
 	for (uint32_t i = 0; i < daemon->device_count; i++) {
 		struct busy_poll_finding finding = daemon_examine_busy_poll(daemon, i);

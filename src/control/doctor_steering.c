@@ -61,8 +61,8 @@ static void check_workers(struct doctor *doctor, const struct doctor_nic *nic)
 
 	if (wanted->cpu_count > 0 && wanted->cpu_count < workers)
 		doctor_add(doctor->report, DOCTOR_NOTE, "cpus", wanted->name, NULL,
-			   "%u workers of %s share %u CPUs", workers, wanted->name,
-			   wanted->cpu_count);
+			   "%u workers of %s share %u CPU%s: list one for each (cpus)", workers,
+			   wanted->name, wanted->cpu_count, wanted->cpu_count == 1 ? "" : "s");
 	else if (cpus > 0 && workers > (uint32_t)cpus)
 		doctor_add(doctor->report, DOCTOR_NOTE, "cpus", wanted->name, NULL,
 			   "%s gets %u workers, and there are %ld CPUs", wanted->name, workers,

@@ -6,6 +6,7 @@
 #include <linux/if_xdp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <fluxpin/counters.h>
 
@@ -17,6 +18,12 @@
 #ifndef XDP_MAX_TX_SKB_BUDGET
 #define XDP_MAX_TX_SKB_BUDGET 9
 #endif
+
+/* The kernel takes a socket off its queue some milliseconds after it is closed, in a work queue
+ * (xp_put_pool, net/xdp/xsk_buff_pool.c), though its process has ended: a restart finds it there.
+ */
+#define BUSY_TRIES    20
+#define BUSY_PAUSE_NS 50000000
 
 static int create_umem(struct xsk_port *port)
 {
@@ -47,7 +54,7 @@ static int create_socket(struct xsk_port *port, const struct xsk_port_options *o
 		.bind_flags = (uint16_t)(XDP_USE_NEED_WAKEUP |
 					 (options->zero_copy ? XDP_ZEROCOPY : XDP_COPY)),
 	};
-	uint32_t budget = PORT_MOST_FRAMES;
+	uint32_t budget = config.tx_size < PORT_MOST_FRAMES ? config.tx_size : PORT_MOST_FRAMES;
 	int size = SEND_BUFFER;
 	int error = xsk_socket__create_shared(&port->socket, options->interface, options->queue,
 					      port->umem, &port->rx, &port->tx, &port->fill,
@@ -60,12 +67,13 @@ static int create_socket(struct xsk_port *port, const struct xsk_port_options *o
 	 */
 	if (setsockopt(port->descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) != 0)
 		setsockopt(port->descriptor, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	/* Refused by older kernels, and for a smaller TX ring: then a batch takes more calls. */
+	/* Refused by older kernels, where a batch takes more calls, and above the size of the ring.
+	 */
 	setsockopt(port->descriptor, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
 	return 0;
 }
 
-int xsk_port_open(const struct xsk_port_options *options, struct xsk_port **result)
+static int open_once(const struct xsk_port_options *options, struct xsk_port **result)
 {
 	struct xsk_port *port = calloc(1, sizeof(*port));
 	int error = -ENOMEM;
@@ -97,6 +105,18 @@ int xsk_port_open(const struct xsk_port_options *options, struct xsk_port **resu
 	return 0;
 fail:
 	xsk_port_close(port);
+	return error;
+}
+
+int xsk_port_open(const struct xsk_port_options *options, struct xsk_port **result)
+{
+	const struct timespec pause = { .tv_nsec = BUSY_PAUSE_NS };
+	int error = open_once(options, result);
+
+	for (int i = 1; error == -EBUSY && i < BUSY_TRIES; i++) {
+		nanosleep(&pause, NULL);
+		error = open_once(options, result);
+	}
 	return error;
 }
 

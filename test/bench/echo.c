@@ -15,6 +15,8 @@
 
 #include <echo.skel.h>
 
+#include <fluxpin/port.h>
+
 #include "arguments.h"
 #include "echo_socket.h"
 #include "statistics.h"
@@ -32,9 +34,9 @@ static const char usage_text[] =
 	"      --frames N           of the UMEM, a power of two (8192)\n"
 	"      --frame-size 2048|4096  (2048)\n"
 	"      --batch N            (64)\n"
-	"      --budget N           frames that a system call sends in copy mode, 32 to the size "
-	"of\n"
-	"                           the TX ring, else 32 (768)\n"
+	"      --budget N           frames that a system call sends in copy mode, from 32 on; 32 "
+	"before\n"
+	"                           Linux 6.17 (768, as fluxpin; at most the TX ring)\n"
 	"      --cpu N              to run on\n"
 	"      --json               print one JSON document\n"
 	"  -h, --help               print this\n";
@@ -178,13 +180,13 @@ static int print(const struct echo_options *options, const struct echo_socket *e
 	json_t *document;
 
 	if (options->is_json) {
-		document = json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "mode",
-				     modes[options->mode], "zero_copy", echo->is_zero_copy,
-				     "received", (json_int_t)echo->received, "sent",
-				     (json_int_t)echo->sent, "batches", (json_int_t)echo->batches,
-				     "rounds", (json_int_t)echo->rounds, "sends",
-				     (json_int_t)echo->sends, "wakeups", (json_int_t)echo->wakeups,
-				     "sleeps", (json_int_t)echo->sleeps);
+		document = json_pack(
+			"{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "mode",
+			modes[options->mode], "zero_copy", echo->is_zero_copy, "budget",
+			(json_int_t)echo->budget, "received", (json_int_t)echo->received, "sent",
+			(json_int_t)echo->sent, "batches", (json_int_t)echo->batches, "rounds",
+			(json_int_t)echo->rounds, "sends", (json_int_t)echo->sends, "wakeups",
+			(json_int_t)echo->wakeups, "sleeps", (json_int_t)echo->sleeps);
 		return print_document(document);
 	}
 	if (options->mode != ECHO_KERNEL)
@@ -198,9 +200,11 @@ static int print(const struct echo_options *options, const struct echo_socket *e
 
 int command_echo(int argc, char **argv)
 {
-	struct echo_options options = {
-		.frames = 8192, .frame_size = 2048, .batch = 64, .mode = ECHO_COPY
-	};
+	struct echo_options options = { .frames = 8192,
+					.frame_size = 2048,
+					.batch = 64,
+					.budget = PORT_MOST_FRAMES,
+					.mode = ECHO_COPY };
 	struct echo_socket echo = { 0 };
 	struct echo_bpf *skeleton;
 	bool is_answered = false;

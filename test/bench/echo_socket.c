@@ -39,7 +39,7 @@ int echo_socket_open(struct echo_socket *echo, const struct echo_options *option
 	};
 	struct xdp_options granted = { 0 };
 	socklen_t granted_size = sizeof(granted);
-	uint32_t budget = options->budget;
+	uint32_t budget = options->budget < config.tx_size ? options->budget : config.tx_size;
 	uint64_t size = (uint64_t)options->frames * options->frame_size;
 	int buffer = SEND_BUFFER, error;
 	uint32_t first = 0;
@@ -60,7 +60,10 @@ int echo_socket_open(struct echo_socket *echo, const struct echo_options *option
 		return error;
 	echo->descriptor = xsk_socket__fd(echo->socket);
 	setsockopt(echo->descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof(buffer));
-	setsockopt(echo->descriptor, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
+	echo->budget = setsockopt(echo->descriptor, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget,
+				  sizeof(budget)) == 0
+			       ? budget
+			       : FRAMES_PER_CALL;
 	getsockopt(echo->descriptor, SOL_XDP, XDP_OPTIONS, &granted, &granted_size);
 	echo->is_zero_copy = (granted.flags & XDP_OPTIONS_ZEROCOPY) != 0;
 	/* Half of the frames, as many as the ring takes; those are all that are ever used. */
@@ -77,7 +80,7 @@ static uint32_t tx_waiting(const struct echo_socket *echo)
 	return echo->tx.cached_prod - __atomic_load_n(echo->tx.consumer, __ATOMIC_ACQUIRE);
 }
 
-/* In copy mode a call sends 32 frames, so a batch may take several. */
+/* In copy mode a call may send 32 frames only, so that a batch takes several. */
 static void kick(struct echo_socket *echo)
 {
 	uint32_t waiting = tx_waiting(echo), before;

@@ -22,7 +22,7 @@ struct echo_options {
 	uint32_t frames; /* a power of two */
 	uint32_t frame_size;
 	uint32_t batch;
-	uint32_t budget;
+	uint32_t budget; /* frames that a call is to send in copy mode */
 	uint32_t cpu;
 	int mode; /* into echo_modes */
 	bool has_cpu;
@@ -47,6 +47,7 @@ struct echo_socket {
 	uint32_t frame_mask; /* of where in a frame an address is */
 	uint32_t tx_count;   /* given to the kernel, not completed */
 	uint32_t kick_age;   /* rounds since the kernel was last told to send */
+	uint32_t budget;     /* frames that a call sends in copy mode */
 	int descriptor;
 	bool is_zero_copy; /* read back from the kernel */
 	/* What it did, for comparison with others. */

@@ -241,8 +241,9 @@ int requests_run(const struct requests_plan *plan, struct requests_outcome *outc
 			if (run.connections[i].socket >= 0)
 				close(run.connections[i].socket);
 		}
-		qsort(outcome->latency_us, outcome->answered, sizeof(*outcome->latency_us),
-		      compare);
+		if (outcome->answered > 0)
+			qsort(outcome->latency_us, outcome->answered, sizeof(*outcome->latency_us),
+			      compare);
 	}
 	if (run.epoll >= 0)
 		close(run.epoll);

@@ -150,6 +150,26 @@ def test_no_packet_is_lost_in_a_window():
         assert each["sent"] == each["received"] > 32 and each["lost"] == 0, each
 
 
+def test_the_echo_sends_by_as_many_calls_as_fluxpin(monkeypatch):
+    """Not by more, which would flatter fluxpin: by default a call takes what one of fluxpin's does
+    (PORT_MOST_FRAMES), or the whole of a TX ring that is smaller."""
+    if os.geteuid() != 0:
+        pytest.skip("makes network namespaces, which needs root")
+    import wire
+
+    most = int(re.search(r"^#define PORT_MOST_FRAMES \((\d+) \* PORT_BATCH\)$",
+                         (ROOT / "include/fluxpin/port.h").read_text(), re.M)[1]) * 64
+    release = tuple(map(int, os.uname().release.split(".")[:2]))
+    monkeypatch.setattr(wire, "BENCH", ROOT / "build/dev/test/bench/fluxpin-bench")
+    for more, budget in (([], most), (["--frames", 1024], 256), (["--budget", 64], 64)):
+        with wire.Wire("veth") as each:
+            echo = wire.Echo(each, "copy")
+            echo.more = more
+            with echo:
+                assert each.traffic(10, 0.05, window=32)["lost"] == 0
+            assert echo.totals["budget"] == (budget if release >= (6, 17) else 32), more
+
+
 @pytest.fixture(scope="module", name="results")
 def made_up_results():
     """As test/bench/run would have them."""

@@ -4,18 +4,20 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 import uuid
 
 import pytest
 
 import cases
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 FLUXPIN = os.environ.get("FLUXPIN", str(ROOT / "build/dev/src/cli/fluxpin"))
 
 
-def check(path, *options, namespace=None):
-    command = [FLUXPIN, "check", "-c", str(path), *options]
+def check(path, *options, namespace=None, wrapper=()):
+    command = [*wrapper, FLUXPIN, "check", "-c", str(path), *options]
     if namespace:
         command = ["ip", "netns", "exec", namespace, *command]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -394,10 +396,10 @@ NAME_COLUMN = len('interfaces = ( { name = "')
 ONLINE = pathlib.Path("/sys/devices/system/cpu/online").read_text(encoding="ascii").strip()
 
 
-def host_findings(tmp_path, namespace, interface, frame_size=2048):
+def host_findings(tmp_path, namespace, interface, frame_size=2048, wrapper=()):
     path = tmp_path / "host.conf"
     path.write_text(HOST % (interface, frame_size))
-    result = check(path, namespace=namespace)
+    result = check(path, namespace=namespace, wrapper=wrapper)
     printed = cases.parse_findings(result.stderr, path)
     findings = [p.finding for p in printed]
     for one in printed:
@@ -422,6 +424,10 @@ def test_host_is_as_configured(tmp_path, namespace):
 def test_host_interface_does_not_exist(tmp_path, namespace):
     assert host_findings(tmp_path, namespace, 'name = "lb9";') == [
         cases.Finding(2, NAME_COLUMN, "interface lb9 does not exist")]
+    # As copied from ip link, or CPUs without queues.
+    assert host_findings(tmp_path, namespace, 'name = "lb0@if5";') == [
+        cases.Finding(2, NAME_COLUMN, 'interface lb0@if5 does not exist (ip link shows a name before '
+                      '"@"; CPUs stand behind queues: -i eth0:0-3@2-5)')]
 
 
 def test_host_queue_does_not_exist(tmp_path, namespace):
@@ -444,18 +450,21 @@ def test_host_cpu_does_not_exist(tmp_path, namespace):
                       f"CPUs 8000,8002-8003 are not online: this host has CPUs {ONLINE}")]
 
 
-def test_host_cpu_is_not_allowed(tmp_path, namespace):
+@pytest.mark.parametrize("is_denied", [False, True])
+def test_host_cpu_that_the_process_was_not_started_with(tmp_path, namespace, is_denied):
+    """Those of isolcpus= may be listed; those outside the cpuset may not."""
     allowed = os.sched_getaffinity(0)
     if len(allowed) < 2:
         pytest.skip("needs two CPUs")
     first, second = sorted(allowed)[:2]
-    try:
-        os.sched_setaffinity(0, {first})
-        found = host_findings(tmp_path, namespace, f'name = "lb0"; cpus = "{second}";')
-    finally:
-        os.sched_setaffinity(0, allowed)
-    assert found == [cases.Finding(
+    wrapper = ["taskset", "-c", str(first)]
+    if is_denied:
+        wrapper += [sys.executable, HERE / "denied_affinity.py"]
+    found = host_findings(tmp_path, namespace, f'name = "lb0"; cpus = "{second}";',
+                          wrapper=wrapper)
+    assert found == ([cases.Finding(
         2, NAME_COLUMN + 14, f"CPU {second} may not be used by this process, only {first}")]
+        if is_denied else [])
 
 
 def test_host_mtu(tmp_path, namespace):

@@ -106,6 +106,42 @@ def test_of_one_interface_in_the_file(lab):
         assert done.stdout == "~ interface eth0: busy_poll true -> false (takes a restart)\n"
         assert fluxpin.reload() == 2
         assert options(fluxpin.process.pid, SO_PREFER_BUSY_POLL) == [[1], [1]]
+        assert "interfaces changed; that takes a restart" in fluxpin.log()
+        for number, more in enumerate(({"busy_poll_budget": 8}, {"busy_poll_idle": "50us"}), 3):
+            seen = len(fluxpin.log())
+            assert fluxpin.reload(text(lab, interfaces=[{**interface, **more}])) == number
+            assert "interfaces changed; that takes a restart" in fluxpin.log()[seen:], more
+
+
+def test_on_by_the_command_line(lab):
+    """What the file says of it would not count after a restart either; its budget would."""
+    interface = {"name": "eth0", "queues": "0-1", "cpus": "0-1", "busy_poll": False}
+    fluxpin = of_the_file(Fluxpin(lab, text(lab, interfaces=[interface]), start=False,
+                                  arguments=["--busy-poll"]))
+    with fluxpin.start():
+        assert options(fluxpin.process.pid, SO_PREFER_BUSY_POLL) == [[1], [1]]
+        assert fluxpin.reload(text(lab, interfaces=[{**interface, "busy_poll": True}])) == 2
+        assert "takes a restart" not in fluxpin.log()
+        changed = {**interface, "busy_poll_budget": 8}
+        assert fluxpin.reload(text(lab, interfaces=[changed])) == 3
+        assert "interfaces changed; that takes a restart" in fluxpin.log()
+
+
+@pytest.mark.parametrize("more, is_warned", [
+    ({"cpus": "0"}, True), ({"cpus": "0-1"}, False), ({"cpus": "0", "busy_poll_idle": "50us"}, False),
+])
+def test_shared_cpu(lab, more, is_warned):
+    interface = {"name": "eth0", "queues": "0-1", "busy_poll": True, **more}
+    fluxpin = of_the_file(Fluxpin(lab, text(lab, interfaces=[interface]), start=False))
+    with fluxpin.start():
+        warning = ("warning: busy polling: the worker of eth0 queue 0 never sleeps, and that of "
+                   "eth0 queue 1 has the same CPU, 0: give each one of its own (cpus)")
+        assert (warning in fluxpin.log()) == is_warned, fluxpin.log()
+    done = lab.lb.run([lab.fluxpin, "doctor", "-c", fluxpin.file, "--json"], check=False)
+    found = [each["message"] for each in json.loads(done.stdout)["findings"]
+             if each["check"] == "cpus"]
+    assert found == (["2 workers of eth0 share 1 CPU: list one for each (cpus)"]
+                     if more["cpus"] == "0" else [])
 
 
 @pytest.mark.parametrize("number, name", [

@@ -51,6 +51,18 @@ def test_two_workers_share_the_traffic(lab, mode):
         assert lab.lb.xdp()[0] == ("xdpgeneric" if mode == "skb" else "xdpdrv")
 
 
+def test_workers_of_cpus_that_the_process_was_not_started_with(lab):
+    """As under isolcpus=: workers are there, and everything else of the process is not."""
+    text = configuration([pool(lab)], vips(lab))
+    fluxpin = Fluxpin(lab, text, queues="0-1", cpus="0-1", start=False)
+    fluxpin.command = ["taskset", "-c", "0", *fluxpin.command]
+    with fluxpin.start():
+        assert "eth0 queue 1: copy (native XDP), driver veth, CPU 1" in fluxpin.log()
+        assert os.sched_getaffinity(fluxpin.process.pid) == {0}
+        assert lab.load("http", lab.http_vip, "--requests", 20).result()["failed_count"] == 0
+        fluxpin.assert_balanced()
+
+
 def test_workers_are_pinned_and_idle_ones_sleep(lab):
     text = configuration([pool(lab)], vips(lab))
     with Fluxpin(lab, text, queues="0-3", cpus="0-1") as fluxpin:

@@ -370,7 +370,6 @@ STEPS = {
 }
 
 
-
 def main(names):
     """Runs the named steps, or all."""
     if "--list" in names:
