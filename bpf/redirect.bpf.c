@@ -6,7 +6,7 @@
  *
  * With slow_path = "pass" (fluxpin_redir_v), only frames for a VIP are redirected
  * (redirect_filter.h), also under VLAN tags, and the kernel sees the others at once. That follows
- * headers of variable length by packet pointers, which the kernel lets only CAP_PERFMON do. A
+ * headers of variable length by packet pointers, which most kernels let only CAP_PERFMON do. A
  * program of its own, because older kernels (6.1) refuse such code also where it is never run.
  */
 #include <linux/bpf.h>

@@ -156,13 +156,16 @@ void doctor_check_process(struct doctor *doctor)
 	if (may_bpf && may_net && may_pass)
 		doctor_add(doctor->report, DOCTOR_OK, "capabilities", "", NULL,
 			   "this process may do what fluxpin does");
+	else if (may_bpf && may_net)
+		doctor_add(doctor->report, DOCTOR_WARNING, "capabilities", "",
+			   "sudo fluxpin doctor",
+			   "this process lacks CAP_PERFMON, without which most kernels refuse the "
+			   "program of slow_path = \"pass\"");
 	else
 		doctor_add(doctor->report, DOCTOR_ERROR, "capabilities", "", "sudo fluxpin doctor",
 			   "this process lacks CAP_%s: fluxpin cannot start so, and the doctor "
 			   "sees little",
-			   !may_net   ? "NET_ADMIN or CAP_NET_RAW"
-			   : !may_bpf ? "BPF"
-				      : "PERFMON, which slow_path = \"pass\" needs");
+			   !may_net ? "NET_ADMIN or CAP_NET_RAW" : "BPF");
 	if (may_lock || getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
 		return;
 	/* A UMEM of the default size, 16 MB, for each of two workers. */
