@@ -27,16 +27,8 @@ EXHAUSTIVE = (
 NOT_OF_THE_CARD = ("test_the_kernels_devices[virtio_net", "test_what_is_broken_of_them[virtio_net")
 
 
-def group_of(item):
-    """Tests that may not run beside each other: those of one driver's cards, and of one file."""
-    parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    driver = parameters.get("lab")
-    return driver if driver in DRIVERS else item.path.stem
-
-
 def pytest_collection_modifyitems(items):
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
         if item.name in EXHAUSTIVE or item.name.startswith(NOT_OF_THE_CARD):
             item.add_marker(pytest.mark.exhaustive)
     if not os.environ.get("FLUXPIN_VM"):
