@@ -12,7 +12,7 @@ import servers
 from control_client import rows, run
 from fluxpin import Fluxpin, configuration, http_health_check, pool, vips
 from lab import Lab
-from namespaces import stop, wait_until
+from namespaces import PATIENCE, stop, wait_until
 from stall import stalled
 
 TABLE = 179
@@ -230,7 +230,7 @@ def test_a_worker_that_stalls_while_it_is_waited_for(lab):
 
 
 def test_sigterm_withdraws_serves_on_and_stops(lab):
-    fluxpin = Fluxpin(lab, settings(lab, {"linger": "2s"}))
+    fluxpin = Fluxpin(lab, settings(lab, {"linger": f"{2 * PATIENCE}s"}))
     wait_for_routes(lab, lab.http_vip, lab.dns_vip)
     load = lab.load("http", lab.http_vip, "--hold", "--parallel", 4)
     load.wait_for_line()
@@ -244,7 +244,7 @@ def test_sigterm_withdraws_serves_on_and_stops(lab):
     assert fluxpin.process.poll() is None
     result = load.result()
     assert result["failed_count"] == 0 and result["ok"] > 100, result
-    assert fluxpin.process.wait(10) == 0
+    assert fluxpin.process.wait(10 * PATIENCE) == 0
     fluxpin.assert_nothing_left()
 
 

@@ -14,6 +14,7 @@ from lab import Lab
 from namespaces import wait_until
 
 LB = "eth0:0-3"
+KERNEL = tuple(int(each) for each in os.uname().release.split(".")[:2])
 
 
 def fluxpin_configuration(lab, **more):
@@ -401,11 +402,16 @@ def test_what_is_broken_of_a_backend_is_found_and_mended(lab, backend_file, name
     lines, undo, key = BACKEND_BREAKAGES[name]
     undo = [*undo, "{fluxpin} endpoint attach -i eth0"]
     lines, undo = ([line.format(fluxpin=lab.fluxpin) for line in each] for each in (lines, undo))
+    severities = ("warning", "error")
+    if KERNEL < (6, 3) and key[0] == "decapsulation_generic":
+        severities = ("note",)  # drivers do not say then whether they have native XDP
     with broken(backend, lines, undo):
-        found = problems(examine_endpoint(lab, backend_file))
+        found = problems(examine_endpoint(lab, backend_file), severities)
         assert key in found, found
+        if "note" in severities:
+            return  # nor can they be told to take it
         mend(lab, backend, found[key])
-        left = problems(examine_endpoint(lab, backend_file))
+        left = problems(examine_endpoint(lab, backend_file), severities)
         assert key not in left, left
     assert not problems(examine_endpoint(lab, backend_file))
 
@@ -493,7 +499,8 @@ PROBES = {
                "no answer", "decapsulation or VIP is missing"),
     "no decapsulation": ("backend", ["{fluxpin} endpoint detach -i eth0"],
                          ["{fluxpin} endpoint attach -i eth0"], "icmp error",
-                         '10.1.0.11 answers "protocol unreachable"'),
+                         # "protocol", or "port" of a kernel with tunnel devices of its own.
+                         'unreachable" by ICMP to the outer header: nobody takes gre off there'),
     "a router without a route": ("router", ["ip route add unreachable 10.1.0.11"],
                                  ["ip route del unreachable 10.1.0.11"], "icmp error",
                                  '10.0.0.1 answers "host unreachable"'),

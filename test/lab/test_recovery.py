@@ -98,7 +98,8 @@ def test_link_flaps(lab, mode):
         metrics = assert_serves(lab, fluxpin)
         assert set(metrics.workers()) == BOTH_QUEUES
         grown = resident_kib(fluxpin.process) - before[0]
-        assert grown < 1024, f"{grown} KiB more in {FLAPS} flaps"
+        # Frames that are used for the first time may be a transparent page of 2 MB.
+        assert grown < 2048 + 1024, f"{grown} KiB more in {FLAPS} flaps"
         wait_until(lambda: descriptors(fluxpin.process) <= before[1], 10, "closed descriptors")
 
 
