@@ -21,7 +21,13 @@ EXHAUSTIVE = (
     "test_doctor_names_cpus_that_are_far[igb]", "test_interrupts_of_the_queues[igb]",
     "test_interrupts_stay_away[igb]", "test_a_card_that_starts_anew[igb]",
     "test_a_card_that_starts_anew[virtio_net]", "test_idle_workers[igb]",
-    "test_idle_workers[virtio_net]",
+    "test_idle_workers[virtio_net]", "test_fluxpin[igb]",
+    "test_best_mode_also_after_a_kill[virtio_net]", "test_driver_removed_and_added[virtio_net]",
+    "test_link_flaps[virtio_net]", "test_stripping_is_reported_with_the_command[virtio_net]",
+    # Of test/lab/test_vlan.py.
+    "test_http_over_vlan_devices[802.1Q twice-l2]", "test_http_over_vlan_devices[802.1ad-ipip]",
+    "test_tags_of_the_packet_do_not_count[802.1Q-skb]",
+    "test_tags_of_the_packet_do_not_count[QinQ-skb]", "test_slow_path_under_tags[802.1Q twice]",
 )
 # Of backends, whose NICs are veth with either driver.
 NOT_OF_THE_CARD = ("test_the_kernels_devices[virtio_net", "test_what_is_broken_of_them[virtio_net")
