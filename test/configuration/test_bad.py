@@ -459,7 +459,7 @@ def test_host_cpu_that_the_process_was_not_started_with(tmp_path, namespace, is_
     first, second = sorted(allowed)[:2]
     wrapper = ["taskset", "-c", str(first)]
     if is_denied:
-        wrapper += [sys.executable, HERE / "denied_affinity.py"]
+        wrapper += [sys.executable, ROOT / "test/lib/denied.py", "affinity"]
     found = host_findings(tmp_path, namespace, f'name = "lb0"; cpus = "{second}";',
                           wrapper=wrapper)
     assert found == ([cases.Finding(

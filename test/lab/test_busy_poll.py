@@ -14,7 +14,7 @@ import pytest
 from fluxpin import Fluxpin, configuration, pool, vips
 from namespaces import wait_until
 
-HERE = pathlib.Path(__file__).resolve().parent
+DENIED = pathlib.Path(__file__).resolve().parents[1] / "lib/denied.py"
 # Of asm-generic/socket.h
 SO_INCOMING_NAPI_ID, SO_DOMAIN = 56, 39
 SO_BUSY_POLL, SO_PREFER_BUSY_POLL, SO_BUSY_POLL_BUDGET = 46, 69, 70
@@ -151,7 +151,7 @@ def test_shared_cpu(lab, more, is_warned):
 def test_refused(lab, number, name):
     """Whoever asks for it gets it, or a reason; a copying socket is not tried in its place."""
     fluxpin = Fluxpin(lab, text(lab), arguments=["--busy-poll"], start=False)
-    done = lab.lb.run([sys.executable, HERE / "denied_option.py", str(number), *fluxpin.command],
+    done = lab.lb.run([sys.executable, DENIED, "option", str(number), *fluxpin.command],
                       check=False)
     assert done.returncode == 1
     assert (f"error: eth0 queue 0: busy polling: {name} refused: Operation not permitted (needs "
@@ -159,7 +159,7 @@ def test_refused(lab, number, name):
     assert done.stderr.count("refused") == 1, done.stderr
     assert lab.lb.xdp() is None
     # Without busy polling nobody asks for the option.
-    fluxpin.command = [sys.executable, HERE / "denied_option.py", str(number),
+    fluxpin.command = [sys.executable, DENIED, "option", str(number),
                        *filter(lambda each: each != "--busy-poll", fluxpin.command)]
     with fluxpin.start():
         assert lab.load("http", lab.http_vip, "--requests", 3).result()["failed_count"] == 0
