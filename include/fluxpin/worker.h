@@ -70,7 +70,7 @@ int worker_start(struct worker *worker);
  * second, and at once after worker_wake.
  */
 uint64_t worker_rounds(const struct worker *worker);
-void worker_wake(struct worker *worker);
+void worker_wake(const struct worker *worker);
 
 /*
  * Whether the worker, when it is idle, goes on polling its queue for idle_ns before it sleeps, or
