@@ -16,8 +16,8 @@ and fluxpin's worker have CPU 1 for themselves; with two queues they have both C
 import json
 import os
 import pathlib
-import re
 
+import card
 from ipvs import Ipvs
 from vm_lab import VmFluxpin, VmLab, text
 
@@ -31,21 +31,6 @@ BACKENDS = 2
 WARM_UP = 0.3
 HTTP_SECONDS = 2
 HTTP_PARALLEL = 16
-
-
-def pin_interrupts(namespace, interface, cpus):
-    """Interrupts of queue N of a card on cpus[N]; returns how many there are."""
-    device = os.path.basename(namespace.output(
-        ["readlink", "-f", f"/sys/class/net/{interface}/device"]).strip())
-    name = re.compile(rf"(?:{interface}-(?:rx|tx|TxRx)-|{device}-(?:input|output)\.)(\d+)$")
-    found = 0
-    for line in pathlib.Path("/proc/interrupts").read_text(encoding="ascii").splitlines():
-        number, _, rest = line.partition(":")
-        if match := name.search(rest):
-            affinity = pathlib.Path(f"/proc/irq/{number.strip()}/smp_affinity_list")
-            affinity.write_text(str(cpus[int(match[1]) % len(cpus)]), encoding="ascii")
-            found += 1
-    return found
 
 
 class SideBySide(VmLab):
@@ -70,9 +55,8 @@ class SideBySide(VmLab):
     def settle(self):
         """To be called when cards may have been set up anew."""
         self.wait_for_carrier()
-        if not (pin_interrupts(self.lb, "eth0", CPUS[self.card_queues])
-                and pin_interrupts(self.router, "lb", [GENERATOR_CPU])):
-            raise RuntimeError("a card's interrupts are not found")
+        card.pin(self.lb, "eth0", CPUS[self.card_queues])
+        card.pin(self.router, "lb", [GENERATOR_CPU])
 
     def traffic(self, flows, seconds, rate=0):
         """64-byte frames of so many flows, of UDP to the DNS VIP."""
@@ -136,6 +120,7 @@ class IpvsBalancer(Ipvs):
     def __exit__(self, *arguments):
         super().__exit__(*arguments)
         self.namespace.run(["ethtool", "-K", "eth0", "gro", "on"])
+        self.namespace.run(["tc", "qdisc", "del", "dev", "eth0", "root"])
 
     def taken(self):
         """Packets to VIPs so far."""

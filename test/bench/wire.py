@@ -21,6 +21,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "test/lab"), str(ROOT / "test/vm")]
 
+import card  # noqa: E402 (needs the path)
 from fluxpin import Fluxpin, configuration  # noqa: E402 (needs the path)
 from lab import OFFLOADS  # noqa: E402
 from namespaces import PATIENCE, stop, wait_until  # noqa: E402
@@ -33,16 +34,6 @@ GENERATOR_CPU, FORWARDER_CPU = 0, 1
 VIP, PORT = "203.0.113.53", 53
 SOURCE = "10.0.0.5"
 BACKENDS = [f"10.0.0.{11 + i}" for i in range(10)]
-# Where a card's interrupts are listed: with the PCI device, which is the one above virtio's.
-INTERRUPTS = """
-for each in /sys/class/net/eth0/device/msi_irqs /sys/class/net/eth0/device/../msi_irqs; do
-    [ -d $each ] || continue
-    for irq in $(ls $each); do
-        echo {cpu} >/proc/irq/$irq/smp_affinity_list 2>/dev/null
-    done
-    break
-done
-"""
 
 
 class Wire(VmLab):
@@ -81,7 +72,7 @@ class Wire(VmLab):
                                      ("lb", self.lb, FORWARDER_CPU)):
             self._take_card(side, namespace, "eth0")
             namespace.run(["ethtool", "-L", "eth0", "combined", "1"], check=False)
-            namespace.run(["sh", "-c", INTERRUPTS.format(cpu=cpu)], check=False)
+            card.pin(namespace, "eth0", [cpu])
 
     def wait_for_carrier(self):
         for namespace in self.namespaces:

@@ -2,6 +2,10 @@
 """The interrupts of a network card."""
 
 import pathlib
+import re
+
+# How drivers name the interrupts of a queue: eth0-TxRx-1, eth0-rx-1, virtio2-input.1.
+QUEUE = re.compile(r"-(?:rx|tx|TxRx)-(\d+)$|-(?:input|output)\.(\d+)$")
 
 
 def vectors(namespace, interface):
@@ -9,6 +13,21 @@ def vectors(namespace, interface):
     folders = [f"/sys/class/net/{interface}/device/{above}msi_irqs" for above in ("", "../")]
     script = " || ".join(f"ls {each} 2>/dev/null" for each in folders)
     return namespace.output(["sh", "-c", script]).split()
+
+
+def pin(namespace, interface, cpus):
+    """The interrupts of a card's queue N to cpus[N], and over again where there are more queues."""
+    numbers = set(vectors(namespace, interface))
+    pinned = 0
+    for line in pathlib.Path("/proc/interrupts").read_text(encoding="ascii").splitlines():
+        number, _, rest = line.strip().partition(":")
+        match = QUEUE.search(rest)
+        if number in numbers and match:
+            affinity = pathlib.Path(f"/proc/irq/{number}/smp_affinity_list")
+            affinity.write_text(str(cpus[int(match[1] or match[2]) % len(cpus)]), encoding="ascii")
+            pinned += 1
+    if pinned == 0:
+        raise RuntimeError(f"the interrupts of {interface} in {namespace.role} are not found")
 
 
 def interrupts(namespace, interface):

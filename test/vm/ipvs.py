@@ -44,11 +44,13 @@ class Ipvs:
         self.namespace = lab.lb
         self.tunnel = tunnel
         self._vips = (lab.http_vip, lab.dns_vip)
+        self._before = {}
 
     def __enter__(self):
         load()
-        settings = [f"{name}={value}" for name, value in SETTINGS.items()]
-        self.namespace.run(["sysctl", "-q", "-w", *settings])
+        self._before = {name: self.namespace.output(["sysctl", "-n", name]).strip()
+                        for name in SETTINGS}
+        self._set(SETTINGS)
         self.namespace.ip(*(f"addr add {vip}/32 dev lo" for vip in self._vips))
         for service in (("-t", f"{self.lab.http_vip}:80"), ("-u", f"{self.lab.dns_vip}:53")):
             # The hash is of address and port.
@@ -60,6 +62,12 @@ class Ipvs:
     def __exit__(self, *_):
         self._ipvsadm("-C")
         self.namespace.ip(*(f"addr del {vip}/32 dev lo" for vip in self._vips))
+        # Who comes after it has the namespace as it was.
+        self._set(self._before)
+
+    def _set(self, settings):
+        self.namespace.run(["sysctl", "-q", "-w",
+                            *(f"{name}={value}" for name, value in settings.items())])
 
     def _ipvsadm(self, *arguments):
         self.namespace.run(["ipvsadm", *arguments])

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the scripts that measure with packets have in common: the build, and the virtual machine.
+
+Such a script runs twice: on the machine, where it builds and boots, and in the virtual machine, where
+it measures and leaves what it found.
+"""
+
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RELEASE = ROOT / "build/release"
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def build():
+    """The release, unless FLUXPIN names another program; afterwards FLUXPIN and FLUXPIN_BENCH do."""
+    if "FLUXPIN" not in os.environ:
+        for command in (("cmake", "--preset", "release"),
+                        ("ninja", "-C", RELEASE, "fluxpin", "fluxpin-bench")):
+            subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+        os.environ["FLUXPIN"] = str(RELEASE / "src/cli/fluxpin")
+    os.environ.setdefault("FLUXPIN_BENCH", str(RELEASE / "test/bench/fluxpin-bench"))
+
+
+def is_in_vm():
+    return bool(os.environ.get("FLUXPIN_VM"))
+
+
+def leave(name, result):
+    """In the virtual machine: what run_in_vm is to return."""
+    path = pathlib.Path(os.environ["FLUXPIN_VM_RESULTS"]) / f"{name}.json"
+    path.write_text(json.dumps(result), encoding="utf-8")
+
+
+def run_in_vm(name):
+    """Runs test/bench/NAME, the calling script, with its own arguments in the virtual machine; after
+    build(). Exits where it fails."""
+    command = [ROOT / "test/vm/run", "newest", "--command", "--limit", "3600", "--",
+               "env", f"FLUXPIN_BENCH={os.environ['FLUXPIN_BENCH']}", f"test/bench/{name}",
+               *sys.argv[1:]]
+    done = subprocess.run(list(map(str, command)), stdout=sys.stderr, check=False)
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+    return json.loads((ROOT / f"build/vm/newest/{name}.json").read_text(encoding="utf-8"))
+
+
+def spread(values):
+    values = list(values)
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
