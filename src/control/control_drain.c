@@ -143,7 +143,7 @@ void control_drain(struct control_answers *answers, struct control_call *call,
 	}
 	/* Of one that was drained before, the first time counts. */
 	if (json_object_get(answers->drains, text) == NULL)
-		json_object_set_new(answers->drains, text, control_number(clock_ns() / 1000000));
+		json_object_set_new(answers->drains, text, control_number(clock_ms()));
 	report(answers, call, text, place);
 }
 
@@ -214,7 +214,7 @@ void control_flows(struct control_answers *answers, struct control_call *call,
 
 json_t *control_drains(const struct control_answers *answers)
 {
-	uint64_t now_ms = clock_ns() / 1000000;
+	uint64_t now_ms = clock_ms();
 	json_t *array = json_array(), *since;
 	const char *backend;
 

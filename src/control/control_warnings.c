@@ -142,21 +142,10 @@ static void check_device(const struct daemon *daemon, uint32_t i, json_t *array)
 	check_busy_poll(daemon, i, array);
 }
 
-/* Each worker has one. */
-static uint32_t device_of(const struct daemon *daemon, const struct worker *worker)
-{
-	uint32_t i = 0;
-
-	while (i + 1 < daemon->device_count &&
-	       strcmp(daemon->nics[i].name, worker_interface(worker)) != 0)
-		i++;
-	return i;
-}
-
 static void check_worker(const struct daemon *daemon, uint32_t number, json_t *array)
 {
 	const struct worker *worker = daemon->workers[number];
-	uint32_t ordinal = device_of(daemon, worker);
+	uint32_t ordinal = worker_ordinal(worker);
 	const struct interface *nic = &daemon->nics[ordinal];
 	const struct device *device = &daemon->devices[ordinal];
 	struct worker_report report;

@@ -138,7 +138,7 @@ static void check_announcements(const struct daemon *daemon, json_t *array)
 
 static void check_drains(const struct control_answers *answers, json_t *array)
 {
-	uint64_t now_ms = clock_ns() / 1000000;
+	uint64_t now_ms = clock_ms();
 	const char *backend;
 	json_t *since;
 

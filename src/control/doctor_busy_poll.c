@@ -2,6 +2,7 @@
 /* What busy polling needs, of a NIC that the configuration has it for. */
 #include "doctor_internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "busy_poll.h"
@@ -22,6 +23,7 @@ void doctor_check_busy_poll(struct doctor *doctor, const struct doctor_nic *nic)
 	char clause[256], command[256];
 	struct interface_deferral deferral;
 	struct busy_poll_finding finding;
+	int error;
 
 	if (!is_wanted(doctor, name))
 		return;
@@ -30,11 +32,12 @@ void doctor_check_busy_poll(struct doctor *doctor, const struct doctor_nic *nic)
 			   "busy polling of %s needs Linux 5.11", name);
 		return;
 	}
-	if (interface_deferral(name, nic->interface.index, &deferral) != 0) {
+	error = interface_deferral(name, nic->interface.index, &deferral);
+	if (error != 0) {
 		doctor_add(doctor->report, DOCTOR_NOTE, "busy_poll", name, NULL,
-			   "whether interrupts of %s are deferred cannot be read: /sys is of "
-			   "another network namespace",
-			   name);
+			   "whether interrupts of %s are deferred cannot be read: %s", name,
+			   error == -ENODEV ? "/sys is of another network namespace"
+					    : strerror(-error));
 		return;
 	}
 	finding = busy_poll_judge(&deferral);

@@ -47,11 +47,6 @@ void pipeline_hash(const struct forwarding *forwarding, struct match *match)
 	match->hash = packet->hash;
 }
 
-static bool is_icmp(const struct packet *packet)
-{
-	return packet->protocol == (packet->is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
-}
-
 /* A whole packet of another protocol: by addresses and protocol alone. */
 static bool match_protocol(const struct forwarding *forwarding, const struct address *destination,
 			   struct match *match)
@@ -103,7 +98,8 @@ static bool match_special(struct pipeline *pipeline, const struct forwarding *fo
 
 	/* Extension headers of what is for no VIP are the kernel's. */
 	if (echo == NULL) {
-		if (is_icmp(packet) && pipeline_relay_too_big(pipeline, forwarding, batch, packet))
+		if (pipeline_is_icmp(packet) &&
+		    pipeline_relay_too_big(pipeline, forwarding, batch, packet))
 			return false;
 		return packet_leave_to_kernel(packet);
 	}
@@ -115,7 +111,7 @@ static bool match_special(struct pipeline *pipeline, const struct forwarding *fo
 		return pipeline_match_fragment(pipeline, forwarding, batch, packet);
 	if (has_ports(packet))
 		return match_flow(forwarding, destination, match);
-	if (is_icmp(packet))
+	if (pipeline_is_icmp(packet))
 		return pipeline_match_icmp(pipeline, forwarding, batch, echo, match);
 	return match_protocol(forwarding, destination, match);
 }

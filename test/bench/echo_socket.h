@@ -24,7 +24,7 @@ struct echo_options {
 	uint32_t batch;
 	uint32_t budget; /* frames that a call is to send in copy mode */
 	uint32_t cpu;
-	int mode; /* into echo_modes */
+	int mode; /* enum echo_mode */
 	bool has_cpu;
 	bool is_json;
 };

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <fluxpin/clock.h>
+
 #include "requests_run.h"
 
 #define SECOND	   UINT64_C(1000000000)
@@ -43,14 +45,6 @@ struct run {
 	size_t request_length;
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
-}
-
 static uint64_t next_due(const struct run *run, uint64_t now)
 {
 	if (run->plan->rate == 0)
@@ -71,7 +65,7 @@ static void free_connection(struct run *run, struct connection *connection)
 static void answered(struct run *run, struct connection *connection)
 {
 	struct requests_outcome *outcome = run->outcome;
-	uint64_t now = now_ns();
+	uint64_t now = clock_ns();
 
 	if (outcome->answered == run->room) {
 		uint32_t room = run->room * 2 + 1024;
@@ -154,7 +148,7 @@ static void receive(struct run *run, struct connection *connection)
 static uint64_t start_due(struct run *run)
 {
 	while (run->first_free < run->plan->parallel && run->error == 0) {
-		uint64_t now = now_ns(), due = next_due(run, now);
+		uint64_t now = clock_ns(), due = next_due(run, now);
 
 		if (due >= run->end_ns)
 			break;
@@ -167,7 +161,7 @@ static uint64_t start_due(struct run *run)
 
 static bool is_over(const struct run *run)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock_ns();
 
 	if (run->error != 0)
 		return true;
@@ -232,7 +226,7 @@ int requests_run(const struct requests_plan *plan, struct requests_outcome *outc
 	*outcome = (struct requests_outcome){ 0 };
 	run.error = prepare(&run);
 	if (run.error == 0) {
-		run.begin_ns = run.last_ns = now_ns();
+		run.begin_ns = run.last_ns = clock_ns();
 		run.end_ns = run.begin_ns + (uint64_t)(plan->seconds * (double)SECOND);
 		loop(&run);
 		outcome->late = run.open;

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <fluxpin/clock.h>
+
 #include "commands.h"
 #include "statistics.h"
 #include "traffic_frame.h"
@@ -42,11 +44,8 @@ struct run {
 
 static bool look(struct run *run, struct look *look)
 {
-	struct timespec now;
-
 	/* One after the other without a pause, though the CPU may be taken away between them. */
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	look->time_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	look->time_ns = clock_ns();
 	look->sent = traffic_sender_sent(&run->sender);
 	return traffic_receiver_read(&run->receiver, &look->seen);
 }

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <fluxpin/clock.h>
+
 #include <traffic.skel.h>
 
 #include "traffic_frame.h"
@@ -40,14 +42,6 @@ struct burst {
 	struct mmsghdr messages[BURST];
 	uint32_t count;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static bool uses_socket(const struct traffic_sender *sender)
 {
@@ -109,7 +103,7 @@ static bool send_burst(struct traffic_sender *sender, struct burst *burst)
 	while (done < burst->count && !is_stopped(sender)) {
 		int count = sendmmsg(sender->descriptor, &burst->messages[done],
 				     burst->count - done, MSG_DONTWAIT);
-		uint64_t now = now_ns();
+		uint64_t now = clock_ns();
 
 		if (count < 0) {
 			if (errno == EAGAIN || errno == ENOBUFS || errno == EINTR)
@@ -150,11 +144,11 @@ static void send_at_rate(struct traffic_sender *sender)
 	static struct burst burst;
 	uint32_t sum = traffic_frame_sum(sender->frame);
 	double interval_ns = 1e9 / sender->options->rate;
-	uint64_t start = now_ns(), number = 0;
+	uint64_t start = clock_ns(), number = 0;
 
 	prepare_burst(&burst, sender);
 	while (!is_stopped(sender)) {
-		uint64_t now = now_ns();
+		uint64_t now = clock_ns();
 		uint64_t due = start + (uint64_t)((double)number * interval_ns);
 
 		while (due <= now && burst.count < BURST) {
@@ -172,7 +166,7 @@ static void send_in_window(struct traffic_sender *sender)
 	const __u64 *returned = &sender->receiver->skeleton->bss->returned;
 	struct timespec pause = { .tv_nsec = WINDOW_LOOK_NS };
 	uint32_t sum = traffic_frame_sum(sender->frame);
-	uint64_t number = 0, gone = 0, last = 0, last_ns = now_ns();
+	uint64_t number = 0, gone = 0, last = 0, last_ns = clock_ns();
 
 	prepare_burst(&burst, sender);
 	while (!is_stopped(sender)) {
@@ -180,10 +174,10 @@ static void send_in_window(struct traffic_sender *sender)
 
 		if (back != last) {
 			last = back;
-			last_ns = now_ns();
-		} else if (now_ns() - last_ns > LOST_NS) {
+			last_ns = clock_ns();
+		} else if (clock_ns() - last_ns > LOST_NS) {
 			gone = number - back;
-			last_ns = now_ns();
+			last_ns = clock_ns();
 		}
 		/* Signed: what was given up may come back all the same. */
 		while ((int64_t)(number - gone - back) < (int64_t)sender->options->window &&

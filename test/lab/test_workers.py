@@ -82,6 +82,7 @@ def test_workers_are_pinned_and_idle_ones_sleep(lab):
 
         # CPU time, not time: the metrics are written ten times as often here as is the default
         # and are left out by their share, so four workers and the loop stay below 1 % of a core.
+        # An emulated CPU takes about ten times as long for the same.
         before, start = busy(), time.monotonic()
         time.sleep(5)
         share = (busy() - before) / (time.monotonic() - start)

@@ -539,6 +539,8 @@ static void test_refused_configuration(void **state)
 	good = checker_read(&checker, 0, 0).probes_good;
 	assert_true(good > 0);
 	run_until(&checker, checker_read(&checker, 0, 0).probes_good > good);
+	assert_int_equal(checker_read(&checker, 0, 0).state, HEALTH_UP);
+	assert_int_equal(checker_read(&checker, 0, 0).flaps, 0);
 	checker_close(&checker);
 	server_stop(&server);
 }

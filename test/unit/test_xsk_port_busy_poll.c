@@ -70,8 +70,10 @@ static void test_without_rights(void **state)
 	pid_t child;
 
 	(void)state;
-	if (geteuid() != 0)
+	if (geteuid() != 0) {
+		print_message("only root can give its rights up\n");
 		skip();
+	}
 	child = fork();
 	if (child == 0) {
 		struct xsk_port port = { .descriptor = socket(AF_INET, SOCK_DGRAM, 0) };
