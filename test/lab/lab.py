@@ -40,6 +40,7 @@ DNS_VIP_IPV6 = "2001:db8::53"
 CLIENT_ADDRESS = "198.51.100.10"
 CLIENT_ADDRESS_IPV6 = "fd00:c::10"
 MTU = 1600
+ROUTER_MAC = "02:00:00:00:00:fe"  # towards the backends
 QUEUES = 4  # of every NIC
 # Partial checksums and merged packets of a sender reach XDP as they are on veth.
 OFFLOADS = ["tx", "off", "tso", "off", "gso", "off", "gro", "off"]
@@ -210,7 +211,10 @@ class Lab:
             net__ipv4__fib_multipath_hash_policy=1,
         )
         self.router.ip(
-            f"link add br0 mtu {MTU} type bridge stp_state 0 mcast_snooping 0 forward_delay 0",
+            # With an address of its own: else it takes the lowest of its ports, and another one when
+            # a test adds a port, while backends send to the former for half a minute.
+            f"link add br0 address {ROUTER_MAC} mtu {MTU} type bridge stp_state 0"
+            " mcast_snooping 0 forward_delay 0",
             *self._addresses("br0", "10.1.0.1/24", "fd00:1::1/64"),
             "link set br0 up",
         )
@@ -221,12 +225,12 @@ class Lab:
 
     def _addresses(self, interface, ipv4, ipv6):
         """Lines of ip(8) that give an interface its addresses."""
-        return [f"addr add {each} dev {interface}" for each in [ipv4, ipv6][: 1 + self.ipv6]]
+        return [f"addr replace {each} dev {interface}" for each in [ipv4, ipv6][: 1 + self.ipv6]]
 
     def _gateway(self, ipv4, ipv6, more=""):
         """Lines of ip(8) for the default routes."""
         gateways = [ipv4, ipv6][: 1 + self.ipv6]
-        return [f"route add default via {each} {more}" for each in gateways]
+        return [f"route replace default via {each} {more}" for each in gateways]
 
     def _build_client(self):
         self.client.address = CLIENT_ADDRESS

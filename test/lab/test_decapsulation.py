@@ -7,6 +7,7 @@ import socket
 import subprocess
 
 import pytest
+from curl import upload, url
 from fluxpin import Fluxpin, configuration, pool
 from lab import Lab
 from namespaces import stop
@@ -62,19 +63,9 @@ def text(lab, **more):
     return lists + configuration([pool(lab)], services, source_address=source, **more)
 
 
-def url(vip, path):
-    return f"http://[{vip}]{path}" if ":" in vip else f"http://{vip}{path}"
-
-
 def get(lab, vip, count, timeout=5):
-    script = f"for i in $(seq {count}); do curl -s -m {timeout} '{url(vip, '/id')}' || echo no; done"
+    script = f"for i in $(seq {count}); do curl -s -m {timeout} '{url(vip)}' || echo no; done"
     return lab.client.output(["sh", "-c", script]).split()
-
-
-def upload(lab, vip, length=1000000):
-    sent = lab.client.output(["sh", "-c", f"head -c {length} /dev/zero | curl -s -m 20 --data-binary @- "
-                                          f"'{url(vip, '/upload')}'"])
-    return sent.split()[1:] == [str(length)]
 
 
 @SLOW_PATHS
@@ -85,7 +76,7 @@ def test_servers_answer_what_came_in_a_tunnel(lab, kind, outer, slow_path):
         for vip in (lab.http_vip, lab.http_vip_ipv6):
             answers = get(lab, vip, 30)
             assert set(answers) <= {"web-1", "web-2", "web-3"} and len(set(answers)) > 1, answers
-            assert upload(lab, vip)
+            assert upload(lab, vip, 1000000)
         assert lab.load("udp", lab.dns_vip, "--source-ports", 20).result()["failed_count"] == 0
         metrics = fluxpin.assert_balanced()
         came = metrics.sum("fluxpin_worker_decapsulated_packets_total")

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Every encapsulation with real servers: both families of clients over both families of backends."""
 
-import collections
-
 import pytest
+from curl import get, upload, url
 from fluxpin import Fluxpin, configuration, pool
 from lab import Lab
 
@@ -38,20 +37,6 @@ def text(lab, encapsulation, is_ipv6, **more):
     return configuration([web], vips(lab), source_address=source)
 
 
-def get(lab, url, count=REQUESTS):
-    """Requests over new connections; how many each backend answered."""
-    # By one process: in a virtual machine without hardware help, starting one takes longer.
-    answers = collections.Counter(lab.client.output(
-        ["curl", "-s", "-m", "30", "-H", "Connection: close", f"{url}?[1-{count}]"],
-        check=False).split())
-    assert sum(answers.values()) == count, answers
-    return answers
-
-
-def url(address, path="/id"):
-    return f"http://[{address}]{path}" if ":" in address else f"http://{address}{path}"
-
-
 @pytest.mark.parametrize("outer", ["ipv4", "ipv6"])
 @pytest.mark.parametrize("encapsulation, more", [
     ("gre", {}), ("ipip", {}), ("gue", {}), ("gue", {"udp_checksum": True}),
@@ -59,13 +44,10 @@ def url(address, path="/id"):
 def test_http_over_both_families(lab, encapsulation, more, outer):
     with Fluxpin(lab, text(lab, encapsulation, outer == "ipv6", **more)) as fluxpin:
         for vip in (lab.http_vip, lab.http_vip_ipv6):
-            answers = get(lab, url(vip))
+            answers = get(lab, vip, REQUESTS)
+            assert answers.total() == REQUESTS, answers
             assert set(answers) <= {"web-1", "web-2", "web-3"} and len(answers) > 1, answers
-            # Full-size segments both ways.
-            sent = lab.client.output(
-                ["sh", "-c", f"head -c 2000000 /dev/zero | curl -s -m 20 --data-binary @- "
-                             f"'{url(vip, '/upload')}'"])
-            assert sent.split()[1:] == ["2000000"], sent
+            assert upload(lab, vip, 2000000)
         metrics = fluxpin.assert_balanced()
         assert metrics.sum("fluxpin_worker_dropped_packets_total") == 0
         for vip in ("web4", "web6"):
@@ -80,7 +62,7 @@ def test_reloads_between_encapsulations(lab):
             for is_ipv6 in (True, False):
                 assert fluxpin.reload(text(lab, encapsulation, is_ipv6))
                 for vip in (lab.http_vip, lab.http_vip_ipv6):
-                    assert "failed" not in get(lab, url(vip), 10)
+                    assert get(lab, vip, 10).total() == 10
         fluxpin.assert_balanced()
 
 
@@ -90,7 +72,7 @@ def test_ipv6_slow_path(lab):
         lab.router.ip("neigh flush dev lb")
         lab.client.run(["ping", "-6", "-c", "3", "-i", "0.2", "-W", "2", lab.lb.ipv6_address])
         lab.lb.run(["ping", "-6", "-c", "3", "-i", "0.2", "-W", "2", lab.client.ipv6_address])
-        assert "failed" not in get(lab, url(lab.http_vip_ipv6), 10)
+        assert get(lab, lab.http_vip_ipv6, 10).total() == 10
         metrics = fluxpin.assert_balanced()
         assert metrics.sum("fluxpin_worker_slow_path_packets_total") >= 6
 

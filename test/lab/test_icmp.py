@@ -2,6 +2,7 @@
 """ICMP with real stacks: pings of a VIP, and path MTU discovery through one."""
 
 import pytest
+from curl import upload
 from fluxpin import Fluxpin, configuration, pool
 from lab import Lab
 
@@ -27,12 +28,6 @@ def test_ping(lab):
                 lab.client.run(["ping", "-c", "4", "-i", "0.1", "-W", "2", "-s", size, vip])
         metrics = fluxpin.assert_balanced()
         assert metrics.sum("fluxpin_worker_answered_packets_total") == 16
-
-
-def upload(lab, vip):
-    host = f"[{vip}]" if ":" in vip else vip
-    script = f"head -c 3000000 /dev/zero | curl -s -m 30 --data-binary @- http://{host}/upload"
-    assert lab.client.output(["sh", "-c", script]).split()[1:] == ["3000000"]
 
 
 def told_mtu(lab, vip):
@@ -64,7 +59,7 @@ def test_path_mtu_is_discovered(lab, where, slow_path):
     try:
         with Fluxpin(lab, text(lab, slow_path=slow_path)) as fluxpin:
             for vip in (lab.http_vip, lab.http_vip_ipv6):
-                upload(lab, vip)
+                assert upload(lab, vip, 3000000)
                 assert told_mtu(lab, vip) == [1400 - 24]
             metrics = fluxpin.assert_balanced()
             assert metrics.sum("fluxpin_worker_answered_packets_total") >= 2

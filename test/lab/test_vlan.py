@@ -14,10 +14,10 @@ import subprocess
 
 import pytest
 from capture import Capture
+from curl import get, upload
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.packet import Raw
 from tagged_frames import PAYLOAD, answer, tagged, untagged
-from test_encapsulation import get, url
 from test_frames import ethernet, ip, send
 
 from fluxpin import Fluxpin, configuration, pool, vips
@@ -145,12 +145,9 @@ def test_http_over_vlan_devices(lab, devices, encapsulation):
     with Fluxpin(lab, text(lab, encapsulation)) as fluxpin:
         with Capture(lab.router, "lb") as capture:
             for vip in (lab.http_vip, lab.http_vip_ipv6):
-                answers = get(lab, url(vip), 20)
-                assert set(answers) == {"web-1", "web-2"}, answers
-                sent = lab.client.output(
-                    ["sh", "-c", f"head -c 200000 /dev/zero | curl -s -m 20 --data-binary @- "
-                                 f"'{url(vip, '/upload')}'"])
-                assert sent.split()[1:] == ["200000"], sent
+                answers = get(lab, vip, 20)
+                assert set(answers) == {"web-1", "web-2"} and answers.total() == 20, answers
+                assert upload(lab, vip, 200000)
             metrics = fluxpin.assert_balanced()
         assert metrics.sum("fluxpin_worker_dropped_packets_total") == 0
         assert metrics.sum("fluxpin_worker_answered_packets_total") == 0
@@ -176,7 +173,8 @@ def test_outer_families(lab, devices, outer):
                 for each in lab.backends]
     with Fluxpin(lab, text(lab, "gue", backends)) as fluxpin:
         for vip in (lab.http_vip, lab.http_vip_ipv6):
-            assert set(get(lab, url(vip), 20)) == {"web-1", "web-2"}
+            answers = get(lab, vip, 20)
+            assert set(answers) == {"web-1", "web-2"} and answers.total() == 20, answers
         assert fluxpin.assert_balanced().sum("fluxpin_worker_dropped_packets_total") == 0
 
 

@@ -9,8 +9,9 @@ import re
 
 import pytest
 from card import interrupts
+from curl import get, upload
 from namespaces import wait_until
-from vm_lab import VmFluxpin, get, has_zero_copy, text, upload
+from vm_lab import VmFluxpin, has_zero_copy, text
 
 REQUESTS = 40
 SETTINGS = ("napi_defer_hard_irqs", "gro_flush_timeout")

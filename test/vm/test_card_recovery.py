@@ -5,8 +5,9 @@ of ours in them. None is lost, and all goes on. See test/lab/test_recovery.py fo
 import pathlib
 
 import pytest
+from curl import get
 from namespaces import PATIENCE, wait_until
-from vm_lab import MTU, VmFluxpin, get, has_zero_copy, text
+from vm_lab import MTU, VmFluxpin, has_zero_copy, text
 
 FLAPS = 3
 
@@ -38,7 +39,7 @@ class Traffic:
 def assert_serves(lab, fluxpin):
     """The same process, in the same mode, without a frame lost."""
     lab.wait_for_carrier()
-    lab.lb.ip("route replace default via 10.0.0.1")
+    lab.restore_addresses()
     wait_until(lambda: lab.client.run(["ping", "-c", "1", "-W", "2", lab.lb.address],
                                       check=False).returncode == 0, 30, "answer of the host")
     wait_until(lambda: len(get(lab, lab.http_vip, 10)) == 2, 30, "answers of both backends")

@@ -2,7 +2,8 @@
 """The ladder of modes: what each kernel grants, and that fluxpin says which."""
 
 import pytest
-from vm_lab import VmFluxpin, get, has_zero_copy, text, upload
+from curl import get, upload
+from vm_lab import VmFluxpin, has_zero_copy, text
 
 
 def assert_forwards(lab, fluxpin):

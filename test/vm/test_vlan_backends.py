@@ -2,7 +2,8 @@
 """VLAN devices on a backend: the second one's addresses are on one."""
 
 import pytest
-from vm_lab import TUNNELS, VLAN, VmFluxpin, get, received, text
+from curl import get
+from vm_lab import TUNNELS, VLAN, VmFluxpin, received, text
 
 
 def sent_to(fluxpin, backend):

@@ -4,7 +4,8 @@
 import re
 
 import pytest
-from vm_lab import VmFluxpin, get, received, text, upload
+from curl import get, upload
+from vm_lab import VmFluxpin, received, text
 
 
 @pytest.fixture

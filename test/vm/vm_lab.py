@@ -138,10 +138,23 @@ class VmLab(Lab):
     def take_card_again(self):
         """After the driver of the load balancer's card was taken off and put back."""
         self._take_card("lb", self.lb, "eth0")
+        self.restore_addresses()
+
+    def restore_addresses(self):
+        """Those of the load balancer, and its routes: the kernel drops IPv6 addresses and the ways
+        out with a link that goes down."""
         self.lb.ip(
             *self._addresses("eth0", f"{self.lb.address}/24", f"{self.lb.ipv6_address}/64"),
             *self._gateway("10.0.0.1", "fd00::1"),
         )
+
+    def end_connections(self):
+        """Ends what earlier tests left: of a connection that lost its packets or its backend, both
+        sides send again for minutes, and the client answers what it no longer knows."""
+        for namespace in (self.client, *self.backends):
+            left = namespace.output(["ss", "-H", "-n", "-t", "-K", "state", "connected",
+                                     "exclude", "time-wait"])
+            print(f"ended in {namespace.role}:\n{left}" if left else "", end="")
 
     def wait_for_carrier(self):
         """The cards' links come up seconds after fluxpin has taken their queues."""
@@ -171,6 +184,7 @@ class VmFluxpin(Fluxpin):
     """fluxpin on a card; started when the link is up again."""
 
     def start(self, timeout=60):
+        self.lab.end_connections()
         super().start(timeout)
         self.lab.wait_for_carrier()
         # Backends need a neighbour, which could not be asked for while there was no link.
@@ -198,23 +212,3 @@ def text(lab, encapsulation, outer, **more):
 
 def received(namespace, interface):
     return namespace.statistics()[interface]["rx"]["packets"]
-
-
-def url(address, path):
-    return f"http://[{address}]{path}" if ":" in address else f"http://{address}{path}"
-
-
-def get(lab, vip, count):
-    """Requests over new connections; how many each backend answered."""
-    # By one process: without hardware help, starting one takes longer than the requests.
-    return collections.Counter(lab.client.output(
-        ["curl", "-s", "-m", "60", "-H", "Connection: close", url(vip, f"/id?[1-{count}]")],
-        check=False, timeout=600).split())
-
-
-def upload(lab, vip, size):
-    """Whether a request with a body of full-size segments arrives whole."""
-    script = (f"head -c {size} /dev/zero | curl -s -m 60 --data-binary @- "
-              f"'{url(vip, '/upload')}'")
-    words = lab.client.output(["sh", "-c", script], check=False, timeout=90).split()
-    return words[1:] == [str(size)]
