@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Busy polling where the driver has nothing to poll, a veth: asked for it is set, and fluxpin says
-that it does nothing and does without. What it does is shown on cards: test/vm/test_busy_poll.py."""
+that it does nothing and does without. What it does is shown on cards: test/vm/test_card_busy_poll.py."""
 
 import ctypes
 import json
