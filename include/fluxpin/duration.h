@@ -7,6 +7,9 @@
 
 #include <stdint.h>
 
+#define NANOSECONDS_PER_SECOND	    UINT64_C(1000000000)
+#define NANOSECONDS_PER_MILLISECOND UINT64_C(1000000)
+
 /* Returns 0, -EINVAL, or -ERANGE when the result does not fit. */
 int duration_parse(const char *text, uint64_t *nanoseconds);
 

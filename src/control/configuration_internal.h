@@ -257,11 +257,6 @@ bool value_prefix(struct reader *reader, const struct value *value, struct prefi
 /* Why nothing can be sent to this address ("a loopback address"), or NULL. */
 const char *address_objection(const struct address *address);
 
-/* ---- configuration_durations.c ---- */
-
-#define NANOSECONDS_PER_MILLISECOND UINT64_C(1000000)
-#define NANOSECONDS_PER_SECOND	    UINT64_C(1000000000)
-
 /* ---- configuration_names.c ---- */
 
 /* The words of the file in the order of their enums. */

@@ -2,6 +2,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <fluxpin/duration.h>
+
 #include "control_answers.h"
 
 static json_t *text_or_null(const char *text)
@@ -118,8 +120,8 @@ void control_status(struct control_answers *answers, struct control_call *call,
 		      json_pack("{s:s, s:I, s:o, s:o, s:o, s:{s:b, s:o, s:o}, s:o, s:o, s:o, s:o, "
 				"s:o, s:o, s:I}",
 				"version", FLUXPIN_VERSION, "pid", (json_int_t)getpid(),
-				"uptime_ms", control_number((now - answers->started_ns) / 1000000),
-				"clock_ms", control_number(now / 1000000), "configuration",
+				"uptime_ms", control_number((now - answers->started_ns) / NANOSECONDS_PER_MILLISECOND),
+				"clock_ms", control_number(now / NANOSECONDS_PER_MILLISECOND), "configuration",
 				configuration_part(daemon), "reload", "successful",
 				metrics->last_reload_successful, "succeeded",
 				control_number(metrics->reloads_succeeded), "refused",

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include <fluxpin/announce.h>
+#include <fluxpin/duration.h>
 #include <fluxpin/log.h>
 
 #include "announcing.h"
@@ -14,8 +15,6 @@
 
 /* Lines about VIPs at a time. */
 #define TOLD_LINES 20
-
-#define NANOSECONDS_PER_MILLISECOND UINT64_C(1000000)
 
 static void tell_vip(const struct daemon *daemon, const struct vip_configuration *vip,
 		     const struct announcing_ability *abilities, const char *obstacle,

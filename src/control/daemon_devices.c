@@ -5,11 +5,10 @@
 #include <string.h>
 
 #include <fluxpin/driver.h>
+#include <fluxpin/duration.h>
 #include <fluxpin/log.h>
 
 #include "daemon_internal.h"
-
-#define NANOSECONDS_PER_SECOND UINT64_C(1000000000)
 
 /* The queues with a worker: those of the configuration, or all. */
 static int choose_queues(struct device *device, const struct interface *nic)

@@ -4,11 +4,10 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <fluxpin/duration.h>
 #include <fluxpin/log.h>
 
 #include "daemon_internal.h"
-
-#define NANOSECONDS_PER_MILLISECOND 1000000
 
 const char *daemon_metrics_path(const struct daemon *daemon)
 {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <fluxpin/duration.h>
 #include <fluxpin/log.h>
 
 #include "daemon_internal.h"
@@ -13,8 +14,6 @@
 
 /* The pause after a publication for which there was no memory, or no answer of the kernel. */
 #define RETRY_MS 1000
-
-#define NANOSECONDS_PER_MILLISECOND 1000000
 
 enum pool_condition {
 	POOL_SERVES,

@@ -12,14 +12,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <fluxpin/duration.h>
 #include <fluxpin/log.h>
 
 #include "daemon_internal.h"
 
 /* A worker that moves is at its end well before: it still sends what it has, within bounds. */
-#define FINISH_NS UINT64_C(2000000000)
-
-#define NANOSECONDS_PER_MILLISECOND UINT64_C(1000000)
+#define FINISH_NS (2 * NANOSECONDS_PER_SECOND)
 
 /* The event loop may be what is stuck, behind a worker: the signal is noted beside it. */
 static volatile sig_atomic_t stop_signals;

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <fluxpin/duration.h>
 #include <fluxpin/netlink.h>
 
 #include "announce_internal.h"
@@ -184,7 +185,7 @@ static void check_metrics(struct doctor *doctor)
 	const char *path = doctor->configuration->metrics.textfile;
 	char command[DOCTOR_COMMAND_SIZE], quoted[PATH_SIZE];
 	time_t limit = (time_t)(STALE_INTERVALS * doctor->configuration->metrics.interval_ns /
-				UINT64_C(1000000000)) +
+				NANOSECONDS_PER_SECOND) +
 		       1;
 	struct stat status;
 	bool is_old;

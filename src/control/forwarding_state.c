@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <fluxpin/backend_path.h>
+#include <fluxpin/duration.h>
 #include <fluxpin/forwarding_builder.h>
 
 static void add_source(struct forwarding_interface *interface, const struct address *source)
@@ -75,7 +76,7 @@ static int resolve_interface(const struct configuration *configuration,
 
 static uint32_t to_seconds(uint64_t nanoseconds)
 {
-	return (uint32_t)(nanoseconds / 1000000000);
+	return (uint32_t)(nanoseconds / NANOSECONDS_PER_SECOND);
 }
 
 static struct connection_settings connection_settings(const struct configuration *configuration)

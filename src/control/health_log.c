@@ -10,7 +10,7 @@
 #include "configuration_internal.h"
 #include "health_internal.h"
 
-#define BURST_NS UINT64_C(1000000000)
+#define BURST_NS NANOSECONDS_PER_SECOND
 
 /* How often probes that cannot be sent are told of. */
 #define UNDECIDED_NS UINT64_C(60000000000)

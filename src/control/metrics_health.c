@@ -2,9 +2,9 @@
 /* The families of health checks. */
 #include <inttypes.h>
 
-#include "metrics_internal.h"
+#include <fluxpin/duration.h>
 
-#define NANOSECONDS_PER_SECOND 1000000000
+#include "metrics_internal.h"
 
 /* Writes a backend's samples: several when the family has a label of its own. */
 typedef void sample_printer(FILE *stream, const char *name, const struct pool_configuration *pool,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <fluxpin/clock.h>
+#include <fluxpin/duration.h>
 #include <fluxpin/log.h>
 
 #include "rcu.h"
@@ -15,6 +16,9 @@
 /* Rounds without a frame before the worker sleeps: enough to bridge the gap between two frames of
  * a busy queue, too few to show on an idle one. */
 #define ROUNDS_BEFORE_SLEEP 32
+
+/* How often a busy worker shows where its frames are. */
+#define PUBLISH_NS (500 * NANOSECONDS_PER_MILLISECOND)
 
 /* How often an idle worker looks at its timers. */
 #define SLEEP_MS 1000
@@ -54,7 +58,7 @@ static uint64_t now_ns(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	return (uint64_t)now.tv_sec * NANOSECONDS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
 /* Ends a worker's sleep. Cannot fail: the counter is far from its limit. */
@@ -91,7 +95,7 @@ static void finish(struct worker *worker)
 	for (int i = 0; i < STOP_BATCHES && run_batch(worker, now_ns()) > 0; i++)
 		;
 	for (int i = 0; i < STOP_WAITS_MS && xsk_port_unsent(worker->port) > 0; i++) {
-		struct timespec millisecond = { .tv_nsec = 1000000 };
+		struct timespec millisecond = { .tv_nsec = NANOSECONDS_PER_MILLISECOND };
 
 		nanosleep(&millisecond, NULL);
 		run_batch(worker, now_ns());
@@ -122,7 +126,7 @@ static bool go_on_surveying(struct worker *worker, uint64_t now, bool is_idle)
 
 	if (__builtin_expect(survey == NULL, true))
 		return false;
-	if (!connection_survey_step(survey, &worker->connections, now / 1000000000,
+	if (!connection_survey_step(survey, &worker->connections, now / NANOSECONDS_PER_SECOND,
 				    is_idle ? SURVEY_IDLE : SURVEY_BUSY))
 		return true;
 	/* What was found is seen by who sees this; partner: worker_is_surveying. */
@@ -160,7 +164,7 @@ void *worker_run(void *argument)
 			idle_rounds++;
 		if (go_on_surveying(worker, now, idle_rounds > 0))
 			idle_rounds = 1;
-		if (now - published > UINT64_C(500000000)) {
+		if (now - published > PUBLISH_NS) {
 			worker_publish_ledger(worker);
 			published = now;
 		}
