@@ -35,12 +35,13 @@ static json_t *health_to_json(const struct daemon *daemon, uint32_t pool, uint32
 		health_read(daemon->health, pool, backend, &report);
 	if (report.state == HEALTH_UNCHECKED)
 		return json_null();
-	return json_pack("{s:o, s:s?, s:b, s:b, s:o, s:o, s:o, s:o}", "for_ms",
-			 control_number((clock_ns() - report.since_ns) / NANOSECONDS_PER_MILLISECOND), "error",
-			 report.error, "suspended", report.is_suspended, "damped", report.is_damped,
-			 "probes_good", control_number(report.probes_good), "probes_bad",
-			 control_number(report.probes_bad), "flaps", control_number(report.flaps),
-			 "latency_us", control_number(report.latency_ns / 1000));
+	return json_pack(
+		"{s:o, s:s?, s:b, s:b, s:o, s:o, s:o, s:o}", "for_ms",
+		control_number((clock_ns() - report.since_ns) / NANOSECONDS_PER_MILLISECOND),
+		"error", report.error, "suspended", report.is_suspended, "damped", report.is_damped,
+		"probes_good", control_number(report.probes_good), "probes_bad",
+		control_number(report.probes_bad), "flaps", control_number(report.flaps),
+		"latency_us", control_number(report.latency_ns / 1000));
 }
 
 static json_t *backend_to_json(const struct daemon *daemon, uint32_t place)

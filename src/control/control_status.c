@@ -116,20 +116,21 @@ void control_status(struct control_answers *answers, struct control_call *call,
 	if (!control_takes_nothing(call, request))
 		return;
 	warnings = control_find_warnings(answers);
-	control_reply(call,
-		      json_pack("{s:s, s:I, s:o, s:o, s:o, s:{s:b, s:o, s:o}, s:o, s:o, s:o, s:o, "
-				"s:o, s:o, s:I}",
-				"version", FLUXPIN_VERSION, "pid", (json_int_t)getpid(),
-				"uptime_ms", control_number((now - answers->started_ns) / NANOSECONDS_PER_MILLISECOND),
-				"clock_ms", control_number(now / NANOSECONDS_PER_MILLISECOND), "configuration",
-				configuration_part(daemon), "reload", "successful",
-				metrics->last_reload_successful, "succeeded",
-				control_number(metrics->reloads_succeeded), "refused",
-				control_number(metrics->reloads_failed), "metrics_file",
-				text_or_null(daemon_metrics_path(daemon)), "interfaces",
-				interfaces_part(daemon), "workers", workers_part(daemon), "totals",
-				totals_part(daemon), "health", health_part(daemon), "drains",
-				control_drains(answers), "warnings",
-				(json_int_t)json_array_size(warnings)));
+	control_reply(
+		call,
+		json_pack("{s:s, s:I, s:o, s:o, s:o, s:{s:b, s:o, s:o}, s:o, s:o, s:o, s:o, "
+			  "s:o, s:o, s:I}",
+			  "version", FLUXPIN_VERSION, "pid", (json_int_t)getpid(), "uptime_ms",
+			  control_number((now - answers->started_ns) / NANOSECONDS_PER_MILLISECOND),
+			  "clock_ms", control_number(now / NANOSECONDS_PER_MILLISECOND),
+			  "configuration", configuration_part(daemon), "reload", "successful",
+			  metrics->last_reload_successful, "succeeded",
+			  control_number(metrics->reloads_succeeded), "refused",
+			  control_number(metrics->reloads_failed), "metrics_file",
+			  text_or_null(daemon_metrics_path(daemon)), "interfaces",
+			  interfaces_part(daemon), "workers", workers_part(daemon), "totals",
+			  totals_part(daemon), "health", health_part(daemon), "drains",
+			  control_drains(answers), "warnings",
+			  (json_int_t)json_array_size(warnings)));
 	json_decref(warnings);
 }

@@ -87,15 +87,15 @@ static void check_queues(const struct daemon *daemon, uint32_t i, json_t *array)
 
 static void check_busy_poll(const struct daemon *daemon, uint32_t i, json_t *array)
 {
-	struct busy_poll_finding finding = daemon_examine_busy_poll(daemon, i);
+	const struct busy_poll_finding *finding = &daemon->devices[i].busy_poll_finding;
 	char clause[256], command[256];
 	const char *name = daemon->nics[i].name, *mend;
 
-	if (finding.fault == BUSY_POLL_WELL)
+	if (finding->fault == BUSY_POLL_WELL)
 		return;
-	mend = busy_poll_command(&finding, name, command);
+	mend = busy_poll_command(finding, name, command);
 	control_warn(array, "busy_poll", "%s: busy polling: %s%s%s%s", name,
-		     busy_poll_describe(&finding, clause), mend != NULL ? " (" : "",
+		     busy_poll_describe(finding, clause), mend != NULL ? " (" : "",
 		     mend != NULL ? mend : "", mend != NULL ? ")" : "");
 }
 

@@ -118,35 +118,31 @@ static struct busy_poll_finding examine_worker(const struct worker *worker,
 	return error == 0 ? busy_poll_judge(&deferral) : finding;
 }
 
-/* That nothing is polled is worse than what interrupts do meanwhile. */
-struct busy_poll_finding daemon_examine_busy_poll(const struct daemon *daemon, uint32_t ordinal)
+/* Of all workers of a device. That nothing is polled is worse than what interrupts do meanwhile. */
+static struct busy_poll_finding watch_device(struct daemon *daemon, uint32_t ordinal)
 {
 	struct busy_poll_finding worst = { .fault = BUSY_POLL_WELL };
 
-	if (!daemon->devices[ordinal].busy_poll.is_on)
-		return worst;
 	for (uint32_t i = 0; i < daemon->worker_count; i++) {
+		struct worker *worker = daemon->workers[i];
 		struct busy_poll_finding finding;
 		bool is_polled;
 
-		if (worker_ordinal(daemon->workers[i]) != ordinal)
+		if (worker_ordinal(worker) != ordinal)
 			continue;
-		finding = examine_worker(daemon->workers[i], &daemon->nics[ordinal], &is_polled);
+		finding = examine_worker(worker, &daemon->nics[ordinal], &is_polled);
+		worker_keep_polling(worker, is_polled, daemon->devices[ordinal].busy_poll.idle_ns);
 		if (finding.fault > worst.fault)
 			worst = finding;
 	}
 	return worst;
 }
 
-static void tell(struct device *device, const struct interface *nic,
-		 const struct busy_poll_finding *finding)
+static void tell(const struct interface *nic, const struct busy_poll_finding *finding)
 {
 	char clause[256], command[256];
 	const char *mend = busy_poll_command(finding, nic->name, command);
 
-	if (finding->fault == device->busy_poll_fault)
-		return;
-	device->busy_poll_fault = finding->fault;
 	if (finding->fault == BUSY_POLL_WELL)
 		log_info("%s: busy polling is well set up now", nic->name);
 	else
@@ -157,19 +153,14 @@ static void tell(struct device *device, const struct interface *nic,
 
 void daemon_watch_busy_poll(struct daemon *daemon)
 {
-	for (uint32_t i = 0; i < daemon->worker_count; i++) {
-		struct worker *worker = daemon->workers[i];
-		const struct device *device = &daemon->devices[worker_ordinal(worker)];
-		bool is_polled;
+	for (uint32_t i = 0; i < daemon->device_count; i++) {
+		struct device *device = &daemon->devices[i];
+		enum busy_poll_fault told = device->busy_poll_finding.fault;
 
 		if (!device->busy_poll.is_on)
 			continue;
-		examine_worker(worker, &daemon->nics[worker_ordinal(worker)], &is_polled);
-		worker_keep_polling(worker, is_polled, device->busy_poll.idle_ns);
-	}
-	for (uint32_t i = 0; i < daemon->device_count; i++) {
-		struct busy_poll_finding finding = daemon_examine_busy_poll(daemon, i);
-
-		tell(&daemon->devices[i], &daemon->nics[i], &finding);
+		device->busy_poll_finding = watch_device(daemon, i);
+		if (device->busy_poll_finding.fault != told)
+			tell(&daemon->nics[i], &device->busy_poll_finding);
 	}
 }

@@ -40,8 +40,8 @@ struct device {
 	bool is_tap_down;   /* told that the TAP takes nothing */
 	bool has_many_macs; /* told that not all VLAN devices' frames are taken */
 	bool is_mtu_tight;  /* told that the MTU has no room for two tags */
-	struct busy_poll_configuration busy_poll; /* asked for */
-	enum busy_poll_fault busy_poll_fault;	  /* told */
+	struct busy_poll_configuration busy_poll;   /* asked for */
+	struct busy_poll_finding busy_poll_finding; /* of the last look, told */
 };
 
 /* A backend that this host had a way to, of each family, and when none was found. */
@@ -163,10 +163,8 @@ int daemon_start_busy_poll(const struct device *device, struct worker *worker);
 /* Warns if workers that never sleep take every CPU. */
 void daemon_warn_busy_cpus(const struct daemon *daemon);
 
-/* What is wrong with the busy polling of NIC `ordinal`, if it has any. */
-struct busy_poll_finding daemon_examine_busy_poll(const struct daemon *daemon, uint32_t ordinal);
-
-/* Has idle workers poll while the kernel polls for them; logs what is wrong, once. */
+/* Has idle workers poll while the kernel polls for them; notes what is wrong in each device, and
+ * logs it once. */
 void daemon_watch_busy_poll(struct daemon *daemon);
 
 /* daemon_filter.c: tell the XDP programs which packets are theirs, after a state is published: the
