@@ -15,6 +15,13 @@
 
 #include <stdint.h>
 
+/* A seed as the packet path takes it (flow_inline.h): words of XXH3's secret, in host order, each
+ * with the seed added or subtracted. */
+struct flow_seed {
+	uint64_t ipv4[2];
+	uint64_t ipv6[8];
+};
+
 /* Thread: any. */
 uint64_t flow_hash_ipv4(uint32_t source_be, uint32_t destination_be, uint16_t source_port_be,
 			uint16_t destination_port_be, uint8_t protocol, uint64_t seed);

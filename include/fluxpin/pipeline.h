@@ -23,6 +23,7 @@
 
 #include <fluxpin/connection_table.h>
 #include <fluxpin/counters.h>
+#include <fluxpin/flow.h>
 #include <fluxpin/forwarding.h>
 #include <fluxpin/fragment_table.h>
 #include <fluxpin/inbox.h>
@@ -47,7 +48,8 @@ struct pipeline {
 	 * the caller wakes them and sets the count to 0. */
 	uint16_t wakes[PORT_BATCH];
 	uint32_t wake_count;
-	uint64_t generation; /* zeroed; of the forwarding whose settings are in use */
+	uint64_t generation;   /* zeroed; of the forwarding whose settings are in use */
+	struct flow_seed seed; /* of that forwarding's hash_seed */
 };
 
 /*

@@ -12,11 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Words of the secret, in host order, each with the seed added or subtracted. */
-struct flow_seed {
-	uint64_t ipv4[2];
-	uint64_t ipv6[8];
-};
+#include <fluxpin/flow.h>
 
 static inline struct flow_seed flow_seed_of(uint64_t seed)
 {

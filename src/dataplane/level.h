@@ -37,6 +37,7 @@
 #define pipeline_exceeds_mtu	  LEVEL(pipeline_exceeds_mtu)
 #define pipeline_send		  LEVEL(pipeline_send)
 #define pipeline_receive_limit	  LEVEL(pipeline_receive_limit)
+#define pipeline_adopt_settings	  LEVEL(pipeline_adopt_settings)
 
 #elif defined(PIPELINE_LEVELS)
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <fluxpin/duration.h>
+
+#include "flow_inline.h"
 #include "pipeline_internal.h"
 
 /* Connection buckets to sweep per batch, and when there was none. */
 #define SWEEP_BUSY 16
 #define SWEEP_IDLE 256
-
-#define NANOSECONDS_PER_SECOND UINT64_C(1000000000)
 
 static void begin_batch(struct batch *batch, uint64_t now_ns)
 {
@@ -17,11 +18,11 @@ static void begin_batch(struct batch *batch, uint64_t now_ns)
 	batch->received = batch->handed_over = (struct traffic_counter){ 0 };
 }
 
-/* What a new configuration says of the connection table. */
-static void adopt_settings(struct pipeline *pipeline, const struct forwarding *forwarding)
+void pipeline_adopt_settings(struct pipeline *pipeline, const struct forwarding *forwarding)
 {
 	if (forwarding->connections != NULL)
 		connection_table_configure(pipeline->connections, forwarding->connections);
+	pipeline->seed = flow_seed_of(forwarding->hash_seed);
 	pipeline->generation = forwarding->generation;
 }
 
@@ -32,7 +33,7 @@ uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwar
 	uint32_t arrived, taken;
 
 	if (__builtin_expect(pipeline->generation != forwarding->generation, false))
-		adopt_settings(pipeline, forwarding);
+		pipeline_adopt_settings(pipeline, forwarding);
 	begin_batch(&batch, now_ns);
 	arrived = pipeline->port->operations->receive(pipeline->port, batch.frames,
 						      pipeline_receive_limit(pipeline));
@@ -41,7 +42,8 @@ uint32_t pipeline_run(struct pipeline *pipeline, const struct forwarding *forwar
 	connection_sweep(pipeline->connections, batch.second,
 			 batch.count > 0 ? SWEEP_BUSY : SWEEP_IDLE);
 	batch.total = batch.count;
-	pipeline_expire_fragments(pipeline, &batch);
+	if (__builtin_expect(pipeline->fragments->count > 0, false))
+		pipeline_expire_fragments(pipeline, &batch);
 	if (batch.total == 0 && taken == 0)
 		return 0;
 	pipeline_classify(pipeline, forwarding, &batch, arrived);

@@ -39,7 +39,7 @@ struct classifier {
 	uint32_t arrived;
 	bool decapsulates;
 	uint64_t bytes; /* of the frames that were classified */
-	struct flow_seed seed;
+	const struct flow_seed *seed;
 };
 
 /* Frames to this station; of every unicast address, those without the group bit. */
@@ -121,8 +121,8 @@ static inline bool may_be_vip(const struct classifier *classifier, const struct 
 static inline uint64_t hash_flow(const struct classifier *classifier, const uint8_t *ip,
 				 uint32_t ports_be, uint8_t protocol, bool is_ipv6)
 {
-	return is_ipv6 ? flow_hash_ipv6_inline(&classifier->seed, ip + 8, ports_be, protocol)
-		       : flow_hash_ipv4_inline(&classifier->seed, ip + 12, ports_be, protocol);
+	return is_ipv6 ? flow_hash_ipv6_inline(classifier->seed, ip + 8, ports_be, protocol)
+		       : flow_hash_ipv4_inline(classifier->seed, ip + 12, ports_be, protocol);
 }
 
 /* What the match of a plain packet carries. */
@@ -241,7 +241,7 @@ void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwa
 		.vips = pipeline->vips,
 		.arrived = arrived,
 		.decapsulates = forwarding->decapsulation != NULL,
-		.seed = flow_seed_of(forwarding->hash_seed),
+		.seed = &pipeline->seed,
 	};
 	uint32_t i = 0, next;
 

@@ -114,6 +114,10 @@ static inline bool packet_leave_to_kernel(struct packet *packet)
 	return false;
 }
 
+/* pipeline.c: what a new configuration says of the connection table and of hashing. Before anything
+ * else of it is used. */
+void pipeline_adopt_settings(struct pipeline *pipeline, const struct forwarding *forwarding);
+
 /* pipeline_classify.c: gives each packet its match or its verdict: the `arrived` of
  * batch->frames, and those behind them, which were handed over. */
 void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwarding,

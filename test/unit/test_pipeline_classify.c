@@ -74,6 +74,7 @@ static struct packet *run(struct setup *setup, struct trial *trial, const uint8_
 		packet->frame = batch->frames[0];
 		pipeline_match(&trial->pipeline, &setup->forwarding, batch, packet, false);
 	} else {
+		pipeline_adopt_settings(&trial->pipeline, &setup->forwarding);
 		pipeline_classify(&trial->pipeline, &setup->forwarding, batch, 1);
 	}
 	return packet;
