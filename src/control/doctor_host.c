@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <fluxpin/connection_table.h>
+#include <fluxpin/driver.h>
 
 #ifndef AF_XDP
 #define AF_XDP 44
@@ -190,40 +191,49 @@ static bool has_transparent_huge_pages(void)
 	return strstr(line, "[never]") == NULL;
 }
 
+static uint64_t to_huge_pages(uint64_t bytes)
+{
+	return (bytes + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES;
+}
+
 /* 2 MB pages for UMEM and connection table of all workers. */
 static uint64_t count_huge_pages(const struct doctor *doctor)
 {
 	const struct configuration *configuration = doctor->configuration;
-	uint64_t umem = (uint64_t)configuration->umem.frames * configuration->umem.frame_size;
-	uint64_t table = connection_table_size(configuration->connections.capacity);
-	uint64_t pages = (umem + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES +
-			 (table + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES;
-	uint64_t workers = 0;
+	uint64_t table = to_huge_pages(connection_table_size(configuration->connections.capacity));
+	uint64_t pages = 0;
 
-	for (uint32_t i = 0; i < doctor->nic_count; i++)
-		workers += doctor->nics[i].wanted->queue_count > 0
-				   ? doctor->nics[i].wanted->queue_count
-				   : doctor->nics[i].interface.queue_count;
-	return workers * pages;
+	for (uint32_t i = 0; i < doctor->nic_count; i++) {
+		const struct doctor_nic *nic = &doctor->nics[i];
+		uint64_t workers = nic->wanted->queue_count > 0 ? nic->wanted->queue_count
+								: nic->interface.queue_count;
+		uint64_t frame_size =
+			driver_frame_size(nic->interface.driver, configuration->umem.frame_size);
+
+		pages += workers * (table + to_huge_pages(configuration->umem.frames * frame_size));
+	}
+	return pages;
 }
 
 void doctor_check_memory(struct doctor *doctor)
 {
 	long reserved = doctor_read_number("/proc/sys/vm/nr_hugepages", 0);
 	char command[DOCTOR_COMMAND_SIZE];
+	uint64_t wanted;
 
 	if (doctor->configuration == NULL)
 		return;
-	if (reserved > 0 || has_transparent_huge_pages()) {
+	wanted = count_huge_pages(doctor);
+	if (has_transparent_huge_pages() || (uint64_t)reserved >= wanted) {
 		doctor_add(doctor->report, DOCTOR_OK, "huge_pages", "", NULL,
 			   "there are 2 MB pages for frames and connections");
 		return;
 	}
 	doctor_add(doctor->report, DOCTOR_NOTE, "huge_pages", "",
-		   doctor_command(command, "sysctl -w vm.nr_hugepages=%llu",
-				  (unsigned long long)count_huge_pages(doctor)),
-		   "no 2 MB pages are reserved and transparent ones are off: connection lookups "
-		   "are slower");
+		   doctor_command(command, "sysctl -w vm.nr_hugepages=%ju", (uintmax_t)wanted),
+		   "%ld 2 MB pages are reserved, %ju are of use, and transparent ones are off: "
+		   "connection lookups are slower",
+		   reserved, (uintmax_t)wanted);
 }
 
 void doctor_check_forwarding(struct doctor *doctor)

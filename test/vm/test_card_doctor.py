@@ -3,6 +3,8 @@
 kernel's own devices."""
 
 import json
+import pathlib
+import re
 
 import pytest
 from vm_lab import VmFluxpin, text
@@ -56,6 +58,33 @@ def test_interrupts_of_the_queues(lab):
             lab.lb.run(["sh", "-c", line])
         assert not lines(cpus)
     assert len(found) == 2  # both were where the other one is now
+
+
+def test_huge_pages(lab):
+    """As many as the workers take, and no fewer, where transparent ones are off."""
+    file = configured(lab)
+    transparent = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    reserved = pathlib.Path("/proc/sys/vm/nr_hugepages")
+
+    def finding():
+        done = lab.lb.run([lab.fluxpin, "doctor", "-c", file, "-i", "eth0", "--json"], check=False)
+        return next(each for each in json.loads(done.stdout)["findings"]
+                    if each["check"] == "huge_pages")
+
+    before = re.search(r"\[(\w+)\]", transparent.read_text())[1], reserved.read_text()
+    transparent.write_text("never")
+    try:
+        reserved.write_text("1")
+        found = finding()
+        # 8192 frames of 2048 or 4096 bytes, and 2^20 connections of 16 bytes, for two queues.
+        pages = 2 * (8 + {"igb": 16}.get(lab.driver, 8))
+        assert found["command"] == f"sysctl -w vm.nr_hugepages={pages}"
+        assert found["message"].startswith(f"1 2 MB pages are reserved, {pages} are of use")
+        lab.lb.run(["sh", "-c", found["command"]])
+        assert finding()["severity"] == "ok"
+    finally:
+        transparent.write_text(before[0])
+        reserved.write_text(before[1])
 
 
 @pytest.mark.parametrize("outer", ["ipv4", "ipv6"])
