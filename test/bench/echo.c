@@ -24,16 +24,14 @@
 static const char usage_text[] =
 	"usage: fluxpin-bench echo -i INTERFACE [OPTION]...\n"
 	"\n"
-	"Sends each frame of a queue back, its MAC addresses swapped: what a packet costs without\n"
+	"Sends each frame of queue 0 back, its MAC addresses swapped: what a packet costs without\n"
 	"a load balancer. Runs until SIGINT or SIGTERM, then prints what it did. Needs root.\n"
 	"\n"
 	"  -i, --interface NAME\n"
-	"      --queue N            (0)\n"
-	"      --mode zerocopy|copy|skb|kernel\n"
+	"      --mode zerocopy|copy|kernel\n"
 	"                           AF_XDP in a mode of fluxpin's, or XDP_TX in the kernel (copy)\n"
 	"      --frames N           of the UMEM, a power of two (8192)\n"
 	"      --frame-size 2048|4096  (2048)\n"
-	"      --batch N            (64)\n"
 	"      --budget N           frames that a system call sends in copy mode, from 32 on; 32 "
 	"before\n"
 	"                           Linux 6.17 (768, as fluxpin; at most the TX ring)\n"
@@ -43,7 +41,7 @@ static const char usage_text[] =
 
 static const struct usage usage = { "echo", usage_text };
 
-static const char *const modes[] = { "zerocopy", "copy", "skb", "kernel", NULL };
+static const char *const modes[] = { "zerocopy", "copy", "kernel", NULL };
 
 static volatile sig_atomic_t stop;
 
@@ -59,8 +57,6 @@ static int take_option(int option, struct echo_options *options)
 	case 'i':
 		options->interface = optarg;
 		return EXIT_DONE;
-	case 'q':
-		return argument_number32(&usage, "--queue", optarg, 0, 63, &options->queue);
 	case 'm':
 		return argument_choice(&usage, "--mode", optarg, modes, &options->mode);
 	case 'f':
@@ -68,8 +64,6 @@ static int take_option(int option, struct echo_options *options)
 	case 'z':
 		return argument_number32(&usage, "--frame-size", optarg, 2048, 4096,
 					 &options->frame_size);
-	case 'b':
-		return argument_number32(&usage, "--batch", optarg, 1, 1024, &options->batch);
 	case 't':
 		return argument_number32(&usage, "--budget", optarg, 0, 65536, &options->budget);
 	case 'c':
@@ -101,11 +95,9 @@ static int read_options(int argc, char **argv, struct echo_options *options, boo
 {
 	static const struct option long_options[] = {
 		{ "interface", required_argument, NULL, 'i' },
-		{ "queue", required_argument, NULL, 'q' },
 		{ "mode", required_argument, NULL, 'm' },
 		{ "frames", required_argument, NULL, 'f' },
 		{ "frame-size", required_argument, NULL, 'z' },
-		{ "batch", required_argument, NULL, 'b' },
 		{ "budget", required_argument, NULL, 't' },
 		{ "cpu", required_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, 'j' },
@@ -144,8 +136,7 @@ static int prepare(const struct echo_options *options)
 /* A link goes with the process, however that ends. */
 static int attach(const struct echo_options *options, const struct echo_bpf *skeleton)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, create,
-		    .flags = options->mode == ECHO_SKB ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
+	LIBBPF_OPTS(bpf_link_create_opts, create, .flags = XDP_FLAGS_DRV_MODE);
 	const struct bpf_program *program = options->mode == ECHO_KERNEL
 						    ? skeleton->progs.echo_in_kernel
 						    : skeleton->progs.echo_redirect;
@@ -159,17 +150,18 @@ static int attach(const struct echo_options *options, const struct echo_bpf *ske
 static int run(const struct echo_options *options, struct echo_bpf *skeleton,
 	       struct echo_socket *echo)
 {
+	uint32_t queue = 0;
 	int descriptor, error;
 
-	fprintf(stderr, "fluxpin-bench: %s queue %u: ready\n", options->interface, options->queue);
+	fprintf(stderr, "fluxpin-bench: %s: ready\n", options->interface);
 	if (options->mode == ECHO_KERNEL) {
 		while (!stop)
 			poll(NULL, 0, 1000);
 		return 0;
 	}
 	descriptor = echo->descriptor;
-	error = bpf_map_update_elem(bpf_map__fd(skeleton->maps.sockets), &options->queue,
-				    &descriptor, BPF_ANY);
+	error = bpf_map_update_elem(bpf_map__fd(skeleton->maps.sockets), &queue, &descriptor,
+				    BPF_ANY);
 	if (error == 0)
 		echo_socket_run(echo, &stop);
 	return error;
@@ -200,11 +192,9 @@ static int print(const struct echo_options *options, const struct echo_socket *e
 
 int command_echo(int argc, char **argv)
 {
-	struct echo_options options = { .frames = 8192,
-					.frame_size = 2048,
-					.batch = 64,
-					.budget = PORT_MOST_FRAMES,
-					.mode = ECHO_COPY };
+	struct echo_options options = {
+		.frames = 8192, .frame_size = 2048, .budget = PORT_MOST_FRAMES, .mode = ECHO_COPY
+	};
 	struct echo_socket echo = { 0 };
 	struct echo_bpf *skeleton;
 	bool is_answered = false;
@@ -223,8 +213,7 @@ int command_echo(int argc, char **argv)
 	if (error == 0)
 		error = run(&options, skeleton, &echo);
 	if (error != 0) {
-		fprintf(stderr, "fluxpin-bench: %s queue %u: %s\n", options.interface,
-			options.queue, strerror(-error));
+		fprintf(stderr, "fluxpin-bench: %s: %s\n", options.interface, strerror(-error));
 		status = EXIT_FAILED;
 	} else {
 		status = print(&options, &echo);

@@ -206,8 +206,7 @@ int command_traffic(int argc, char **argv)
 		return status;
 	run.sender.options = &run.options;
 	run.sender.receiver = &run.receiver;
-	run.sender.length = traffic_frame_make(&run.options, run.sender.frame);
-	if (run.sender.length == 0)
+	if (!traffic_frame_make(&run.options, run.sender.frame))
 		return EXIT_FAILED;
 	ok = traffic_receiver_open(&run.receiver, &run.options, run.sender.frame) && measure(&run);
 	if (!ok)

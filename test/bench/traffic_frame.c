@@ -29,14 +29,13 @@ static bool read_mac(const char *interface, uint8_t *mac)
 	return ok;
 }
 
-uint32_t traffic_frame_make(const struct traffic_options *options, uint8_t *frame)
+bool traffic_frame_make(const struct traffic_options *options, uint8_t *frame)
 {
-	uint32_t length = options->size - TRAFFIC_FCS;
 	struct ether_header ethernet = { .ether_type = htons(ETHERTYPE_IP) };
 	struct iphdr ip = {
 		.version = 4,
 		.ihl = 5,
-		.tot_len = htons((uint16_t)(length - sizeof(ethernet))),
+		.tot_len = htons(TRAFFIC_LENGTH - sizeof(ethernet)),
 		.frag_off = htons(IP_DF),
 		.ttl = 64,
 		.protocol = IPPROTO_UDP,
@@ -44,20 +43,20 @@ uint32_t traffic_frame_make(const struct traffic_options *options, uint8_t *fram
 	};
 	struct udphdr udp = {
 		.dest = htons((uint16_t)options->port),
-		.len = htons((uint16_t)(length - sizeof(ethernet) - sizeof(ip))),
+		.len = htons(TRAFFIC_LENGTH - sizeof(ethernet) - sizeof(ip)),
 	};
 	struct traffic_tail tail = { .magic = TRAFFIC_MAGIC };
 
 	memcpy(ethernet.ether_dhost, &options->mac, ETH_ALEN);
-	if (!read_mac(options->interfaces[0], ethernet.ether_shost))
-		return 0;
-	memset(frame, 0, length);
+	if (!read_mac(options->interface, ethernet.ether_shost))
+		return false;
+	memset(frame, 0, TRAFFIC_LENGTH);
 	memcpy(frame, &ethernet, sizeof(ethernet));
 	memcpy(frame + sizeof(ethernet), &ip, sizeof(ip));
 	memcpy(frame + sizeof(ethernet) + sizeof(ip), &udp, sizeof(udp));
-	memcpy(frame + length - sizeof(tail), &tail, sizeof(tail));
-	traffic_set_flow(frame, 0, options->first_source, traffic_frame_sum(frame));
-	return length;
+	memcpy(frame + TRAFFIC_LENGTH - sizeof(tail), &tail, sizeof(tail));
+	traffic_set_flow(frame, 0, traffic_frame_sum(frame));
+	return true;
 }
 
 uint32_t traffic_frame_sum(const uint8_t *frame)
