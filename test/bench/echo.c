@@ -2,12 +2,10 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <linux/if_link.h>
 #include <net/if.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +16,7 @@
 #include <fluxpin/port.h>
 
 #include "arguments.h"
+#include "cpu.h"
 #include "echo_socket.h"
 #include "statistics.h"
 
@@ -51,8 +50,10 @@ static void on_signal(int number)
 	stop = 1;
 }
 
-static int take_option(int option, struct echo_options *options)
+static int take_option(int option, void *context)
 {
+	struct echo_options *options = context;
+
 	switch (option) {
 	case 'i':
 		options->interface = optarg;
@@ -73,15 +74,12 @@ static int take_option(int option, struct echo_options *options)
 		options->is_json = true;
 		return EXIT_DONE;
 	default:
-		fputs(usage_text, stderr);
 		return EXIT_USAGE;
 	}
 }
 
-static int check(const struct echo_options *options, const char *unexpected)
+static int check(const struct echo_options *options)
 {
-	if (unexpected != NULL)
-		return usage_error(&usage, "unexpected argument \"%s\"", unexpected);
 	if (options->interface == NULL)
 		return usage_error(&usage, "--interface is missing");
 	if ((options->frames & (options->frames - 1)) != 0)
@@ -91,7 +89,7 @@ static int check(const struct echo_options *options, const char *unexpected)
 	return EXIT_DONE;
 }
 
-static int read_options(int argc, char **argv, struct echo_options *options, bool *is_answered)
+static int read_options(int argc, char **argv, struct echo_options *options)
 {
 	static const struct option long_options[] = {
 		{ "interface", required_argument, NULL, 'i' },
@@ -104,33 +102,18 @@ static int read_options(int argc, char **argv, struct echo_options *options, boo
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	int option, status;
+	int status = arguments_read(&usage, argc, argv, "i:h", long_options, take_option, options);
 
-	while ((option = getopt_long(argc, argv, "i:h", long_options, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(usage_text, stdout);
-			*is_answered = true;
-			return EXIT_DONE;
-		}
-		status = take_option(option, options);
-		if (status != EXIT_DONE)
-			return status;
-	}
-	return check(options, argv[optind]);
+	return status == EXIT_DONE ? check(options) : status;
 }
 
 static int prepare(const struct echo_options *options)
 {
 	struct sigaction action = { .sa_handler = on_signal };
-	cpu_set_t cpus;
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	if (!options->has_cpu)
-		return 0;
-	CPU_ZERO(&cpus);
-	CPU_SET(options->cpu, &cpus);
-	return sched_setaffinity(0, sizeof(cpus), &cpus) == 0 ? 0 : -errno;
+	return options->has_cpu ? cpu_pin(options->cpu) : 0;
 }
 
 /* A link goes with the process, however that ends. */
@@ -197,10 +180,9 @@ int command_echo(int argc, char **argv)
 	};
 	struct echo_socket echo = { 0 };
 	struct echo_bpf *skeleton;
-	bool is_answered = false;
-	int status = read_options(argc, argv, &options, &is_answered), error, link = -1;
+	int status = read_options(argc, argv, &options), error, link = -1;
 
-	if (status != EXIT_DONE || is_answered)
+	if (status != EXIT_DONE)
 		return status;
 	skeleton = echo_bpf__open_and_load();
 	error = skeleton == NULL ? -errno : prepare(&options);

@@ -199,10 +199,10 @@ static int print_table(json_t *document)
 int command_traffic(int argc, char **argv)
 {
 	static struct run run;
-	bool is_answered, ok;
-	int status = traffic_options_read(argc, argv, &run.options, &is_answered);
+	int status = traffic_options_read(argc, argv, &run.options);
+	bool ok;
 
-	if (status != EXIT_DONE || is_answered)
+	if (status != EXIT_DONE)
 		return status;
 	run.sender.options = &run.options;
 	run.sender.receiver = &run.receiver;

@@ -2,31 +2,26 @@
 #include "traffic_frame.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <net/if.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
+
+#include <fluxpin/interface.h>
 
 #include "traffic.h"
 
 static bool read_mac(const char *interface, uint8_t *mac)
 {
-	struct ifreq request = { 0 };
-	int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool ok;
+	struct interface found;
+	int error = interface_query(interface, &found);
 
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
-	ok = ioctl(descriptor, SIOCGIFHWADDR, &request) == 0;
-	if (!ok)
-		fprintf(stderr, "fluxpin-bench: %s: %s\n", interface, strerror(errno));
-	memcpy(mac, request.ifr_hwaddr.sa_data, ETH_ALEN);
-	close(descriptor);
-	return ok;
+	if (error != 0) {
+		fprintf(stderr, "fluxpin-bench: %s: %s\n", interface, strerror(-error));
+		return false;
+	}
+	memcpy(mac, found.mac, sizeof(found.mac));
+	return true;
 }
 
 bool traffic_frame_make(const struct traffic_options *options, uint8_t *frame)
@@ -39,7 +34,7 @@ bool traffic_frame_make(const struct traffic_options *options, uint8_t *frame)
 		.frag_off = htons(IP_DF),
 		.ttl = 64,
 		.protocol = IPPROTO_UDP,
-		.daddr = htonl(options->vip),
+		.daddr = options->vip.s_addr,
 	};
 	struct udphdr udp = {
 		.dest = htons((uint16_t)options->port),

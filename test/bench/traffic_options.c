@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "traffic_options.h"
 
-#include <arpa/inet.h>
-#include <getopt.h>
 #include <netinet/ether.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,16 +38,6 @@ static const char usage_text[] =
 
 static const struct usage usage = { "traffic", usage_text };
 
-static int read_vip(uint32_t *vip)
-{
-	struct in_addr read;
-
-	if (inet_pton(AF_INET, optarg, &read) != 1)
-		return usage_error(&usage, "--vip is an IPv4 address, not \"%s\"", optarg);
-	*vip = ntohl(read.s_addr);
-	return EXIT_DONE;
-}
-
 static int read_mac(struct ether_addr *mac)
 {
 	const struct ether_addr *read = ether_aton(optarg);
@@ -60,8 +48,10 @@ static int read_mac(struct ether_addr *mac)
 	return EXIT_DONE;
 }
 
-static int take_option(int option, struct traffic_options *options)
+static int take_option(int option, void *context)
 {
+	struct traffic_options *options = context;
+
 	switch (option) {
 	case 'i':
 		options->interface = optarg;
@@ -69,7 +59,7 @@ static int take_option(int option, struct traffic_options *options)
 	case 'm':
 		return read_mac(&options->mac);
 	case 'v':
-		return read_vip(&options->vip);
+		return argument_ipv4(&usage, "--vip", optarg, &options->vip);
 	case 'p':
 		return argument_number32(&usage, "--port", optarg, 1, 65535, &options->port);
 	case 'f':
@@ -90,29 +80,26 @@ static int take_option(int option, struct traffic_options *options)
 		options->is_json = true;
 		return EXIT_DONE;
 	default:
-		fputs(usage_text, stderr);
 		return EXIT_USAGE;
 	}
 }
 
-static int check(const struct traffic_options *options, const char *unexpected)
+static int check(const struct traffic_options *options)
 {
 	static const struct ether_addr none;
 
-	if (unexpected != NULL)
-		return usage_error(&usage, "unexpected argument \"%s\"", unexpected);
 	if (options->interface == NULL)
 		return usage_error(&usage, "--interface is missing");
 	if (memcmp(&options->mac, &none, sizeof(none)) == 0)
 		return usage_error(&usage, "--mac is missing");
 	if (options->window > 0 && options->rate > 0)
 		return usage_error(&usage, "--window and --rate exclude each other");
-	if (options->vip == 0)
+	if (options->vip.s_addr == 0)
 		return usage_error(&usage, "--vip is missing");
 	return EXIT_DONE;
 }
 
-int traffic_options_read(int argc, char **argv, struct traffic_options *options, bool *is_answered)
+int traffic_options_read(int argc, char **argv, struct traffic_options *options)
 {
 	static const struct option long_options[] = {
 		{ "interface", required_argument, NULL, 'i' },
@@ -129,19 +116,9 @@ int traffic_options_read(int argc, char **argv, struct traffic_options *options,
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	int option, status;
+	int status;
 
 	*options = (struct traffic_options){ .port = 53, .flows = 1, .seconds = 2, .warm_up = 0.2 };
-	*is_answered = false;
-	while ((option = getopt_long(argc, argv, "i:h", long_options, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(usage_text, stdout);
-			*is_answered = true;
-			return EXIT_DONE;
-		}
-		status = take_option(option, options);
-		if (status != EXIT_DONE)
-			return status;
-	}
-	return check(options, argv[optind]);
+	status = arguments_read(&usage, argc, argv, "i:h", long_options, take_option, options);
+	return status == EXIT_DONE ? check(options) : status;
 }

@@ -4,13 +4,14 @@
 #define FLUXPIN_BENCH_TRAFFIC_OPTIONS_H
 
 #include <net/ethernet.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct traffic_options {
 	const char *interface; /* sends and receives */
 	struct ether_addr mac; /* of who is to forward */
-	uint32_t vip;	       /* host byte order, as all numbers here */
+	struct in_addr vip;
 	uint32_t port;
 	uint32_t flows;
 	uint32_t rate;	 /* packets per second; 0: as many as can be sent */
@@ -22,7 +23,7 @@ struct traffic_options {
 	bool is_json;
 };
 
-/* Reads the command line. Returns EXIT_DONE or EXIT_USAGE; *is_answered: the help was printed. */
-int traffic_options_read(int argc, char **argv, struct traffic_options *options, bool *is_answered);
+/* Reads the command line, as arguments_read. */
+int traffic_options_read(int argc, char **argv, struct traffic_options *options);
 
 #endif

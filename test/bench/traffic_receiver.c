@@ -5,14 +5,13 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/if_link.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <fluxpin/interface.h>
 
 #include <traffic.skel.h>
 
@@ -57,19 +56,14 @@ static int attach(const struct traffic_receiver *receiver, const char *interface
 static bool wait_for_carrier(const char *interface)
 {
 	struct timespec pause = { .tv_nsec = CARRIER_LOOK_MS * 1000000 };
-	struct ifreq request = { 0 };
-	int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool has_carrier = false;
+	struct interface found;
 
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
-	for (int i = 0; i < CARRIER_LOOKS && !has_carrier; i++) {
-		if (i > 0)
-			nanosleep(&pause, NULL);
-		has_carrier = ioctl(descriptor, SIOCGIFFLAGS, &request) == 0 &&
-			      (request.ifr_flags & IFF_RUNNING) != 0;
+	for (int i = 0; i < CARRIER_LOOKS; i++) {
+		if (interface_query(interface, &found) == 0 && found.has_carrier)
+			return true;
+		nanosleep(&pause, NULL);
 	}
-	close(descriptor);
-	return has_carrier;
+	return false;
 }
 
 bool traffic_receiver_open(struct traffic_receiver *receiver, const struct traffic_options *options,

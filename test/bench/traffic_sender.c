@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 
 #include <traffic.skel.h>
 
+#include "cpu.h"
 #include "traffic_frame.h"
 
 /*
@@ -235,9 +235,9 @@ bool traffic_sender_start(struct traffic_sender *sender)
 	if (error == 0 && sender->options->has_cpu) {
 		cpu_set_t cpus;
 
-		CPU_ZERO(&cpus);
-		CPU_SET(sender->options->cpu, &cpus);
-		error = -pthread_attr_setaffinity_np(&attributes, sizeof(cpus), &cpus);
+		error = cpu_alone(sender->options->cpu, &cpus);
+		if (error == 0)
+			error = -pthread_attr_setaffinity_np(&attributes, sizeof(cpus), &cpus);
 	}
 	if (error == 0)
 		error = -pthread_create(&sender->thread, &attributes, run, sender);
