@@ -89,14 +89,6 @@ class Wire(VmLab):
              "--cpu", GENERATOR_CPU, "--json", *how], timeout=seconds + 60))
 
 
-def cpu_ns(process):
-    """CPU time of all threads of a process, with what the kernel did on their account."""
-    times = 0
-    for task in pathlib.Path(f"/proc/{process}/task").iterdir():
-        times += int((task / "schedstat").read_text().split()[0])
-    return times
-
-
 # What forwards. Each is a context; then `totals` says what it counted: received, forwarded.
 
 

@@ -22,6 +22,8 @@ import tempfile
 import threading
 import time
 
+from process import stat_fields
+
 NETNS_DIRECTORY = pathlib.Path("/run/netns")
 IDENTITY = re.compile(r"fp(?P<pid>\d+)-(?P<start>\d+)-\d+")
 SESSION = re.compile(r"\d+ \d+")
@@ -36,10 +38,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def _stat(pid, ended="ZX"):
     """Fields of /proc/PID/stat from the state on (proc(5), field 3), or None for a dead process."""
     try:
-        text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+        fields = stat_fields(f"/proc/{pid}")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = text[text.rindex(")") + 2 :].split()
     return None if fields[0] in ended else fields
 
 

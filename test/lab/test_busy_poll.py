@@ -13,6 +13,7 @@ import pytest
 
 from fluxpin import Fluxpin, configuration, pool, vips
 from namespaces import wait_until
+from process import state, workers
 
 DENIED = pathlib.Path(__file__).resolve().parents[1] / "lib/denied.py"
 # Of asm-generic/socket.h
@@ -37,15 +38,6 @@ def options(pid, *numbers):
             if copy.getsockopt(socket.SOL_SOCKET, SO_DOMAIN) == AF_XDP:
                 found.append([copy.getsockopt(socket.SOL_SOCKET, each) for each in numbers])
     os.close(process)
-    return found
-
-
-def worker_states(pid):
-    """The states (proc(5)) of the workers' threads: S sleeps."""
-    found = []
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        if (task / "comm").read_text().startswith("w/"):
-            found.append((task / "stat").read_text().rpartition(") ")[2].split()[0])
     return found
 
 
@@ -82,7 +74,8 @@ def test_without_anything_to_poll(lab, mode):
         metrics = fluxpin.assert_balanced()
         assert set(metrics.select("fluxpin_worker_busy_poll").values()) == {0}
         # Nobody spins for nothing.
-        wait_until(lambda: worker_states(fluxpin.process.pid) == ["S", "S"], 10, "workers asleep")
+        both = workers(fluxpin.process.pid)
+        wait_until(lambda: [state(each) for each in both] == ["S", "S"], 10, "workers asleep")
 
 
 def test_off_by_default(lab):

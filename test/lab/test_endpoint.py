@@ -9,7 +9,7 @@ import random
 import subprocess
 
 import pytest
-from scapy.layers.inet import GRE, IP, TCP, UDP
+from scapy.layers.inet import GRE, IP, TCP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 

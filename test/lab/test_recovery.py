@@ -9,6 +9,7 @@ import subprocess
 import pytest
 from fluxpin import Fluxpin, configuration, pool, vips
 from namespaces import PATIENCE, wait_until
+from process import descriptors, memory_kib
 
 FLAPS = 50
 BOTH_QUEUES = {("eth0", "0"), ("eth0", "1")}
@@ -41,18 +42,6 @@ def flap(lab, namespace=None, interface="eth0"):
     # The kernel drops routes by a gateway with the link.
     if namespace is lab.lb:
         namespace.ip("route replace default via 10.0.0.1")
-
-
-def resident_kib(process):
-    with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
-
-
-def descriptors(process):
-    """How many are open; what is open only while a file is written or the kernel is asked is among
-    them."""
-    return len(subprocess.run(["ls", f"/proc/{process.pid}/fd"], check=True, capture_output=True,
-                              text=True).stdout.split())
 
 
 def assert_ended(fluxpin, sentence):
@@ -88,7 +77,8 @@ def test_link_flaps(lab, mode):
             # What is allocated once is allocated by then.
             for _ in range(5):
                 flap(lab)
-            before = resident_kib(fluxpin.process), descriptors(fluxpin.process)
+            pid = fluxpin.process.pid
+            before = memory_kib(pid), descriptors(pid)
             for number in range(FLAPS):
                 if number % 2:
                     flap(lab)
@@ -97,10 +87,10 @@ def test_link_flaps(lab, mode):
                     lab.route_vips([lab.lb])
         metrics = assert_serves(lab, fluxpin)
         assert set(metrics.workers()) == BOTH_QUEUES
-        grown = resident_kib(fluxpin.process) - before[0]
+        grown = memory_kib(pid) - before[0]
         # Frames that are used for the first time may be a transparent page of 2 MB.
         assert grown < 2048 + 1024, f"{grown} KiB more in {FLAPS} flaps"
-        wait_until(lambda: descriptors(fluxpin.process) <= before[1], 10, "closed descriptors")
+        wait_until(lambda: descriptors(pid) <= before[1], 10, "closed descriptors")
 
 
 def test_mtu_changes(lab):

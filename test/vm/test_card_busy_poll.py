@@ -4,13 +4,13 @@ alone when they are deferred. What is compared are counts, under the same reques
 
 import json
 import os
-import pathlib
 import re
 
 import pytest
 from card import interrupts
 from curl import get, upload
 from namespaces import wait_until
+from process import state, workers
 from vm_lab import VmFluxpin, has_zero_copy, text
 
 REQUESTS = 40
@@ -73,13 +73,6 @@ def cost(lab, fluxpin):
     assert set(answers) == {"web-1", "web-2"} and answers.total() == REQUESTS, answers
     assert upload(lab, lab.http_vip, 100_000)
     return tuple(after - each for after, each in zip(look(), before))
-
-
-def worker_state(pid):
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        if (task / "comm").read_text().startswith("w/"):
-            return (task / "stat").read_text().rpartition(") ")[2].split()[0]
-    raise LookupError(f"process {pid} has no worker")
 
 
 def test_interrupts_stay_away(card):
@@ -149,11 +142,11 @@ def test_idle_workers(card):
         del fluxpin.command[at:at + 2]
         with fluxpin.start():
             fluxpin.wait_for(lambda each: each.sum("fluxpin_worker_busy_poll") == 1)
-            pid = fluxpin.process.pid
+            (worker,) = workers(fluxpin.process.pid)
             if idle == "0s":
-                assert {worker_state(pid) for _ in range(200)} == {"R"}
+                assert {state(worker) for _ in range(200)} == {"R"}
             else:
-                wait_until(lambda: worker_state(pid) == "S", 5, "a worker asleep")
+                wait_until(lambda: state(worker) == "S", 5, "a worker asleep")
             assert fluxpin.reload(text(card, "ipip", "ipv4", interfaces=[interface])) == 2
             assert get(card, card.http_vip, 8).total() == 8
             assert fluxpin.metrics().sum("fluxpin_worker_stalled") == 0

@@ -7,6 +7,7 @@ import pathlib
 import pytest
 from curl import get
 from namespaces import PATIENCE, wait_until
+from process import descriptors
 from vm_lab import MTU, VmFluxpin, has_zero_copy, text
 
 FLAPS = 3
@@ -50,20 +51,17 @@ def assert_serves(lab, fluxpin):
     assert metrics.sum("fluxpin_xsk_tx_invalid_total") == 0
 
 
-def descriptors(process):
-    return len(list(pathlib.Path(f"/proc/{process.pid}/fd").iterdir()))
-
-
 def test_link_flaps(lab, fluxpin):
     """No descriptor more is open then: the program is behind libxdp's dispatcher here, which it is
     not on every kernel."""
-    before = descriptors(fluxpin.process)
+    pid = fluxpin.process.pid
+    before = descriptors(pid)
     with Traffic(lab):
         for _ in range(FLAPS):
             lab.lb.ip("link set eth0 down", "link set eth0 up")
             lab.wait_for_carrier()
     assert_serves(lab, fluxpin)
-    wait_until(lambda: descriptors(fluxpin.process) <= before, 10, "closed descriptors")
+    wait_until(lambda: descriptors(pid) <= before, 10, "closed descriptors")
 
 
 def test_ring_sizes(lab, fluxpin):
