@@ -10,6 +10,7 @@ import pytest
 from fluxpin import Fluxpin, configuration, pool, vips
 from namespaces import PATIENCE, wait_until
 from process import descriptors, memory_kib
+from traffic import Traffic
 
 FLAPS = 50
 BOTH_QUEUES = {("eth0", "0"), ("eth0", "1")}
@@ -21,9 +22,7 @@ def text(lab):
 
 def all_queues(lab, **more):
     """fluxpin that is not told which queues to serve."""
-    fluxpin = Fluxpin(lab, text(lab), start=False, **more)
-    fluxpin.command[fluxpin.command.index("-i") + 1] = "eth0"
-    return fluxpin
+    return Fluxpin(lab, text(lab), start=False, **more).set_option("-i", "eth0")
 
 
 def assert_serves(lab, fluxpin, requests=20):
@@ -50,22 +49,6 @@ def assert_ended(fluxpin, sentence):
     fluxpin.process = None
     assert sentence in fluxpin.log()
     fluxpin.assert_totals_balance()
-
-
-class Traffic:
-    """Connections that come all the time, some of which may fail."""
-
-    def __init__(self, lab):
-        self._load = lab.load("http", lab.http_vip, "--parallel", 4, "--hold", "--rate", 100,
-                              "--timeout", 2)
-        self._load.wait_for_line()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._load.go_on()
-        self._load.result()
 
 
 @pytest.mark.parametrize("mode", ["copy", "skb"])

@@ -192,7 +192,7 @@ def test_auto_takes_generic_xdp_where_there_is_no_native(lab):
     lab.lb.ip("link add bridge0 type bridge", "link set bridge0 up")
     try:
         fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
-        fluxpin.command[fluxpin.command.index("-i") + 1] = "bridge0:0"
+        fluxpin.set_option("-i", "bridge0:0")
         with fluxpin.start():
             assert "bridge0 (driver bridge): native XDP refused" in fluxpin.log()
             assert "bridge0 queue 0: copy (generic XDP), driver bridge" in fluxpin.log()

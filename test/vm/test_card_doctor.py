@@ -2,21 +2,14 @@
 """The doctor with real drivers on the load balancer, and with backends that decapsulate with the
 kernel's own devices."""
 
-import json
-
 import pytest
+from doctor_report import doctor, findings, problems
 from vm_lab import VmFluxpin, text
 
 
-def doctor(lab, namespace, *arguments):
+def examine(lab, namespace, *command):
     """{(check, subject): finding} of what is wrong."""
-    done = namespace.run([lab.fluxpin, *arguments, "--json"], check=False)
-    assert done.stdout, done.stderr
-    return {
-        (each["check"], each["subject"]): each
-        for each in json.loads(done.stdout)["findings"]
-        if each["severity"] in ("warning", "error")
-    }
+    return problems(doctor(namespace, lab.fluxpin, *command, "--json"))
 
 
 def configured(lab, encapsulation="gre", outer="ipv4"):
@@ -24,18 +17,18 @@ def configured(lab, encapsulation="gre", outer="ipv4"):
 
 
 def examine_backend(lab, file):
-    return doctor(lab, lab.backends[0], "endpoint", "doctor", "-i", "eth0", "-c", file)
+    return examine(lab, lab.backends[0], "endpoint", "doctor", "-i", "eth0", "-c", file)
 
 
 def test_a_card(lab):
     """Whatever the driver has on that harms can be turned off; what is known of it stays."""
     file = configured(lab)
     lab.wait_for_carrier()
-    found = doctor(lab, lab.lb, "doctor", "-c", file, "-i", "eth0")
+    found = examine(lab, lab.lb, "doctor", "-c", file, "-i", "eth0")
     for finding in found.values():
         if finding["command"]:
             lab.lb.run(["sh", "-c", finding["command"]])
-    left = doctor(lab, lab.lb, "doctor", "-c", file, "-i", "eth0")
+    left = examine(lab, lab.lb, "doctor", "-c", file, "-i", "eth0")
     known = {("driver", "eth0")} if lab.driver == "virtio_net" else set()
     assert set(left) <= known, (found, left)
 
@@ -45,10 +38,9 @@ def test_interrupts_of_the_queues(lab):
     file = configured(lab)
 
     def lines(cpus):
-        done = lab.lb.run([lab.fluxpin, "doctor", "-c", file, "-i", f"eth0:0-1@{cpus}", "--json"],
-                          check=False)
-        return [each["command"] for each in json.loads(done.stdout)["findings"]
-                if each["check"] == "interrupts"]
+        report = doctor(lab.lb, lab.fluxpin, "doctor", "-c", file, "-i", f"eth0:0-1@{cpus}",
+                        "--json")
+        return [each["command"] for each in findings(report, "interrupts")]
 
     for cpus in ("0,1", "1,0"):
         found = lines(cpus)
