@@ -171,6 +171,18 @@ def test_the_echo_sends_by_as_many_calls_as_fluxpin(monkeypatch):
             assert echo.totals["budget"] == (budget if namespaces.KERNEL >= (6, 17) else 32), more
 
 
+def test_versions_are_flooded_in_turn():
+    if os.geteuid() != 0:
+        pytest.skip("makes network namespaces, which needs root")
+    program = ROOT / "build/dev/src/cli/fluxpin"
+    done = subprocess.run([HERE / "versions", program, program, "--rounds", "1", "--seconds", "1"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"^(\w+) +(\d+) packets/s +\d+ ns of CPU a packet$", done.stdout, re.M)
+    assert [name for name, _ in found] == ["before", "after"]
+    assert all(int(rate) > 0 for _, rate in found), done.stdout
+
+
 @pytest.fixture(scope="module", name="results")
 def made_up_results():
     """As test/bench/run would have them."""
