@@ -155,16 +155,16 @@ def test_the_echo_sends_by_as_many_calls_as_fluxpin(monkeypatch):
     (PORT_MOST_FRAMES), or the whole of a TX ring that is smaller."""
     if os.geteuid() != 0:
         pytest.skip("makes network namespaces, which needs root")
-    import wire  # and with it the path of the lab
+    import forwarders  # and with it the path of the lab
 
     import namespaces
 
     most = int(re.search(r"^#define PORT_MOST_FRAMES \((\d+) \* PORT_BATCH\)$",
                          (ROOT / "include/fluxpin/port.h").read_text(), re.M)[1]) * 64
-    monkeypatch.setattr(wire, "BENCH", ROOT / "build/dev/test/bench/fluxpin-bench")
+    monkeypatch.setattr(forwarders, "BENCH", ROOT / "build/dev/test/bench/fluxpin-bench")
     for more, budget in (([], most), (["--frames", 1024], 256), (["--budget", 64], 64)):
-        with wire.Wire("veth") as each:
-            echo = wire.Echo(each, "copy")
+        with forwarders.Wire("veth") as each:
+            echo = forwarders.Echo(each, "copy")
             echo.more = more
             with echo:
                 assert each.traffic(10, 0.05, window=32)["lost"] == 0
