@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -23,6 +24,30 @@ int usage_error(const struct usage *usage, const char *format, ...)
 	va_end(arguments);
 	fprintf(stderr, "\n\n%s", usage->text);
 	return EXIT_USAGE;
+}
+
+int arguments_read(const struct usage *usage, int argc, char **argv, const char *letters,
+		   const struct option *known, int (*take)(int option, void *options),
+		   void *options)
+{
+	int option, status;
+
+	while ((option = getopt_long(argc, argv, letters, known, NULL)) != -1) {
+		if (option == 'h') {
+			fputs(usage->text, stdout);
+			return EXIT_ANSWERED;
+		}
+		if (option == '?') {
+			fputs(usage->text, stderr);
+			return EXIT_USAGE;
+		}
+		status = take(option, options);
+		if (status != EXIT_DONE)
+			return status;
+	}
+	if (optind < argc)
+		return usage_error(usage, "unexpected argument \"%s\"", argv[optind]);
+	return EXIT_DONE;
 }
 
 int argument_number(const struct usage *usage, const char *option, const char *text, uint64_t least,
@@ -79,6 +104,14 @@ int argument_duration(const struct usage *usage, const char *option, const char 
 		return usage_error(usage, "%s is a duration from 10ms to 1h, not \"%s\"", option,
 				   text);
 	*nanoseconds = value;
+	return EXIT_DONE;
+}
+
+int argument_ipv4(const struct usage *usage, const char *option, const char *text,
+		  struct in_addr *address)
+{
+	if (inet_pton(AF_INET, text, address) != 1)
+		return usage_error(usage, "%s is an IPv4 address, not \"%s\"", option, text);
 	return EXIT_DONE;
 }
 

@@ -8,6 +8,7 @@
 #define FLUXPIN_BENCH_COMMANDS_H
 
 enum exit_status {
+	EXIT_ANSWERED = -1, /* of options: what they ask for was printed; main makes it EXIT_DONE */
 	EXIT_DONE = 0,
 	EXIT_FAILED = 1, /* could not run, or what ran was not what was to be measured */
 	EXIT_USAGE = 2,	 /* called wrongly */

@@ -2,12 +2,10 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <linux/if_link.h>
 #include <net/if.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,22 +16,21 @@
 #include <fluxpin/port.h>
 
 #include "arguments.h"
+#include "cpu.h"
 #include "echo_socket.h"
 #include "statistics.h"
 
 static const char usage_text[] =
 	"usage: fluxpin-bench echo -i INTERFACE [OPTION]...\n"
 	"\n"
-	"Sends each frame of a queue back, its MAC addresses swapped: what a packet costs without\n"
+	"Sends each frame of queue 0 back, its MAC addresses swapped: what a packet costs without\n"
 	"a load balancer. Runs until SIGINT or SIGTERM, then prints what it did. Needs root.\n"
 	"\n"
 	"  -i, --interface NAME\n"
-	"      --queue N            (0)\n"
-	"      --mode zerocopy|copy|skb|kernel\n"
+	"      --mode zerocopy|copy|kernel\n"
 	"                           AF_XDP in a mode of fluxpin's, or XDP_TX in the kernel (copy)\n"
 	"      --frames N           of the UMEM, a power of two (8192)\n"
 	"      --frame-size 2048|4096  (2048)\n"
-	"      --batch N            (64)\n"
 	"      --budget N           frames that a system call sends in copy mode, from 32 on; 32 "
 	"before\n"
 	"                           Linux 6.17 (768, as fluxpin; at most the TX ring)\n"
@@ -43,7 +40,7 @@ static const char usage_text[] =
 
 static const struct usage usage = { "echo", usage_text };
 
-static const char *const modes[] = { "zerocopy", "copy", "skb", "kernel", NULL };
+static const char *const modes[] = { "zerocopy", "copy", "kernel", NULL };
 
 static volatile sig_atomic_t stop;
 
@@ -53,14 +50,14 @@ static void on_signal(int number)
 	stop = 1;
 }
 
-static int take_option(int option, struct echo_options *options)
+static int take_option(int option, void *context)
 {
+	struct echo_options *options = context;
+
 	switch (option) {
 	case 'i':
 		options->interface = optarg;
 		return EXIT_DONE;
-	case 'q':
-		return argument_number32(&usage, "--queue", optarg, 0, 63, &options->queue);
 	case 'm':
 		return argument_choice(&usage, "--mode", optarg, modes, &options->mode);
 	case 'f':
@@ -68,8 +65,6 @@ static int take_option(int option, struct echo_options *options)
 	case 'z':
 		return argument_number32(&usage, "--frame-size", optarg, 2048, 4096,
 					 &options->frame_size);
-	case 'b':
-		return argument_number32(&usage, "--batch", optarg, 1, 1024, &options->batch);
 	case 't':
 		return argument_number32(&usage, "--budget", optarg, 0, 65536, &options->budget);
 	case 'c':
@@ -79,15 +74,12 @@ static int take_option(int option, struct echo_options *options)
 		options->is_json = true;
 		return EXIT_DONE;
 	default:
-		fputs(usage_text, stderr);
 		return EXIT_USAGE;
 	}
 }
 
-static int check(const struct echo_options *options, const char *unexpected)
+static int check(const struct echo_options *options)
 {
-	if (unexpected != NULL)
-		return usage_error(&usage, "unexpected argument \"%s\"", unexpected);
 	if (options->interface == NULL)
 		return usage_error(&usage, "--interface is missing");
 	if ((options->frames & (options->frames - 1)) != 0)
@@ -97,55 +89,37 @@ static int check(const struct echo_options *options, const char *unexpected)
 	return EXIT_DONE;
 }
 
-static int read_options(int argc, char **argv, struct echo_options *options, bool *is_answered)
+static int read_options(int argc, char **argv, struct echo_options *options)
 {
 	static const struct option long_options[] = {
 		{ "interface", required_argument, NULL, 'i' },
-		{ "queue", required_argument, NULL, 'q' },
 		{ "mode", required_argument, NULL, 'm' },
 		{ "frames", required_argument, NULL, 'f' },
 		{ "frame-size", required_argument, NULL, 'z' },
-		{ "batch", required_argument, NULL, 'b' },
 		{ "budget", required_argument, NULL, 't' },
 		{ "cpu", required_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	int option, status;
+	int status = arguments_read(&usage, argc, argv, "i:h", long_options, take_option, options);
 
-	while ((option = getopt_long(argc, argv, "i:h", long_options, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(usage_text, stdout);
-			*is_answered = true;
-			return EXIT_DONE;
-		}
-		status = take_option(option, options);
-		if (status != EXIT_DONE)
-			return status;
-	}
-	return check(options, argv[optind]);
+	return status == EXIT_DONE ? check(options) : status;
 }
 
 static int prepare(const struct echo_options *options)
 {
 	struct sigaction action = { .sa_handler = on_signal };
-	cpu_set_t cpus;
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	if (!options->has_cpu)
-		return 0;
-	CPU_ZERO(&cpus);
-	CPU_SET(options->cpu, &cpus);
-	return sched_setaffinity(0, sizeof(cpus), &cpus) == 0 ? 0 : -errno;
+	return options->has_cpu ? cpu_pin(options->cpu) : 0;
 }
 
 /* A link goes with the process, however that ends. */
 static int attach(const struct echo_options *options, const struct echo_bpf *skeleton)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, create,
-		    .flags = options->mode == ECHO_SKB ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
+	LIBBPF_OPTS(bpf_link_create_opts, create, .flags = XDP_FLAGS_DRV_MODE);
 	const struct bpf_program *program = options->mode == ECHO_KERNEL
 						    ? skeleton->progs.echo_in_kernel
 						    : skeleton->progs.echo_redirect;
@@ -159,17 +133,18 @@ static int attach(const struct echo_options *options, const struct echo_bpf *ske
 static int run(const struct echo_options *options, struct echo_bpf *skeleton,
 	       struct echo_socket *echo)
 {
+	uint32_t queue = 0;
 	int descriptor, error;
 
-	fprintf(stderr, "fluxpin-bench: %s queue %u: ready\n", options->interface, options->queue);
+	fprintf(stderr, "fluxpin-bench: %s: ready\n", options->interface);
 	if (options->mode == ECHO_KERNEL) {
 		while (!stop)
 			poll(NULL, 0, 1000);
 		return 0;
 	}
 	descriptor = echo->descriptor;
-	error = bpf_map_update_elem(bpf_map__fd(skeleton->maps.sockets), &options->queue,
-				    &descriptor, BPF_ANY);
+	error = bpf_map_update_elem(bpf_map__fd(skeleton->maps.sockets), &queue, &descriptor,
+				    BPF_ANY);
 	if (error == 0)
 		echo_socket_run(echo, &stop);
 	return error;
@@ -200,17 +175,14 @@ static int print(const struct echo_options *options, const struct echo_socket *e
 
 int command_echo(int argc, char **argv)
 {
-	struct echo_options options = { .frames = 8192,
-					.frame_size = 2048,
-					.batch = 64,
-					.budget = PORT_MOST_FRAMES,
-					.mode = ECHO_COPY };
+	struct echo_options options = {
+		.frames = 8192, .frame_size = 2048, .budget = PORT_MOST_FRAMES, .mode = ECHO_COPY
+	};
 	struct echo_socket echo = { 0 };
 	struct echo_bpf *skeleton;
-	bool is_answered = false;
-	int status = read_options(argc, argv, &options, &is_answered), error, link = -1;
+	int status = read_options(argc, argv, &options), error, link = -1;
 
-	if (status != EXIT_DONE || is_answered)
+	if (status != EXIT_DONE)
 		return status;
 	skeleton = echo_bpf__open_and_load();
 	error = skeleton == NULL ? -errno : prepare(&options);
@@ -223,8 +195,7 @@ int command_echo(int argc, char **argv)
 	if (error == 0)
 		error = run(&options, skeleton, &echo);
 	if (error != 0) {
-		fprintf(stderr, "fluxpin-bench: %s queue %u: %s\n", options.interface,
-			options.queue, strerror(-error));
+		fprintf(stderr, "fluxpin-bench: %s: %s\n", options.interface, strerror(-error));
 		status = EXIT_FAILED;
 	} else {
 		status = print(&options, &echo);

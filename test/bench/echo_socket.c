@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include <fluxpin/port.h>
+
 /* As in src/control/worker.c and src/io/xsk_port.c. */
 #define ROUNDS_BEFORE_SLEEP 32
 #define ROUNDS_BEFORE_KICK  16
@@ -44,8 +46,7 @@ int echo_socket_open(struct echo_socket *echo, const struct echo_options *option
 	int buffer = SEND_BUFFER, error;
 	uint32_t first = 0;
 
-	*echo = (struct echo_socket){ .batch = options->batch,
-				      .frame_mask = options->frame_size - 1 };
+	*echo = (struct echo_socket){ .frame_mask = options->frame_size - 1 };
 	error = memory_map(size, &echo->memory);
 	if (error != 0)
 		return error;
@@ -53,8 +54,8 @@ int echo_socket_open(struct echo_socket *echo, const struct echo_options *option
 	error = xsk_umem__create(&echo->umem, echo->frames, size, &echo->fill, &echo->completion,
 				 &umem);
 	if (error == 0)
-		error = xsk_socket__create_shared(&echo->socket, options->interface, options->queue,
-						  echo->umem, &echo->rx, &echo->tx, &echo->fill,
+		error = xsk_socket__create_shared(&echo->socket, options->interface, 0, echo->umem,
+						  &echo->rx, &echo->tx, &echo->fill,
 						  &echo->completion, &config);
 	if (error != 0)
 		return error;
@@ -86,7 +87,7 @@ static void kick(struct echo_socket *echo)
 	uint32_t waiting = tx_waiting(echo), before;
 
 	echo->kick_age = 0;
-	for (uint32_t i = 0; i <= echo->batch / FRAMES_PER_CALL && waiting > 0; i++) {
+	for (uint32_t i = 0; i <= PORT_BATCH / FRAMES_PER_CALL && waiting > 0; i++) {
 		if (!xsk_ring_prod__needs_wakeup(&echo->tx))
 			return;
 		echo->sends++;
@@ -140,8 +141,8 @@ static uint32_t echo_batch(struct echo_socket *echo)
 		recvfrom(echo->descriptor, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 	}
 	/* What finds no room to be sent stays where it is, and the kernel drops what comes next. */
-	count = xsk_prod_nb_free(&echo->tx, echo->batch);
-	count = xsk_ring_cons__peek(&echo->rx, count < echo->batch ? count : echo->batch, &from);
+	count = xsk_prod_nb_free(&echo->tx, PORT_BATCH);
+	count = xsk_ring_cons__peek(&echo->rx, count < PORT_BATCH ? count : PORT_BATCH, &from);
 	if (count == 0 || xsk_ring_prod__reserve(&echo->tx, count, &to) != count)
 		return 0;
 	for (uint32_t i = 0; i < count; i++) {

@@ -18,10 +18,8 @@
 
 struct echo_options {
 	const char *interface;
-	uint32_t queue;
 	uint32_t frames; /* a power of two */
 	uint32_t frame_size;
-	uint32_t batch;
 	uint32_t budget; /* frames that a call is to send in copy mode */
 	uint32_t cpu;
 	int mode; /* enum echo_mode */
@@ -32,7 +30,6 @@ struct echo_options {
 enum echo_mode {
 	ECHO_ZERO_COPY,
 	ECHO_COPY,
-	ECHO_SKB,
 	ECHO_KERNEL,
 };
 
@@ -43,7 +40,6 @@ struct echo_socket {
 	struct xsk_socket *socket;
 	struct memory memory; /* of the frames, on 2 MB pages as fluxpin's */
 	uint8_t *frames;
-	uint32_t batch;
 	uint32_t frame_mask; /* of where in a frame an address is */
 	uint32_t tx_count;   /* given to the kernel, not completed */
 	uint32_t kick_age;   /* rounds since the kernel was last told to send */
@@ -54,7 +50,7 @@ struct echo_socket {
 	uint64_t received, sent, batches, rounds, sends, wakeups, sleeps;
 };
 
-/* Opens it on a queue and fills the fill ring. Returns 0 or negative errno. */
+/* Opens it on queue 0 and fills the fill ring. Returns 0 or negative errno. */
 int echo_socket_open(struct echo_socket *echo, const struct echo_options *options);
 
 /* Echoes until *stop. */

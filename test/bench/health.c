@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,20 +145,13 @@ static bool prepare(struct run *run, uint16_t port)
 	return run->late_ms != NULL && make_backends(run);
 }
 
-static int compare(const void *a, const void *b)
-{
-	double left = *(const double *)a, right = *(const double *)b;
-
-	return (left > right) - (left < right);
-}
-
 static bool summarise(struct run *run, struct result *result)
 {
 	struct health_report report;
 
 	if (run->late_count == 0)
 		return false;
-	qsort(run->late_ms, run->late_count, sizeof(*run->late_ms), compare);
+	statistics_sort(run->late_ms, run->late_count);
 	for (uint32_t i = 0; i < run->pool.backend_count; i++) {
 		health_read(run->health, 0, i, &report);
 		result->up += report.state == HEALTH_UP;
@@ -168,8 +160,8 @@ static bool summarise(struct run *run, struct result *result)
 	result->cpu_share = (double)run->cpu_ns / (double)run->wall_ns;
 	result->probes_per_second = run->late_count / ((double)run->wall_ns / 1e9);
 	result->cpu_us_per_probe = (double)run->cpu_ns / 1e3 / run->late_count;
-	result->late_ms_median = run->late_ms[run->late_count / 2];
-	result->late_ms_p99 = run->late_ms[(uint64_t)run->late_count * 99 / 100];
+	result->late_ms_median = statistics_percentile(run->late_ms, run->late_count, 0.5);
+	result->late_ms_p99 = statistics_percentile(run->late_ms, run->late_count, 0.99);
 	result->late_ms_max = run->late_ms[run->late_count - 1];
 	return true;
 }
@@ -259,8 +251,10 @@ static int print_table(const struct options *options, const struct result *resul
 	return EXIT_DONE;
 }
 
-static int take_option(int option, struct options *options)
+static int take_option(int option, void *context)
 {
+	struct options *options = context;
+
 	switch (option) {
 	case 't':
 		return argument_choice(&usage, "--type", optarg, types, &options->type);
@@ -278,7 +272,6 @@ static int take_option(int option, struct options *options)
 		options->is_json = true;
 		return EXIT_DONE;
 	default:
-		fputs(usage_text, stderr);
 		return EXIT_USAGE;
 	}
 }
@@ -299,19 +292,10 @@ int command_health(int argc, char **argv)
 				   .interval_ns = UINT64_C(2000000000),
 				   .seconds = 10 };
 	struct result result = { 0 };
-	int option, status;
+	int status = arguments_read(&usage, argc, argv, "h", long_options, take_option, &options);
 
-	while ((option = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(usage_text, stdout);
-			return EXIT_DONE;
-		}
-		status = take_option(option, &options);
-		if (status != EXIT_DONE)
-			return status;
-	}
-	if (optind < argc)
-		return usage_error(&usage, "unexpected argument \"%s\"", argv[optind]);
+	if (status != EXIT_DONE)
+		return status;
 	status = run_once(&options, &result);
 	if (status != EXIT_DONE)
 		return status;

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,8 +176,10 @@ static int print_table(const struct options *options, const struct result *resul
 	return EXIT_DONE;
 }
 
-static int take_option(int option, struct options *options)
+static int take_option(int option, void *context)
 {
+	struct options *options = context;
+
 	switch (option) {
 	case 'b':
 		return argument_number32(&usage, "--backends", optarg, 1, BALANCER_MOST_BACKENDS,
@@ -194,7 +195,6 @@ static int take_option(int option, struct options *options)
 		options->is_json = true;
 		return EXIT_DONE;
 	default:
-		fputs(usage_text, stderr);
 		return EXIT_USAGE;
 	}
 }
@@ -212,19 +212,10 @@ int command_maglev(int argc, char **argv)
 	};
 	struct options options = { .backends = 1000, .size = 65537, .removed = 1, .runs = 200 };
 	struct result result = { 0 };
-	int option, status;
+	int status = arguments_read(&usage, argc, argv, "h", long_options, take_option, &options);
 
-	while ((option = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(usage_text, stdout);
-			return EXIT_DONE;
-		}
-		status = take_option(option, &options);
-		if (status != EXIT_DONE)
-			return status;
-	}
-	if (optind < argc)
-		return usage_error(&usage, "unexpected argument \"%s\"", argv[optind]);
+	if (status != EXIT_DONE)
+		return status;
 	if (options.removed >= options.backends)
 		return usage_error(&usage, "--remove %u leaves none of %u backends",
 				   options.removed, options.backends);

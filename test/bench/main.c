@@ -66,6 +66,8 @@ int main(int argc, char **argv)
 
 	log_initialise();
 	status = dispatch(argc, argv);
+	if (status == EXIT_ANSWERED)
+		status = EXIT_DONE;
 	if (fflush(stdout) != 0 && status == EXIT_DONE) {
 		fprintf(stderr, "fluxpin-bench: standard output: %s\n", strerror(errno));
 		status = EXIT_FAILED;

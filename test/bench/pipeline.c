@@ -1,27 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
 #include "commands.h"
+#include "cpu.h"
 #include "memory_port.h"
 #include "pipeline_options.h"
 
 static int pin(const struct pipeline_options *options)
 {
 	int cpu = options->has_cpu ? (int)options->cpu : sched_getcpu();
-	cpu_set_t cpus;
 
-	if (cpu < 0)
-		return -errno;
-	if (cpu >= CPU_SETSIZE)
-		return -EINVAL;
-	CPU_ZERO(&cpus);
-	CPU_SET((size_t)cpu, &cpus);
-	return sched_setaffinity(0, sizeof(cpus), &cpus) == 0 ? 0 : -errno;
+	return cpu < 0 ? -errno : cpu_pin((uint32_t)cpu);
 }
 
 /* Packets until the connection table is as it is to be measured. */
@@ -107,10 +100,9 @@ free_all:
 int command_pipeline(int argc, char **argv)
 {
 	struct pipeline_options options;
-	bool is_answered;
-	int status = pipeline_options_read(argc, argv, &options, &is_answered);
+	int status = pipeline_options_read(argc, argv, &options);
 
-	if (status != EXIT_DONE || is_answered)
+	if (status != EXIT_DONE)
 		return status;
 	status = pin(&options);
 	if (status != 0) {

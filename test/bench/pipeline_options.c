@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <getopt.h>
 #include <stdio.h>
 
 #include "arguments.h"
@@ -49,8 +48,9 @@ static int take_mix(const char *option, const struct mix **mix)
 	return EXIT_DONE;
 }
 
-static int take_option(int option, struct pipeline_options *options)
+static int take_option(int option, void *context)
 {
+	struct pipeline_options *options = context;
 	struct measurement_options *measurement = &options->measurement;
 	struct balancer_options *balancer = &options->balancer;
 	int choice = 0, status;
@@ -101,8 +101,10 @@ static int take_option(int option, struct pipeline_options *options)
 	case 'j':
 		options->is_json = true;
 		return EXIT_DONE;
+	case 'l':
+		mix_print_all(stdout);
+		return EXIT_ANSWERED;
 	default:
-		fputs(usage_text, stderr);
 		return EXIT_USAGE;
 	}
 }
@@ -128,8 +130,7 @@ static int finish_options(struct pipeline_options *options)
 				   options->balancer.backends);
 }
 
-int pipeline_options_read(int argc, char **argv, struct pipeline_options *options,
-			  bool *is_answered)
+int pipeline_options_read(int argc, char **argv, struct pipeline_options *options)
 {
 	static const struct option long_options[] = {
 		{ "mix", required_argument, NULL, 'm' },
@@ -152,7 +153,7 @@ int pipeline_options_read(int argc, char **argv, struct pipeline_options *option
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	int option, status;
+	int status;
 
 	*options = (struct pipeline_options){
 		.mix = mix_find("hit"),
@@ -165,18 +166,6 @@ int pipeline_options_read(int argc, char **argv, struct pipeline_options *option
 		.balancer = { .backends = 100, .table_size = 65537 },
 		.measurement = { .repetitions = 51, .seconds = 5 },
 	};
-	*is_answered = false;
-	while ((option = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
-		*is_answered = option == 'h' || option == 'l';
-		if (option == 'h')
-			fputs(usage_text, stdout);
-		else if (option == 'l')
-			mix_print_all(stdout);
-		status = *is_answered ? EXIT_DONE : take_option(option, options);
-		if (*is_answered || status != EXIT_DONE)
-			return status;
-	}
-	if (optind < argc)
-		return usage_error(&usage, "unexpected argument \"%s\"", argv[optind]);
-	return finish_options(options);
+	status = arguments_read(&usage, argc, argv, "h", long_options, take_option, options);
+	return status == EXIT_DONE ? finish_options(options) : status;
 }

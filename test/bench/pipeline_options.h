@@ -28,13 +28,8 @@ struct pipeline_options {
 /* "ipv4", "ipv6", NULL. */
 extern const char *const pipeline_families[];
 
-/*
- * Reads the command line. Returns EXIT_DONE with *options filled in, all that was not given by
- * default; or EXIT_USAGE. *is_answered: the answer was printed (--help, --list), nothing is to be
- * done.
- */
-int pipeline_options_read(int argc, char **argv, struct pipeline_options *options,
-			  bool *is_answered);
+/* Reads the command line, as arguments_read; what was not given is filled in by default. */
+int pipeline_options_read(int argc, char **argv, struct pipeline_options *options);
 
 /* A measurement with what the counters said before and after it. */
 struct pipeline_result {

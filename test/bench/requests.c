@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <arpa/inet.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,16 +43,9 @@ static const struct percentile {
 
 #define PERCENTILE_COUNT (sizeof(percentiles) / sizeof(percentiles[0]))
 
-/* The least value that so many of them do not exceed. */
 static double percentile_of(const struct requests_outcome *outcome, double share)
 {
-	double rank = share * outcome->answered;
-	uint32_t index = (uint32_t)rank;
-
-	/* The first whole number that is not below the rank, counted from 1. */
-	if (index == rank && index > 0)
-		index--;
-	return outcome->latency_us[index < outcome->answered ? index : outcome->answered - 1];
+	return statistics_percentile(outcome->latency_us, outcome->answered, share);
 }
 
 static double rate_of(const struct requests_outcome *outcome)
@@ -88,17 +79,16 @@ static int print_table(const struct requests_outcome *outcome)
 	return EXIT_DONE;
 }
 
-static int take_option(int option, struct options *options)
+static int take_option(int option, void *context)
 {
+	struct options *options = context;
 	struct requests_plan *plan = &options->plan;
 	uint32_t number = 0;
 	int status;
 
 	switch (option) {
 	case 'a':
-		if (inet_pton(AF_INET, optarg, &plan->server.sin_addr) == 1)
-			return EXIT_DONE;
-		return usage_error(&usage, "--address is not an IPv4 address: \"%s\"", optarg);
+		return argument_ipv4(&usage, "--address", optarg, &plan->server.sin_addr);
 	case 'p':
 		status = argument_number32(&usage, "--port", optarg, 1, 65535, &number);
 		plan->server.sin_port = htons((uint16_t)number);
@@ -119,7 +109,6 @@ static int take_option(int option, struct options *options)
 		options->is_json = true;
 		return EXIT_DONE;
 	default:
-		fputs(usage_text, stderr);
 		return EXIT_USAGE;
 	}
 }
@@ -159,19 +148,10 @@ int command_requests(int argc, char **argv)
 							 .sin_port = htons(80) },
 					     .path = "/id",
 					     .seconds = 5 } };
-	int option, status;
+	int status = arguments_read(&usage, argc, argv, "h", long_options, take_option, &options);
 
-	while ((option = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(usage_text, stdout);
-			return EXIT_DONE;
-		}
-		status = take_option(option, &options);
-		if (status != EXIT_DONE)
-			return status;
-	}
-	if (optind < argc)
-		return usage_error(&usage, "unexpected argument \"%s\"", argv[optind]);
+	if (status != EXIT_DONE)
+		return status;
 	if (options.plan.server.sin_addr.s_addr == 0)
 		return usage_error(&usage, "--address is missing");
 	if (options.plan.parallel == 0)

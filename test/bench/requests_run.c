@@ -13,6 +13,7 @@
 #include <fluxpin/clock.h>
 
 #include "requests_run.h"
+#include "statistics.h"
 
 #define SECOND	   UINT64_C(1000000000)
 #define LONG_SLEEP (SECOND / 10)
@@ -190,13 +191,6 @@ static void loop(struct run *run)
 	} while (!is_over(run));
 }
 
-static int compare(const void *a, const void *b)
-{
-	double left = *(const double *)a, right = *(const double *)b;
-
-	return (left > right) - (left < right);
-}
-
 static int prepare(struct run *run)
 {
 	uint32_t count = run->plan->parallel;
@@ -235,9 +229,7 @@ int requests_run(const struct requests_plan *plan, struct requests_outcome *outc
 			if (run.connections[i].socket >= 0)
 				close(run.connections[i].socket);
 		}
-		if (outcome->answered > 0)
-			qsort(outcome->latency_us, outcome->answered, sizeof(*outcome->latency_us),
-			      compare);
+		statistics_sort(outcome->latency_us, outcome->answered);
 	}
 	if (run.epoll >= 0)
 		close(run.epoll);

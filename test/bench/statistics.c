@@ -12,9 +12,26 @@ static int compare(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
+void statistics_sort(double *values, uint32_t count)
+{
+	if (count > 0)
+		qsort(values, count, sizeof(*values), compare);
+}
+
+double statistics_percentile(const double *values, uint32_t count, double share)
+{
+	double rank = share * count;
+	uint32_t index = (uint32_t)rank;
+
+	/* The first whole number that is not below the rank, counted from 1. */
+	if (index == rank && index > 0)
+		index--;
+	return values[index < count ? index : count - 1];
+}
+
 struct statistics statistics_of(double *values, uint32_t count)
 {
-	qsort(values, count, sizeof(*values), compare);
+	statistics_sort(values, count);
 	return (struct statistics){
 		.median = count % 2 == 1 ? values[count / 2]
 					 : (values[count / 2 - 1] + values[count / 2]) / 2,

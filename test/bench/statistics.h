@@ -13,6 +13,12 @@ struct statistics {
 	double max;
 };
 
+/* The least one first. */
+void statistics_sort(double *values, uint32_t count);
+
+/* Of `count` sorted values, at least one: the least that so many of them, 0 to 1, do not exceed. */
+double statistics_percentile(const double *values, uint32_t count, double share);
+
 /* Of `count` values, at least one, which are sorted thereby. */
 struct statistics statistics_of(double *values, uint32_t count);
 

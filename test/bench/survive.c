@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,8 +191,10 @@ static int print_table(const struct options *options, const struct result *resul
 	return EXIT_DONE;
 }
 
-static int take_option(int option, struct options *options)
+static int take_option(int option, void *context)
 {
+	struct options *options = context;
+
 	switch (option) {
 	case 'b':
 		return argument_number32(&usage, "--backends", optarg, 1, BALANCER_MOST_BACKENDS,
@@ -212,12 +213,11 @@ static int take_option(int option, struct options *options)
 		options->is_json = true;
 		return EXIT_DONE;
 	default:
-		fputs(usage_text, stderr);
 		return EXIT_USAGE;
 	}
 }
 
-static int read_options(int argc, char **argv, struct options *options, bool *is_answered)
+static int read_options(int argc, char **argv, struct options *options)
 {
 	static const struct option long_options[] = {
 		{ "backends", required_argument, NULL, 'b' },
@@ -229,20 +229,10 @@ static int read_options(int argc, char **argv, struct options *options, bool *is
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	int option, status;
+	int status = arguments_read(&usage, argc, argv, "h", long_options, take_option, options);
 
-	while ((option = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
-		*is_answered = option == 'h';
-		if (*is_answered) {
-			fputs(usage_text, stdout);
-			return EXIT_DONE;
-		}
-		status = take_option(option, options);
-		if (status != EXIT_DONE)
-			return status;
-	}
-	if (optind < argc)
-		return usage_error(&usage, "unexpected argument \"%s\"", argv[optind]);
+	if (status != EXIT_DONE)
+		return status;
 	if (options->removed >= options->balancer.backends)
 		return usage_error(&usage, "--remove %u leaves none of %u backends",
 				   options->removed, options->balancer.backends);
@@ -258,12 +248,12 @@ int command_survive(int argc, char **argv)
 		.flows = 100000,
 		.runs = 20
 	};
-	bool is_answered = false, ok;
-	int status = read_options(argc, argv, &options, &is_answered);
+	bool ok;
+	int status = read_options(argc, argv, &options);
 	struct survival *survival;
 	struct engine *engines;
 
-	if (status != EXIT_DONE || is_answered)
+	if (status != EXIT_DONE)
 		return status;
 	survival = aligned_alloc(64, sizeof(*survival));
 	engines = aligned_alloc(64, 2 * sizeof(*engines));

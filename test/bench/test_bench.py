@@ -9,6 +9,7 @@ import pathlib
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -41,6 +42,7 @@ def check_pipeline(result):
         check_statistics(result[field])
     assert result["floor_ns"]["min"] > 0
     assert result["ns_per_packet"]["min"] > 0
+    # With the floor, not net of it.
     assert result["mpps"] == pytest.approx(1000 / result["ns_per_packet"]["median"], rel=1e-4)
 
 
@@ -193,8 +195,6 @@ def test_survive():
     assert result["broken_share_tracked"] == 0
     assert result["removed_share"] == pytest.approx(0.05, abs=0.01)
     assert 0 < result["broken_share"] < 0.1
-    assert result["changed_share"] == pytest.approx(
-        result["removed_share"] + result["broken_share"], abs=1e-5)
 
 
 def test_survive_agrees_with_the_slots():
@@ -237,13 +237,11 @@ def test_survive_without_removal():
     *[("traffic", "-i", "lo", "--mac", "02:00:00:00:00:01", "--vip", "203.0.113.10", *rest)
       for rest in (
           ("argument",), ("--mac", "x"), ("--vip", "x"), ("--vip", "2001:db8::1"),
-          ("--window", "0"), ("--window", "8", "--rate", "8"), ("--source", "x"), ("--port", "0"), ("--flows", "0"), ("--size", "63"),
-          ("--size", "1519"), ("--rate", "-1"), ("--seconds", "0"), ("--cpu", "x"),
-          ("--xdp", "generic"), ("--receive", "lo") * 4)],
+          ("--window", "0"), ("--window", "8", "--rate", "8"), ("--port", "0"), ("--flows", "0"),
+          ("--rate", "-1"), ("--seconds", "0"), ("--cpu", "x"))],
     ("echo",), *[("echo", "-i", "lo", *rest) for rest in (
-        ("argument",), ("--queue", "64"), ("--mode", "auto"), ("--frames", "8191"),
-        ("--frames", "32"), ("--frame-size", "3000"), ("--batch", "0"), ("--budget", "x"),
-        ("--cpu", "x"))],
+        ("argument",), ("--mode", "auto"), ("--frames", "8191"), ("--frames", "32"),
+        ("--frame-size", "3000"), ("--budget", "x"), ("--cpu", "x"))],
 ])
 def test_wrong_usage(arguments):
     done = bench(*arguments)
@@ -254,12 +252,13 @@ def test_wrong_usage(arguments):
 
 @pytest.fixture(name="server")
 def running_server():
-    """An HTTP server; in `seen` are the paths that were asked for."""
+    """An HTTP server; in `seen` are the paths that were asked for, in `times` when."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
+            self.server.times.append(time.monotonic())
             self.server.seen.append(self.path)
             if self.path == "/cut":
                 return
@@ -275,7 +274,7 @@ def running_server():
         request_queue_size = 1000
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        server.seen = []
+        server.seen, server.times = [], []
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -304,11 +303,15 @@ def test_requests_wait_for_connections_on_the_clock(server):
 
 
 def test_requests_as_many_as_can_be(server):
+    before = time.monotonic()
     result = document("requests", "--address", "127.0.0.1", "--port", server.server_port,
                       "--parallel", 4, "--seconds", 0.3)
-    assert result["answered"] == len(server.seen) > 4
-    assert result["requests_per_second"] == pytest.approx(result["answered"] / result["seconds"],
-                                                          rel=1e-4)
+    after = time.monotonic()
+    count = len(server.seen)
+    assert result["answered"] == count > 4
+    # The time of its rate is from before the first request came until after the last one did.
+    most = count / (max(server.times) - min(server.times))
+    assert count / (after - before) < result["requests_per_second"] < most
 
 
 @pytest.mark.parametrize("path", ["/other", "/cut"])

@@ -6,8 +6,8 @@
  * next flow's and redirects it to the interface. Frames are used again after they were dropped, and
  * whoever had one may have written into it, so all of the headers is written each time.
  *
- * traffic_receive is attached to the interfaces that answers come by. It counts our frames and
- * drops them, so that receiving costs little and the same whatever forwards; all else passes.
+ * traffic_receive is attached to the same interface. It counts our frames that come back and drops
+ * them, so that receiving costs little and the same whatever forwards; all else passes.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -28,7 +28,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 const volatile __u64 head[TRAFFIC_HEAD_WORDS];
 const volatile __u32 head_sum; /* as traffic_set_flow needs it */
-const volatile __u32 first_source;
 const volatile __u32 flow_count = 1;
 const volatile __u32 interface;
 const volatile bool has_window;
@@ -58,7 +57,7 @@ int traffic_send(struct xdp_md *context)
 		return XDP_ABORTED;
 	for (int i = 0; i < TRAFFIC_HEAD_WORDS; i++)
 		words[i] = head[i];
-	traffic_set_flow(data, flow, first_source, head_sum);
+	traffic_set_flow(data, flow, head_sum);
 	next_flow = flow + 1 < flow_count ? flow + 1 : 0;
 	sent++;
 	return (int)bpf_redirect(interface, 0);

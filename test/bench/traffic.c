@@ -199,15 +199,14 @@ static int print_table(json_t *document)
 int command_traffic(int argc, char **argv)
 {
 	static struct run run;
-	bool is_answered, ok;
-	int status = traffic_options_read(argc, argv, &run.options, &is_answered);
+	int status = traffic_options_read(argc, argv, &run.options);
+	bool ok;
 
-	if (status != EXIT_DONE || is_answered)
+	if (status != EXIT_DONE)
 		return status;
 	run.sender.options = &run.options;
 	run.sender.receiver = &run.receiver;
-	run.sender.length = traffic_frame_make(&run.options, run.sender.frame);
-	if (run.sender.length == 0)
+	if (!traffic_frame_make(&run.options, run.sender.frame))
 		return EXIT_FAILED;
 	ok = traffic_receiver_open(&run.receiver, &run.options, run.sender.frame) && measure(&run);
 	if (!ok)

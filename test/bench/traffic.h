@@ -14,9 +14,8 @@
 
 #define TRAFFIC_MAGIC 0x6e697066
 
-/* Bytes of the smallest frame as it is in memory: 64 on the wire, with the FCS. */
-#define TRAFFIC_LEAST_LENGTH 60
-#define TRAFFIC_FCS	     4
+/* Bytes of a frame as it is in memory: the smallest one, 64 on the wire, with the FCS. */
+#define TRAFFIC_LENGTH 60
 
 /* Words of 8 bytes that differ from frame to frame: headers and what is in front of the tail. */
 #define TRAFFIC_HEAD_WORDS 6
@@ -26,9 +25,11 @@
 #define TRAFFIC_SOURCE	    26
 #define TRAFFIC_SOURCE_PORT 34
 
-/* Flows take this many source ports of one address, from this one on. */
-#define TRAFFIC_PORT_BITS  15
-#define TRAFFIC_FIRST_PORT 1024
+/* Flows take this many source ports of one address, from this one on; the next ones have the next
+ * address, from 198.18.0.1 on (RFC 2544). */
+#define TRAFFIC_PORT_BITS    15
+#define TRAFFIC_FIRST_PORT   1024
+#define TRAFFIC_FIRST_SOURCE 0xc6120001 /* host byte order */
 
 struct traffic_tail {
 	__u32 magic;
@@ -104,12 +105,12 @@ static inline __u64 traffic_bucket_most(__u32 bucket)
 }
 
 /*
- * Makes a frame one of a flow. `first` is the source address of flow 0 in host byte order; `sum` is
- * the sum of the header's 16-bit words, as they are in memory, without checksum and source address.
+ * Makes a frame one of a flow. `sum` is the sum of the header's 16-bit words, as they are in
+ * memory, without checksum and source address.
  */
-static inline void traffic_set_flow(void *frame, __u32 flow, __u32 first, __u32 sum)
+static inline void traffic_set_flow(void *frame, __u32 flow, __u32 sum)
 {
-	__u32 source = __builtin_bswap32(first + (flow >> TRAFFIC_PORT_BITS));
+	__u32 source = __builtin_bswap32(TRAFFIC_FIRST_SOURCE + (flow >> TRAFFIC_PORT_BITS));
 	__u16 port = (__u16)(TRAFFIC_FIRST_PORT + (flow & ((1 << TRAFFIC_PORT_BITS) - 1)));
 
 	sum += (source & 0xffff) + (source >> 16);

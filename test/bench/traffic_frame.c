@@ -2,62 +2,56 @@
 #include "traffic_frame.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <net/if.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
+
+#include <fluxpin/interface.h>
 
 #include "traffic.h"
 
 static bool read_mac(const char *interface, uint8_t *mac)
 {
-	struct ifreq request = { 0 };
-	int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool ok;
+	struct interface found;
+	int error = interface_query(interface, &found);
 
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
-	ok = ioctl(descriptor, SIOCGIFHWADDR, &request) == 0;
-	if (!ok)
-		fprintf(stderr, "fluxpin-bench: %s: %s\n", interface, strerror(errno));
-	memcpy(mac, request.ifr_hwaddr.sa_data, ETH_ALEN);
-	close(descriptor);
-	return ok;
+	if (error != 0) {
+		fprintf(stderr, "fluxpin-bench: %s: %s\n", interface, strerror(-error));
+		return false;
+	}
+	memcpy(mac, found.mac, sizeof(found.mac));
+	return true;
 }
 
-uint32_t traffic_frame_make(const struct traffic_options *options, uint8_t *frame)
+bool traffic_frame_make(const struct traffic_options *options, uint8_t *frame)
 {
-	uint32_t length = options->size - TRAFFIC_FCS;
 	struct ether_header ethernet = { .ether_type = htons(ETHERTYPE_IP) };
 	struct iphdr ip = {
 		.version = 4,
 		.ihl = 5,
-		.tot_len = htons((uint16_t)(length - sizeof(ethernet))),
+		.tot_len = htons(TRAFFIC_LENGTH - sizeof(ethernet)),
 		.frag_off = htons(IP_DF),
 		.ttl = 64,
 		.protocol = IPPROTO_UDP,
-		.daddr = htonl(options->vip),
+		.daddr = options->vip.s_addr,
 	};
 	struct udphdr udp = {
 		.dest = htons((uint16_t)options->port),
-		.len = htons((uint16_t)(length - sizeof(ethernet) - sizeof(ip))),
+		.len = htons(TRAFFIC_LENGTH - sizeof(ethernet) - sizeof(ip)),
 	};
 	struct traffic_tail tail = { .magic = TRAFFIC_MAGIC };
 
 	memcpy(ethernet.ether_dhost, &options->mac, ETH_ALEN);
-	if (!read_mac(options->interfaces[0], ethernet.ether_shost))
-		return 0;
-	memset(frame, 0, length);
+	if (!read_mac(options->interface, ethernet.ether_shost))
+		return false;
+	memset(frame, 0, TRAFFIC_LENGTH);
 	memcpy(frame, &ethernet, sizeof(ethernet));
 	memcpy(frame + sizeof(ethernet), &ip, sizeof(ip));
 	memcpy(frame + sizeof(ethernet) + sizeof(ip), &udp, sizeof(udp));
-	memcpy(frame + length - sizeof(tail), &tail, sizeof(tail));
-	traffic_set_flow(frame, 0, options->first_source, traffic_frame_sum(frame));
-	return length;
+	memcpy(frame + TRAFFIC_LENGTH - sizeof(tail), &tail, sizeof(tail));
+	traffic_set_flow(frame, 0, traffic_frame_sum(frame));
+	return true;
 }
 
 uint32_t traffic_frame_sum(const uint8_t *frame)

@@ -6,10 +6,10 @@
 #include "traffic_options.h"
 
 /*
- * Writes the frame of the first flow, without a time; returns its length, or 0 when the sending
- * interface's MAC address cannot be read, which is said. `frame` has room for TRAFFIC_MOST_SIZE.
+ * Writes the frame of the first flow, without a time, TRAFFIC_LENGTH bytes. Returns false when the
+ * interface's MAC address cannot be read, which is said.
  */
-uint32_t traffic_frame_make(const struct traffic_options *options, uint8_t *frame);
+bool traffic_frame_make(const struct traffic_options *options, uint8_t *frame);
 
 /* What traffic_set_flow needs of it. */
 uint32_t traffic_frame_sum(const uint8_t *frame);

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "traffic_options.h"
 
-#include <arpa/inet.h>
-#include <getopt.h>
 #include <netinet/ether.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "arguments.h"
-#include "traffic.h"
 
 #define MOST_FLOWS  16777216
 #define MOST_RATE   100000000
@@ -25,16 +22,10 @@ static const char usage_text[] =
 	"drops them counts what comes back. Needs root.\n"
 	"\n"
 	"  -i, --interface NAME  that sends, and receives\n"
-	"      --receive NAME    another one that receives; up to 3\n"
 	"      --mac MAC         to which frames go\n"
 	"      --vip ADDRESS     IPv4\n"
 	"      --port N          of the VIP (53)\n"
-	"      --source ADDRESS  IPv4, of the first 32768 flows; the next ones have the next\n"
-	"                        (198.18.0.1)\n"
 	"      --flows N         (1)\n"
-	"      --size N          bytes of a frame, with the 4 of the FCS, which memory does not "
-	"have\n"
-	"                        (64)\n"
 	"      --rate N          packets per second (0: as many as can be sent)\n"
 	"      --window N        send when fewer than N packets are under way, as fast as they "
 	"come\n"
@@ -42,21 +33,10 @@ static const char usage_text[] =
 	"      --warm-up S       seconds that are not measured (0.2)\n"
 	"      --seconds S       that are measured (2)\n"
 	"      --cpu N           that sends\n"
-	"      --xdp native|skb  (native)\n"
 	"      --json            print one JSON document\n"
 	"  -h, --help            print this\n";
 
 static const struct usage usage = { "traffic", usage_text };
-
-static int read_address(const char *option, uint32_t *address)
-{
-	struct in_addr read;
-
-	if (inet_pton(AF_INET, optarg, &read) != 1)
-		return usage_error(&usage, "%s is an IPv4 address, not \"%s\"", option, optarg);
-	*address = ntohl(read.s_addr);
-	return EXIT_DONE;
-}
 
 static int read_mac(struct ether_addr *mac)
 {
@@ -68,45 +48,22 @@ static int read_mac(struct ether_addr *mac)
 	return EXIT_DONE;
 }
 
-static int add_interface(struct traffic_options *options)
+static int take_option(int option, void *context)
 {
-	if (options->interface_count == TRAFFIC_MOST_INTERFACES)
-		return usage_error(&usage, "at most %d interfaces", TRAFFIC_MOST_INTERFACES);
-	options->interfaces[options->interface_count++] = optarg;
-	return EXIT_DONE;
-}
+	struct traffic_options *options = context;
 
-static int read_mode(bool *is_generic)
-{
-	static const char *const modes[] = { "native", "skb", NULL };
-	int mode = 0, status = argument_choice(&usage, "--xdp", optarg, modes, &mode);
-
-	*is_generic = mode == 1;
-	return status;
-}
-
-static int take_option(int option, struct traffic_options *options)
-{
 	switch (option) {
 	case 'i':
-		options->interfaces[0] = optarg;
+		options->interface = optarg;
 		return EXIT_DONE;
-	case 'r':
-		return add_interface(options);
 	case 'm':
 		return read_mac(&options->mac);
 	case 'v':
-		return read_address("--vip", &options->vip);
-	case 'a':
-		return read_address("--source", &options->first_source);
+		return argument_ipv4(&usage, "--vip", optarg, &options->vip);
 	case 'p':
 		return argument_number32(&usage, "--port", optarg, 1, 65535, &options->port);
 	case 'f':
 		return argument_number32(&usage, "--flows", optarg, 1, MOST_FLOWS, &options->flows);
-	case 'z':
-		return argument_number32(&usage, "--size", optarg,
-					 TRAFFIC_LEAST_LENGTH + TRAFFIC_FCS, TRAFFIC_MOST_SIZE,
-					 &options->size);
 	case 'R':
 		return argument_number32(&usage, "--rate", optarg, 0, MOST_RATE, &options->rate);
 	case 'W':
@@ -119,74 +76,49 @@ static int take_option(int option, struct traffic_options *options)
 	case 'c':
 		options->has_cpu = true;
 		return argument_number32(&usage, "--cpu", optarg, 0, MOST_CPU, &options->cpu);
-	case 'x':
-		return read_mode(&options->is_generic);
 	case 'j':
 		options->is_json = true;
 		return EXIT_DONE;
 	default:
-		fputs(usage_text, stderr);
 		return EXIT_USAGE;
 	}
 }
 
-static int check(const struct traffic_options *options, const char *unexpected)
+static int check(const struct traffic_options *options)
 {
 	static const struct ether_addr none;
 
-	if (unexpected != NULL)
-		return usage_error(&usage, "unexpected argument \"%s\"", unexpected);
-	if (options->interfaces[0] == NULL)
+	if (options->interface == NULL)
 		return usage_error(&usage, "--interface is missing");
 	if (memcmp(&options->mac, &none, sizeof(none)) == 0)
 		return usage_error(&usage, "--mac is missing");
 	if (options->window > 0 && options->rate > 0)
 		return usage_error(&usage, "--window and --rate exclude each other");
-	if (options->vip == 0)
+	if (options->vip.s_addr == 0)
 		return usage_error(&usage, "--vip is missing");
 	return EXIT_DONE;
 }
 
-int traffic_options_read(int argc, char **argv, struct traffic_options *options, bool *is_answered)
+int traffic_options_read(int argc, char **argv, struct traffic_options *options)
 {
 	static const struct option long_options[] = {
 		{ "interface", required_argument, NULL, 'i' },
-		{ "receive", required_argument, NULL, 'r' },
 		{ "mac", required_argument, NULL, 'm' },
 		{ "vip", required_argument, NULL, 'v' },
 		{ "port", required_argument, NULL, 'p' },
-		{ "source", required_argument, NULL, 'a' },
 		{ "flows", required_argument, NULL, 'f' },
-		{ "size", required_argument, NULL, 'z' },
 		{ "rate", required_argument, NULL, 'R' },
 		{ "window", required_argument, NULL, 'W' },
 		{ "seconds", required_argument, NULL, 's' },
 		{ "warm-up", required_argument, NULL, 'w' },
 		{ "cpu", required_argument, NULL, 'c' },
-		{ "xdp", required_argument, NULL, 'x' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	int option, status;
+	int status;
 
-	*options = (struct traffic_options){ .interface_count = 1,
-					     .first_source = 0xc6120001, /* RFC 2544 */
-					     .port = 53,
-					     .flows = 1,
-					     .size = TRAFFIC_LEAST_LENGTH + TRAFFIC_FCS,
-					     .seconds = 2,
-					     .warm_up = 0.2 };
-	*is_answered = false;
-	while ((option = getopt_long(argc, argv, "i:h", long_options, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(usage_text, stdout);
-			*is_answered = true;
-			return EXIT_DONE;
-		}
-		status = take_option(option, options);
-		if (status != EXIT_DONE)
-			return status;
-	}
-	return check(options, argv[optind]);
+	*options = (struct traffic_options){ .port = 53, .flows = 1, .seconds = 2, .warm_up = 0.2 };
+	status = arguments_read(&usage, argc, argv, "i:h", long_options, take_option, options);
+	return status == EXIT_DONE ? check(options) : status;
 }

@@ -4,32 +4,26 @@
 #define FLUXPIN_BENCH_TRAFFIC_OPTIONS_H
 
 #include <net/ethernet.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TRAFFIC_MOST_INTERFACES 4
-#define TRAFFIC_MOST_SIZE	1518
-
 struct traffic_options {
-	const char *interfaces[TRAFFIC_MOST_INTERFACES]; /* the first one sends */
-	uint32_t interface_count;
+	const char *interface; /* sends and receives */
 	struct ether_addr mac; /* of who is to forward */
-	uint32_t vip;	       /* host byte order, as all numbers here */
-	uint32_t first_source;
+	struct in_addr vip;
 	uint32_t port;
 	uint32_t flows;
-	uint32_t size;	 /* with the FCS */
 	uint32_t rate;	 /* packets per second; 0: as many as can be sent */
 	uint32_t window; /* packets under way at most; 0: no limit */
 	uint32_t cpu;
 	double seconds;
 	double warm_up;
 	bool has_cpu;
-	bool is_generic; /* XDP */
 	bool is_json;
 };
 
-/* Reads the command line. Returns EXIT_DONE or EXIT_USAGE; *is_answered: the help was printed. */
-int traffic_options_read(int argc, char **argv, struct traffic_options *options, bool *is_answered);
+/* Reads the command line, as arguments_read. */
+int traffic_options_read(int argc, char **argv, struct traffic_options *options);
 
 #endif

@@ -5,14 +5,13 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/if_link.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <fluxpin/interface.h>
 
 #include <traffic.skel.h>
 
@@ -37,18 +36,15 @@ static bool load(struct traffic_receiver *receiver, const struct traffic_options
 		return false;
 	memcpy((void *)skeleton->rodata->head, frame, sizeof(skeleton->rodata->head));
 	skeleton->rodata->head_sum = traffic_frame_sum(frame);
-	skeleton->rodata->first_source = options->first_source;
 	skeleton->rodata->flow_count = options->flows;
 	skeleton->rodata->has_window = options->window > 0;
-	skeleton->rodata->interface = if_nametoindex(options->interfaces[0]);
+	skeleton->rodata->interface = if_nametoindex(options->interface);
 	return traffic_bpf__load(skeleton) == 0;
 }
 
-static int attach(const struct traffic_receiver *receiver, const struct traffic_options *options,
-		  const char *interface)
+static int attach(const struct traffic_receiver *receiver, const char *interface)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, create,
-		    .flags = options->is_generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
+	LIBBPF_OPTS(bpf_link_create_opts, create, .flags = XDP_FLAGS_DRV_MODE);
 	unsigned int index = if_nametoindex(interface);
 
 	if (index == 0)
@@ -60,19 +56,14 @@ static int attach(const struct traffic_receiver *receiver, const struct traffic_
 static bool wait_for_carrier(const char *interface)
 {
 	struct timespec pause = { .tv_nsec = CARRIER_LOOK_MS * 1000000 };
-	struct ifreq request = { 0 };
-	int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool has_carrier = false;
+	struct interface found;
 
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
-	for (int i = 0; i < CARRIER_LOOKS && !has_carrier; i++) {
-		if (i > 0)
-			nanosleep(&pause, NULL);
-		has_carrier = ioctl(descriptor, SIOCGIFFLAGS, &request) == 0 &&
-			      (request.ifr_flags & IFF_RUNNING) != 0;
+	for (int i = 0; i < CARRIER_LOOKS; i++) {
+		if (interface_query(interface, &found) == 0 && found.has_carrier)
+			return true;
+		nanosleep(&pause, NULL);
 	}
-	close(descriptor);
-	return has_carrier;
+	return false;
 }
 
 bool traffic_receiver_open(struct traffic_receiver *receiver, const struct traffic_options *options,
@@ -80,7 +71,7 @@ bool traffic_receiver_open(struct traffic_receiver *receiver, const struct traff
 {
 	int cpus = libbpf_num_possible_cpus();
 
-	*receiver = (struct traffic_receiver){ .links = { -1, -1, -1, -1 } };
+	*receiver = (struct traffic_receiver){ .link = -1 };
 	libbpf_set_print(print_warning);
 	receiver->cpu_count = cpus > 0 ? (uint32_t)cpus : 1;
 	receiver->by_cpu = calloc(receiver->cpu_count, sizeof(*receiver->by_cpu));
@@ -88,19 +79,15 @@ bool traffic_receiver_open(struct traffic_receiver *receiver, const struct traff
 		fprintf(stderr, "fluxpin-bench: the BPF programs: %s\n", strerror(errno));
 		return false;
 	}
-	for (uint32_t i = 0; i < options->interface_count; i++) {
-		const char *interface = options->interfaces[i];
-
-		receiver->links[i] = attach(receiver, options, interface);
-		if (receiver->links[i] < 0) {
-			fprintf(stderr, "fluxpin-bench: %s: attaching an XDP program: %s\n",
-				interface, strerror(-receiver->links[i]));
-			return false;
-		}
-		if (!wait_for_carrier(interface)) {
-			fprintf(stderr, "fluxpin-bench: %s: no carrier\n", interface);
-			return false;
-		}
+	receiver->link = attach(receiver, options->interface);
+	if (receiver->link < 0) {
+		fprintf(stderr, "fluxpin-bench: %s: attaching an XDP program: %s\n",
+			options->interface, strerror(-receiver->link));
+		return false;
+	}
+	if (!wait_for_carrier(options->interface)) {
+		fprintf(stderr, "fluxpin-bench: %s: no carrier\n", options->interface);
+		return false;
 	}
 	return true;
 }
@@ -152,9 +139,8 @@ uint64_t traffic_seen_latency(const struct traffic_seen *seen, uint64_t count, d
 
 void traffic_receiver_close(struct traffic_receiver *receiver)
 {
-	for (int i = 0; i < TRAFFIC_MOST_INTERFACES; i++)
-		if (receiver->links[i] >= 0)
-			close(receiver->links[i]);
+	if (receiver->link >= 0)
+		close(receiver->link);
 	traffic_bpf__destroy(receiver->skeleton);
 	free(receiver->by_cpu);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The BPF part of "fluxpin-bench traffic" in the kernel: loaded, attached to the interfaces, read.
+ * The BPF part of "fluxpin-bench traffic" in the kernel: loaded, attached to the interface, read.
  * It goes with the process, however that ends.
  */
 #ifndef FLUXPIN_BENCH_TRAFFIC_RECEIVER_H
@@ -13,15 +13,15 @@ struct traffic_bpf;
 
 struct traffic_receiver {
 	struct traffic_bpf *skeleton;
-	int links[TRAFFIC_MOST_INTERFACES];
+	int link;
 	uint32_t cpu_count;
 	struct traffic_seen *by_cpu;
 };
 
 /*
- * Loads both programs, for frames that begin as `frame`, and attaches the receiving one to all
- * interfaces; then waits until they have a carrier, which some drivers drop for it. Says what fails
- * and returns false.
+ * Loads both programs, for frames that begin as `frame`, and attaches the receiving one to the
+ * interface; then waits until it has a carrier, which some drivers drop for it. Says what fails and
+ * returns false.
  */
 bool traffic_receiver_open(struct traffic_receiver *receiver, const struct traffic_options *options,
 			   const uint8_t *frame);

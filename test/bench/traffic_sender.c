@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 
 #include <traffic.skel.h>
 
+#include "cpu.h"
 #include "traffic_frame.h"
 
 /*
@@ -36,7 +36,7 @@
 #define SEND_BUFFER (16 << 20)
 
 struct burst {
-	uint8_t frames[BURST][TRAFFIC_MOST_SIZE];
+	uint8_t frames[BURST][TRAFFIC_LENGTH];
 	uint64_t due_ns[BURST];
 	struct iovec vectors[BURST];
 	struct mmsghdr messages[BURST];
@@ -55,7 +55,7 @@ static bool is_stopped(const struct traffic_sender *sender)
 
 static void fail(struct traffic_sender *sender, int error)
 {
-	fprintf(stderr, "fluxpin-bench: %s: sending: %s\n", sender->options->interfaces[0],
+	fprintf(stderr, "fluxpin-bench: %s: sending: %s\n", sender->options->interface,
 		strerror(error));
 	sender->has_failed = true;
 }
@@ -69,7 +69,7 @@ static void send_live_frames(struct traffic_sender *sender)
 {
 	int program = bpf_program__fd(sender->receiver->skeleton->progs.traffic_send);
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = sender->frame,
-		    .data_size_in = sender->length, .flags = BPF_F_TEST_XDP_LIVE_FRAMES,
+		    .data_size_in = TRAFFIC_LENGTH, .flags = BPF_F_TEST_XDP_LIVE_FRAMES,
 		    .repeat = MOST_FRAMES);
 
 	while (!is_stopped(sender)) {
@@ -85,8 +85,8 @@ static void send_live_frames(struct traffic_sender *sender)
 static void prepare_burst(struct burst *burst, const struct traffic_sender *sender)
 {
 	for (int i = 0; i < BURST; i++) {
-		memcpy(burst->frames[i], sender->frame, sender->length);
-		burst->vectors[i] = (struct iovec){ burst->frames[i], sender->length };
+		memcpy(burst->frames[i], sender->frame, TRAFFIC_LENGTH);
+		burst->vectors[i] = (struct iovec){ burst->frames[i], TRAFFIC_LENGTH };
 		burst->messages[i].msg_hdr = (struct msghdr){
 			.msg_iov = &burst->vectors[i],
 			.msg_iovlen = 1,
@@ -133,9 +133,8 @@ static void add_frame(struct traffic_sender *sender, struct burst *burst, uint64
 
 	if (__atomic_load_n(&sender->is_measuring, __ATOMIC_RELAXED))
 		tail.sent_ns = due_ns;
-	traffic_set_flow(frame, (uint32_t)(number % sender->options->flows),
-			 sender->options->first_source, sum);
-	memcpy(frame + sender->length - sizeof(tail), &tail, sizeof(tail));
+	traffic_set_flow(frame, (uint32_t)(number % sender->options->flows), sum);
+	memcpy(frame + TRAFFIC_LENGTH - sizeof(tail), &tail, sizeof(tail));
 	burst->due_ns[burst->count++] = due_ns;
 }
 
@@ -207,7 +206,7 @@ static int open_socket(struct traffic_sender *sender)
 {
 	struct sockaddr_ll address = {
 		.sll_family = AF_PACKET,
-		.sll_ifindex = (int)if_nametoindex(sender->options->interfaces[0]),
+		.sll_ifindex = (int)if_nametoindex(sender->options->interface),
 	};
 	int one = 1, size = SEND_BUFFER;
 
@@ -236,17 +235,16 @@ bool traffic_sender_start(struct traffic_sender *sender)
 	if (error == 0 && sender->options->has_cpu) {
 		cpu_set_t cpus;
 
-		CPU_ZERO(&cpus);
-		CPU_SET(sender->options->cpu, &cpus);
-		error = -pthread_attr_setaffinity_np(&attributes, sizeof(cpus), &cpus);
+		error = cpu_alone(sender->options->cpu, &cpus);
+		if (error == 0)
+			error = -pthread_attr_setaffinity_np(&attributes, sizeof(cpus), &cpus);
 	}
 	if (error == 0)
 		error = -pthread_create(&sender->thread, &attributes, run, sender);
 	pthread_attr_destroy(&attributes);
 	if (error == 0)
 		return true;
-	fprintf(stderr, "fluxpin-bench: %s: %s\n", sender->options->interfaces[0],
-		strerror(-error));
+	fprintf(stderr, "fluxpin-bench: %s: %s\n", sender->options->interface, strerror(-error));
 	if (sender->descriptor >= 0)
 		close(sender->descriptor);
 	return false;

@@ -23,8 +23,7 @@
 struct traffic_sender {
 	const struct traffic_options *options;
 	struct traffic_receiver *receiver; /* holds traffic_send */
-	uint8_t frame[TRAFFIC_MOST_SIZE];
-	uint32_t length;
+	uint8_t frame[TRAFFIC_LENGTH];
 	pthread_t thread;
 	int descriptor;
 	bool stop; /* both set by who measures, read by the thread; nothing hangs on their */

@@ -35,6 +35,12 @@ def ask(fluxpin, *arguments):
     return done.json()
 
 
+def warnings(fluxpin, about=None):
+    """The sentences about what is wrong now, all or those of one kind."""
+    found = run(fluxpin, "warnings", "--json").json()["warnings"]
+    return [each["message"] for each in found if about in (None, each["about"])]
+
+
 def connect(path, timeout=10):
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(str(path))

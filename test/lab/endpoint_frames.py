@@ -74,10 +74,7 @@ def outer_ipv6(lab, **more):
 
 
 def send(lab, *frames):
-    with lab.router.socket(socket.AF_PACKET, socket.SOCK_RAW) as port:
-        port.bind((lab.backends[0].router_port, 0))
-        for frame in frames:
-            port.send(bytes(frame))
+    lab.router.send_frames(lab.backends[0].router_port, *frames)
 
 
 class Counted:
@@ -132,8 +129,3 @@ def udp_client(lab, port, ipv6=False):
         client.connect((lab.dns_vip_ipv6 if ipv6 else lab.dns_vip, 53))
         client.settimeout(2)
         yield client
-
-
-def tampered(frame, offset, value):
-    """Bytes written over a frame."""
-    return frame[:offset] + value + frame[offset + len(value) :]

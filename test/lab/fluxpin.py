@@ -67,6 +67,13 @@ def http_health_check(**more):
     return {**check, "timeout": "200ms", "rise": 2, "fall": 2, **more}
 
 
+def tunnel_health_check(**more):
+    """Through the tunnel; the port is that of the VIP."""
+    check = http_health_check(via="tunnel", path="/id", **more)
+    del check["port"]
+    return check
+
+
 def vips(lab, pool="web", **more):
     """The lab's two VIPs, both to one pool."""
     return [
@@ -200,6 +207,19 @@ class Fluxpin:
             print(f"--- {self.log_file}\n{self.log()}")
             stop(self.process)
 
+    def without(self, *options):
+        """Before the start: its command line has none of these, nor their values: what the file
+        says counts."""
+        for option in options:
+            at = self.command.index(option)
+            del self.command[at : at + 2]
+        return self
+
+    def set_option(self, option, value):
+        """Before the start: another value on the command line."""
+        self.command[self.command.index(option) + 1] = value
+        return self
+
     def write(self, text):
         """Writes the configuration; the metrics' interval and the control socket are set here
         unless the text does."""
@@ -298,6 +318,20 @@ class Fluxpin:
             timeout,
             what,
         )
+
+    def wait_for_health(self, pool="web", **healthy):
+        """Waits until the metrics say so: wait_for_health(web_1=0, web_2=1). Without a pool, None, it
+        is the sum over all of them."""
+        labels = {} if pool is None else {"pool": pool}
+        wanted = {name.replace("_", "-"): value for name, value in healthy.items()}
+
+        def is_so(metrics):
+            found = {name: metrics.select("fluxpin_backend_healthy", backend=name, **labels)
+                     for name in wanted}
+            return all(found.values()) and wanted == {
+                name: sum(each.values()) for name, each in found.items()}
+
+        return self.wait_for(is_so, 15, f"health of pool {pool}: {wanted}")
 
     def quiescent(self, timeout=10):
         """Metrics of a moment at which no more VIP packets come: two readings alike."""

@@ -22,6 +22,8 @@ import tempfile
 import threading
 import time
 
+from process import stat_fields
+
 NETNS_DIRECTORY = pathlib.Path("/run/netns")
 IDENTITY = re.compile(r"fp(?P<pid>\d+)-(?P<start>\d+)-\d+")
 SESSION = re.compile(r"\d+ \d+")
@@ -29,6 +31,7 @@ CLONE_NEWNET = 0x40000000
 # Waits are for what must come; how long they are says only when to give up. A machine without
 # hardware help takes longer for everything.
 PATIENCE = 10 if os.environ.get("FLUXPIN_VM") else 1
+KERNEL = tuple(map(int, re.match(r"(\d+)\.(\d+)", os.uname().release).groups()))
 _numbers = itertools.count()
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -36,10 +39,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def _stat(pid, ended="ZX"):
     """Fields of /proc/PID/stat from the state on (proc(5), field 3), or None for a dead process."""
     try:
-        text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+        fields = stat_fields(f"/proc/{pid}")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = text[text.rindex(")") + 2 :].split()
     return None if fields[0] in ended else fields
 
 
@@ -251,6 +253,12 @@ class Namespace:
             raise result[0]
         return result[0]
 
+    def send_frames(self, interface, *frames):
+        with self.socket(socket.AF_PACKET, socket.SOCK_RAW) as port:
+            port.bind((interface, 0))
+            for frame in frames:
+                port.send(bytes(frame))
+
     # State
 
     def mac(self, interface="eth0"):
@@ -272,6 +280,10 @@ class Namespace:
             link["ifname"]: {way: link["stats64"][way] for way in ("rx", "tx")}
             for link in self.ip_json("-s link show")
         }
+
+    def received(self, interface="eth0"):
+        """Packets, as the kernel counts them."""
+        return self.statistics()[interface]["rx"]["packets"]
 
     def queue_statistics(self, interface="eth0"):
         """What the driver counts (ethtool -S), for instance "rx_queue_0_xdp_packets" of a veth."""

@@ -13,6 +13,8 @@ import os
 import pathlib
 import time
 
+from process import threads
+
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
 WALL = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -22,9 +24,9 @@ _libc.ptrace.restype = ctypes.c_long
 
 def thread_of(pid, name):
     """The number of the thread of that name."""
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        if (task / "comm").read_text() == f"{name}\n":
-            return int(task.name)
+    for each, folder in threads(pid):
+        if each == name:
+            return int(folder.name)
     raise LookupError(f"process {pid} has no thread {name}")
 
 

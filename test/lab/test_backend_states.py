@@ -19,17 +19,6 @@ def checked(lab, **more):
     return configuration([pool(lab, health_check=http_health_check(), **more)], vips(lab))
 
 
-def wait_until_healthy(fluxpin, **healthy):
-    """By the metrics: wait_until_healthy(fluxpin, web_1=0, web_2=1)."""
-    wanted = {name.replace("_", "-"): value for name, value in healthy.items()}
-
-    def reached(metrics):
-        return all(metrics.sum("fluxpin_backend_healthy", backend=name) == value
-                   for name, value in wanted.items())
-
-    return fluxpin.wait_for(reached, 15, f"health {wanted}")
-
-
 def opened(packets):
     """The SYNs, by backend."""
     return collections.Counter(
@@ -48,7 +37,7 @@ def test_a_dead_server_gets_no_new_connections(own_lab):
     lab = own_lab
     first = lab.backends[0]
     with Fluxpin(lab, checked(lab, slow_start="2s")) as fluxpin:
-        wait_until_healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+        fluxpin.wait_for_health(None, web_1=1, web_2=1, web_3=1)
         time.sleep(2)  # of the start, in which nothing grows
         with Capture(lab.router, "lb", 128) as capture:
             held = lab.load("keepalive", lab.http_vip, "--parallel", 30)
@@ -107,10 +96,10 @@ def test_last_resort(own_lab):
          pool(lab, name="unused", health_check=http_health_check())],
         [vips(lab)[0], vips(lab, pool="all")[1]])
     with Fluxpin(lab, text) as fluxpin:
-        wait_until_healthy(fluxpin, web_1=3, web_2=3, web_3=3)  # in three pools
+        fluxpin.wait_for_health(None, web_1=3, web_2=3, web_3=3)  # in three pools
         for backend in lab.backends:
             stop(backend.nginx)
-        wait_until_healthy(fluxpin, web_1=0, web_2=0, web_3=0)
+        fluxpin.wait_for_health(None, web_1=0, web_2=0, web_3=0)
         fluxpin.wait_for_log("pool web: no backend serves")
         fluxpin.wait_for(lambda metrics: metrics.sum(
             "fluxpin_pool_last_resort", pool="all") == 1, 10)
@@ -127,7 +116,7 @@ def test_last_resort(own_lab):
             "fluxpin_worker_dropped_packets_total", reason="no_backend") >= before + 3)
         for backend in lab.backends:
             start_nginx(backend)
-        wait_until_healthy(fluxpin, web_1=3, web_2=3, web_3=3)
+        fluxpin.wait_for_health(None, web_1=3, web_2=3, web_3=3)
         fluxpin.wait_for(lambda metrics: metrics.sum("fluxpin_pool_last_resort") == 0, 10)
         result = lab.load("http", lab.http_vip, "--requests", 100, "--parallel", 10).result()
         assert result["failed_count"] == 0, result
@@ -142,7 +131,7 @@ def test_a_hundred_flaps_under_traffic(own_lab):
     generator = random.Random(7)
     flapping = lab.backends[:2]
     with Fluxpin(lab, checked(lab)) as fluxpin, Capture(lab.router, "lb", 128) as capture:
-        wait_until_healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+        fluxpin.wait_for_health(None, web_1=1, web_2=1, web_3=1)
         load = lab.load("http", lab.http_vip, "--parallel", 20, "--hold", "--rate", 100,
                         "--timeout", 5)
         load.wait_for_line()

@@ -3,7 +3,6 @@
 that it does nothing and does without. What it does is shown on cards: test/vm/test_card_busy_poll.py."""
 
 import ctypes
-import json
 import os
 import pathlib
 import socket
@@ -11,8 +10,11 @@ import sys
 
 import pytest
 
+from control_client import warnings
+from doctor_report import doctor, findings
 from fluxpin import Fluxpin, configuration, pool, vips
 from namespaces import wait_until
+from process import state, workers
 
 DENIED = pathlib.Path(__file__).resolve().parents[1] / "lib/denied.py"
 # Of asm-generic/socket.h
@@ -40,24 +42,8 @@ def options(pid, *numbers):
     return found
 
 
-def worker_states(pid):
-    """The states (proc(5)) of the workers' threads: S sleeps."""
-    found = []
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        if (task / "comm").read_text().startswith("w/"):
-            found.append((task / "stat").read_text().rpartition(") ")[2].split()[0])
-    return found
-
-
 def text(lab, **more):
     return configuration([pool(lab)], vips(lab), **more)
-
-
-def of_the_file(fluxpin):
-    """Has it take interfaces from its file, not from the command line."""
-    at = fluxpin.command.index("-i")
-    del fluxpin.command[at:at + 2]
-    return fluxpin
 
 
 @pytest.mark.parametrize("mode", ["copy", "skb"])
@@ -76,13 +62,12 @@ def test_without_anything_to_poll(lab, mode):
             return
         fluxpin.wait_for_log(r"warning: eth0: busy polling: it has no effect: the kernel tells no "
                              r"NAPI instance to poll")
-        found = lab.lb.run([lab.fluxpin, "warnings", "--control", fluxpin.control, "--json"],
-                           check=False)
-        assert "busy_poll" in {each["about"] for each in json.loads(found.stdout)["warnings"]}
+        assert warnings(fluxpin, "busy_poll")
         metrics = fluxpin.assert_balanced()
         assert set(metrics.select("fluxpin_worker_busy_poll").values()) == {0}
         # Nobody spins for nothing.
-        wait_until(lambda: worker_states(fluxpin.process.pid) == ["S", "S"], 10, "workers asleep")
+        both = workers(fluxpin.process.pid)
+        wait_until(lambda: [state(each) for each in both] == ["S", "S"], 10, "workers asleep")
 
 
 def test_off_by_default(lab):
@@ -95,7 +80,7 @@ def test_off_by_default(lab):
 def test_of_one_interface_in_the_file(lab):
     """And a reload does not change it, which `diff` says."""
     interface = {"name": "eth0", "queues": "0-1", "cpus": "0-1", "busy_poll": True}
-    fluxpin = of_the_file(Fluxpin(lab, text(lab, interfaces=[interface]), start=False))
+    fluxpin = Fluxpin(lab, text(lab, interfaces=[interface]), start=False).without("-i")
     with fluxpin.start():
         assert fluxpin.log().count("pages, busy polling\n") == 2
         changed = {**interface, "busy_poll": False}
@@ -116,8 +101,8 @@ def test_of_one_interface_in_the_file(lab):
 def test_on_by_the_command_line(lab):
     """What the file says of it would not count after a restart either; its budget would."""
     interface = {"name": "eth0", "queues": "0-1", "cpus": "0-1", "busy_poll": False}
-    fluxpin = of_the_file(Fluxpin(lab, text(lab, interfaces=[interface]), start=False,
-                                  arguments=["--busy-poll"]))
+    fluxpin = Fluxpin(lab, text(lab, interfaces=[interface]), start=False,
+                      arguments=["--busy-poll"]).without("-i")
     with fluxpin.start():
         assert options(fluxpin.process.pid, SO_PREFER_BUSY_POLL) == [[1], [1]]
         assert fluxpin.reload(text(lab, interfaces=[{**interface, "busy_poll": True}])) == 2
@@ -132,14 +117,13 @@ def test_on_by_the_command_line(lab):
 ])
 def test_shared_cpu(lab, more, is_warned):
     interface = {"name": "eth0", "queues": "0-1", "busy_poll": True, **more}
-    fluxpin = of_the_file(Fluxpin(lab, text(lab, interfaces=[interface]), start=False))
+    fluxpin = Fluxpin(lab, text(lab, interfaces=[interface]), start=False).without("-i")
     with fluxpin.start():
         warning = ("warning: busy polling: the worker of eth0 queue 0 never sleeps, and that of "
                    "eth0 queue 1 has the same CPU, 0: give each one of its own (cpus)")
         assert (warning in fluxpin.log()) == is_warned, fluxpin.log()
-    done = lab.lb.run([lab.fluxpin, "doctor", "-c", fluxpin.file, "--json"], check=False)
-    found = [each["message"] for each in json.loads(done.stdout)["findings"]
-             if each["check"] == "cpus"]
+    report = doctor(lab.lb, lab.fluxpin, "doctor", "-c", fluxpin.file, "--json")
+    found = [each["message"] for each in findings(report, "cpus")]
     assert found == (["2 workers of eth0 share 1 CPU: list one for each (cpus)"]
                      if more["cpus"] == "0" else [])
 
@@ -170,8 +154,7 @@ def test_doctor(lab):
     def examine(**more):
         interface = {"name": "eth0", **more}
         file.write_text(text(lab, interfaces=[interface]))
-        done = lab.lb.run([lab.fluxpin, "doctor", "-c", file, "--json"], check=False)
-        return [each for each in json.loads(done.stdout)["findings"] if each["check"] == "busy_poll"]
+        return findings(doctor(lab.lb, lab.fluxpin, "doctor", "-c", file, "--json"), "busy_poll")
 
     file = lab.lb.directory / "busy.conf"
     settings = [f"/sys/class/net/eth0/{name}" for name in SETTINGS]

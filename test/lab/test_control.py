@@ -8,7 +8,7 @@ import stat
 import subprocess
 
 import pytest
-from control_client import ask, connect, receive, rows, run, send
+from control_client import ask, connect, receive, rows, run, send, warnings
 from fluxpin import Fluxpin, configuration, http_health_check, pool, vips
 from lab import CLIENT_ADDRESS, fluxpin_path
 from namespaces import wait_until
@@ -195,9 +195,7 @@ def test_a_reload_waits_and_says_what_changed_or_what_is_wrong(lab):
         assert sorted(lines[1:]) == sorted(expected)
         assert "control: reload, by process" in fluxpin.log()
         # What takes a restart is told until there was one, and once only.
-        found = run(fluxpin, "warnings", "--json")
-        assert [each["message"] for each in found.json()["warnings"]
-                if each["about"] == "restart"] == [
+        assert warnings(fluxpin, "restart") == [
             f"umem changed in {fluxpin.file}: that is not in force until fluxpin is restarted"]
         # It is still different; a file of before would change the rest.
         assert run(fluxpin, "diff", "-c", other).output == expected[0] + "\n"
@@ -254,10 +252,9 @@ def test_warnings_are_sentences_about_what_is_wrong_now(lab):
                      gone]
         fluxpin.write(configuration([pool(lab, backends=with_gone)], vips(lab)))
         assert run(fluxpin, "reload").status == 0
-        found = run(fluxpin, "warnings", "--json")
-        assert found.status == 1
-        assert "backend web/gone gets no traffic by eth0, its packets are dropped: no neighbour" in [
-            each["message"] for each in found.json()["warnings"]]
+        assert run(fluxpin, "warnings", "--json").status == 1
+        assert ("backend web/gone gets no traffic by eth0, its packets are dropped: no neighbour"
+                in warnings(fluxpin))
 
 
 def test_the_next_hop_of_a_backend_that_is_down_is_told(lab):
@@ -270,8 +267,7 @@ def test_the_next_hop_of_a_backend_that_is_down_is_told(lab):
             down = wait_until(lambda: next((each for each in ask(fluxpin, "backends")["backends"]
                                             if each["state"] == "down"), None), 5, "down")
             assert (down["name"], down["next_hops"]) == ("web-2", {"eth0": "no route"})
-            assert not [each for each in run(fluxpin, "warnings", "--json").json()["warnings"]
-                        if each["about"] == "next_hop"]
+            assert not warnings(fluxpin, "next_hop")
         finally:
             lab.lb.ip(f"route del unreachable {lab.backends[1].address}")
         fluxpin.wait_for_log("web/web-2 .* is up")

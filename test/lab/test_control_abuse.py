@@ -3,29 +3,19 @@
 daemon goes on, its memory stays bounded, and everybody else is served."""
 
 import json
-import os
 import random
-import re
 import threading
 
 import pytest
 from control_client import ask, connect, receive, run, send
 from fluxpin import Fluxpin, configuration, pool, vips
 from namespaces import wait_until
+from process import descriptors, memory_kib
 
 STATUS = {"command": "status"}
 CLIENT_LIMIT = 32  # CONTROL_CLIENT_LIMIT
 REQUEST_LIMIT = 65536  # CONTROL_REQUEST_LIMIT
-MEMORY = 16 << 20  # what abuse may take at a time: 32 clients with all that they may have, and more
-
-
-def resident(fluxpin):
-    status = open(f"/proc/{fluxpin.process.pid}/status").read()
-    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) << 10
-
-
-def descriptors(fluxpin):
-    return len(os.listdir(f"/proc/{fluxpin.process.pid}/fd"))
+MEMORY_KIB = 16 << 10  # what abuse may take at a time: 32 clients with all that they may have, and more
 
 
 def is_instrumented(lab):
@@ -41,15 +31,16 @@ def served_while_clients_misbehave(lab):
     with Fluxpin(lab, text, queues="0-3") as fluxpin:
         load = lab.load("http", lab.http_vip, "--parallel", 4, "--hold", "--rate", 100)
         assert load.wait_for_line() == "holding"
-        before, open_before = resident(fluxpin), descriptors(fluxpin)
+        pid = fluxpin.process.pid
+        before, open_before = memory_kib(pid), descriptors(pid)
         yield fluxpin
         load.go_on()
         result = load.result()
         assert result["failed_count"] == 0 and result["requests"] > 0, result
         assert ask(fluxpin, "status")["ok"]
-        wait_until(lambda: descriptors(fluxpin) <= open_before, 10, "as few descriptors as before")
+        wait_until(lambda: descriptors(pid) <= open_before, 10, "as few descriptors as before")
         if not is_instrumented(lab):
-            assert resident(fluxpin) - before < MEMORY
+            assert memory_kib(pid) - before < MEMORY_KIB
         fluxpin.assert_balanced()
 
 
@@ -112,7 +103,8 @@ def test_a_request_of_the_largest_size_and_a_megabyte_without_newline(served):
 @pytest.mark.sanitizer
 def test_a_thousand_connections_keep_nobody_out(served):
     """Those that only hold a connection give way to one that asks."""
-    before = descriptors(served)
+    pid = served.process.pid
+    before = descriptors(pid)
     connections = []
     try:
         for number in range(1000):
@@ -120,11 +112,11 @@ def test_a_thousand_connections_keep_nobody_out(served):
             if number % 100 == 50:
                 connections[-1].sendall(b'{"command"')
                 assert run(served, "status").status == 0
-                assert descriptors(served) <= before + CLIENT_LIMIT + 16
+                assert descriptors(pid) <= before + CLIENT_LIMIT + 16
     finally:
         for connection in connections:
             connection.close()
-    wait_until(lambda: descriptors(served) <= before, 10, "all connections closed")
+    wait_until(lambda: descriptors(pid) <= before, 10, "all connections closed")
 
 
 def test_clients_that_never_read_are_closed(served):

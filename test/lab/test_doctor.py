@@ -3,33 +3,22 @@
 and the command that is printed mends it."""
 
 import contextlib
-import json
 import os
 import socket
 
 import pytest
 
+from doctor_report import doctor, findings, problems
 from fluxpin import Fluxpin, configuration, pool, vips
 from lab import Lab
-from namespaces import wait_until
+from namespaces import KERNEL, wait_until
 
 LB = "eth0:0-3"
-KERNEL = tuple(int(each) for each in os.uname().release.split(".")[:2])
 
 
 def fluxpin_configuration(lab, **more):
     text = configuration([pool(lab, **more.pop("pool", {}))], vips(lab), **more)
     return Fluxpin(lab, text, start=False, queues="0-3")
-
-
-def doctor(namespace, *arguments):
-    """The report of `fluxpin doctor` or `fluxpin endpoint doctor`, as JSON."""
-    done = namespace.run(arguments, check=False)
-    assert done.stdout, done.stderr
-    report = json.loads(done.stdout)
-    assert done.returncode == (0 if report["healthy"] else 1), done
-    assert report["healthy"] == (not problems(report))
-    return report
 
 
 def examine(lab, file, interface=LB):
@@ -40,12 +29,6 @@ def examine(lab, file, interface=LB):
 def examine_endpoint(lab, file, *arguments):
     command = [lab.fluxpin, "endpoint", "doctor", "-i", "eth0", "-c", file, *arguments, "--json"]
     return doctor(lab.backends[0], *command)
-
-
-def problems(report, severities=("warning", "error")):
-    """{(check, subject): finding} of what is wrong."""
-    found = [each for each in report["findings"] if each["severity"] in severities]
-    return {(each["check"], each["subject"]): each for each in found}
 
 
 def mend(lab, namespace, finding):
@@ -79,7 +62,7 @@ def test_a_healthy_load_balancer(lab):
     with fluxpin.start():
         report = examine(lab, fluxpin.file)
         assert not problems(report)
-        served = [each for each in report["findings"] if each["check"] == "program"]
+        served = findings(report, "program")
         assert served[0]["message"] == "fluxpin serves eth0 by native XDP"
         # It takes nothing from the daemon: the neighbour is managed still.
         assert "managed" in lab.lb.output(["ip", "neigh", "show", "dev", "eth0"])
@@ -266,7 +249,7 @@ def test_interrupts_of_every_queue(lab):
         file = fluxpin_configuration(lab, **more).file
         report = doctor(lab.lb, "unshare", "--mount", "sh", "-c", overlay, "sh", lab.fluxpin, "doctor",
                         "-c", file, *named, "--json")
-        return [each["command"] for each in report["findings"] if each["check"] == "interrupts"]
+        return [each["command"] for each in findings(report, "interrupts")]
 
     assert commands(interfaces=[{"name": "eth0", "cpus": "1,0"}]) == [
         "echo 1 > /proc/irq/43/smp_affinity_list"]
@@ -464,7 +447,7 @@ def running(fluxpin, runs):
 def probe(lab, file, target="web/web-1", *arguments):
     command = [lab.fluxpin, "doctor", "-c", file, "-i", LB, "--probe", target, *arguments]
     report = doctor(lab.lb, *command, "--json")
-    last = [each for each in report["findings"] if each["check"] == "probe"][-1]
+    last = findings(report, "probe")[-1]
     return report["outcome"], last["message"], problems(report)
 
 

@@ -26,9 +26,9 @@ from endpoint_frames import (
     receive,
     send,
     status,
-    tampered,
     udp_client,
 )
+from link_frames import tampered
 from lab import CLIENT_ADDRESS, CLIENT_ADDRESS_IPV6, Lab
 from namespaces import wait_until
 
@@ -54,9 +54,9 @@ def lab():
 
 def is_quiet(lab):
     """New IPv6 interfaces report their multicast groups for a while."""
-    before = lab.backends[0].statistics()["eth0"]["rx"]
+    before = lab.backends[0].received()
     try:
-        wait_until(lambda: lab.backends[0].statistics()["eth0"]["rx"] != before, 1.5, "frame", 0.1)
+        wait_until(lambda: lab.backends[0].received() != before, 1.5, "frame", 0.1)
     except TimeoutError:
         return True
     return False
@@ -501,16 +501,14 @@ def test_every_frame_counts_once(lab, mode, tunnel, outside, inside):
             )
         frames.append(bytes(frame[: chance.choice([len(frame), chance.randrange(14, len(frame))])]))
 
-    def arrived():
-        return lab.backends[0].statistics()["eth0"]["rx"]["packets"]
-
+    backend = lab.backends[0]
     with attached(lab, mode):
         # The host may answer some of them, and be answered: what arrives is what the NIC counts.
-        counted_before, arrived_before = counted_frames(lab), arrived()
+        counted_before, arrived_before = counted_frames(lab), backend.received()
         send(lab, *frames)
-        assert arrived() - arrived_before >= len(frames)
+        assert backend.received() - arrived_before >= len(frames)
         wait_until(
-            lambda: counted_frames(lab) - counted_before == arrived() - arrived_before,
+            lambda: counted_frames(lab) - counted_before == backend.received() - arrived_before,
             2,
             "agreement of counters and NIC",
         )

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """slow_path = "pass": which frames the XDP program redirects, one by one, and which the kernel gets."""
 
-import socket
 
 import pytest
 from capture import Capture
@@ -164,10 +163,7 @@ def test_every_frame_goes_where_it_belongs(lab, mode):
     with Fluxpin(lab, text(lab), mode=mode, queues="0-3", cpus="0-1") as fluxpin:
         before = fluxpin.quiescent().sum("fluxpin_worker_received_packets_total")
         with Capture(lab.lb, "eth0") as capture:
-            with lab.router.socket(socket.AF_PACKET, socket.SOCK_RAW) as port:
-                port.bind(("lb", 0))
-                for frame in [*frames.values(), marker]:
-                    port.send(frame)
+            lab.router.send_frames("lb", *frames.values(), marker)
             wait_until(lambda: any(frame == marker for _, frame in list(capture.frames)), 10,
                        "last frame")
             ours = sum(to == OURS for _, _, to in TABLE)

@@ -6,15 +6,14 @@ import socket
 import struct
 
 import pytest
-from capture import Capture
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from link_frames import answer, assert_encapsulated, ethernet, fix_neighbours, ip, send, tampered
+from scapy.layers.inet import ICMP, TCP, UDP
 from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import ARP, Ether
+from scapy.layers.l2 import ARP
 from scapy.packet import Raw
 
 from fluxpin import WORKER_OUTCOMES, Fluxpin, configuration, vips
-from lab import CLIENT_ADDRESS, Lab
-from namespaces import wait_until
+from lab import Lab
 
 WEB, HOST, WIDE, SILENT = "10.1.0.11", "10.1.0.12", "10.1.0.13", "10.0.0.99"
 EMPTY_VIP, SILENT_VIP = "203.0.113.20", "203.0.113.21"
@@ -44,11 +43,7 @@ def pools_and_vips(lab):
 @pytest.fixture(scope="module")
 def lab():
     with Lab(backends=0, servers=False, endpoint=None) as built:
-        # No neighbour is probed while frames are counted.
-        mac = built.lb.mac().hex(":")
-        built.router.ip(f"neigh replace 10.0.0.5 lladdr {mac} dev lb nud permanent")
-        mac = built.router.mac("lb").hex(":")
-        built.lb.ip(f"neigh replace 10.0.0.1 lladdr {mac} dev eth0 nud permanent")
+        fix_neighbours(built)
         # Nor does the router report, seconds later, that there is no backend.
         built.router.ip(*(f"neigh replace {each} lladdr 02:99:99:99:99:98 dev br0 nud permanent"
                           for each in (WEB, HOST, WIDE)))
@@ -60,21 +55,6 @@ def fluxpin(request, lab):
     text = configuration(*pools_and_vips(lab))
     with Fluxpin(lab, text, mode=request.param, interval="20ms") as running:
         yield running
-
-
-def ethernet(lab, **more):
-    source, destination = lab.router.mac("lb").hex(":"), lab.lb.mac().hex(":")
-    return Ether(**{"src": source, "dst": destination, **more})
-
-
-def ip(destination, **more):
-    return IP(src=CLIENT_ADDRESS, dst=destination, **more)
-
-
-def send(lab, frame):
-    with lab.router.socket(socket.AF_PACKET, socket.SOCK_RAW) as port:
-        port.bind(("lb", 0))
-        port.send(bytes(frame))
 
 
 def outcomes(metrics):
@@ -96,11 +76,6 @@ def outcome_of(lab, fluxpin, frame):
         and sum(outcomes(metrics).values()) > sum(before.values()))
     now = outcomes(fluxpin.wait_for_metrics())
     return {name: count - before[name] for name, count in now.items() if count != before[name]}
-
-
-def tampered(frame, offset, value):
-    frame = bytes(frame)
-    return frame[:offset] + value + frame[offset + len(value) :]
 
 
 def cases(lab):
@@ -157,38 +132,9 @@ def test_each_frame_has_its_verdict(lab, fluxpin):
     fluxpin.assert_balanced()
 
 
-def checksum(header):
-    total = sum(struct.unpack(f"!{len(header) // 2}H", header))
-    while total > 0xFFFF:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total
-
-
 def forwarded(lab, frame):
     """What arrives at the router for one frame that is sent."""
-    with Capture(lab.router, "lb") as capture:
-        def seen():
-            return [each for _, each in list(capture.frames) if each[23] == 47]
-
-        send(lab, frame)
-        wait_until(seen, 10, "forwarded frame")
-    assert len(seen()) == 1
-    return seen()[0]
-
-
-def assert_encapsulated(lab, sent, got, source, destination):
-    """Every byte of a forwarded frame."""
-    length = struct.unpack_from("!H", sent, 16)[0]
-    assert got[:14] == lab.router.mac("lb") + lab.lb.mac() + b"\x08\x00"
-    assert got[14] == 0x45
-    assert got[15] == sent[15], "the inner packet's TOS"
-    assert struct.unpack_from("!H", got, 16)[0] == length + 24
-    assert got[20:22] == b"\x40\x00", "do not fragment"
-    assert (got[22], got[23]) == (64, 47)
-    assert checksum(got[14:34]) == 0xFFFF
-    assert got[26:34] == socket.inet_aton(source) + socket.inet_aton(destination)
-    assert got[34:38] == b"\x00\x00\x08\x00"
-    assert got[38:] == sent[14 : 14 + length], "the inner packet, without padding"
+    return answer(lab, lab.router, "lb", frame, lambda each: each[23] == 47)
 
 
 def test_bytes_of_forwarded_frames(lab, fluxpin):
@@ -255,24 +201,21 @@ def test_syn_flood_evicts_only_what_has_sent_no_more(lab):
     pools, every = pools_and_vips(lab)
     text = configuration(pools, every, connections={"capacity": 1024})
     with Fluxpin(lab, text, queues="0-1", interval="20ms") as fluxpin:
-        with lab.router.socket(socket.AF_PACKET, socket.SOCK_RAW) as port:
-            port.bind(("lb", 0))
 
-            def burst(flags, ports):
-                frame = bytes(ethernet(lab) / ip(lab.http_vip) / TCP(dport=80, flags=flags))
-                for number in ports:
-                    port.send(tampered(frame, 34, struct.pack("!H", number)))
+        def burst(flags, ports):
+            frame = bytes(ethernet(lab) / ip(lab.http_vip) / TCP(dport=80, flags=flags))
+            send(lab, *(tampered(frame, 34, struct.pack("!H", number)) for number in ports))
 
-            burst("S", range(1000, 1100))
-            burst("A", range(1000, 1100))
-            metrics = fluxpin.assert_balanced()
-            assert metrics.sum("fluxpin_connection_evictions_total") == 0
-            burst("S", range(2000, 10000))
-            metrics = fluxpin.assert_balanced()
-            assert metrics.sum("fluxpin_connections") <= 2048
-            assert metrics.sum("fluxpin_connection_evictions_total") > 5000
-            assert metrics.sum("fluxpin_connection_lookups_total", result="hit") == 100
-            burst("A", range(1000, 1100))
-            metrics = fluxpin.assert_balanced()
-            assert metrics.sum("fluxpin_connection_lookups_total", result="hit") == 200
-            assert metrics.sum("fluxpin_connection_lookups_total", result="miss") == 0
+        burst("S", range(1000, 1100))
+        burst("A", range(1000, 1100))
+        metrics = fluxpin.assert_balanced()
+        assert metrics.sum("fluxpin_connection_evictions_total") == 0
+        burst("S", range(2000, 10000))
+        metrics = fluxpin.assert_balanced()
+        assert metrics.sum("fluxpin_connections") <= 2048
+        assert metrics.sum("fluxpin_connection_evictions_total") > 5000
+        assert metrics.sum("fluxpin_connection_lookups_total", result="hit") == 100
+        burst("A", range(1000, 1100))
+        metrics = fluxpin.assert_balanced()
+        assert metrics.sum("fluxpin_connection_lookups_total", result="hit") == 200
+        assert metrics.sum("fluxpin_connection_lookups_total", result="miss") == 0

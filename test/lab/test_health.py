@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import servers
-from fluxpin import Fluxpin, configuration, http_health_check, pool, vips
+from fluxpin import Fluxpin, configuration, http_health_check, pool, tunnel_health_check, vips
 from lab import Lab
 from namespaces import stop
 
@@ -21,23 +21,7 @@ def lab_with_ipv6():
         yield built
 
 
-def healthy(fluxpin, name="web", **wanted):
-    """Waits until the metrics say so: healthy(fluxpin, "web", web_1=0)."""
-    wanted = {backend.replace("_", "-"): value for backend, value in wanted.items()}
-    return fluxpin.wait_for(
-        lambda metrics: all(
-            metrics.get_one("fluxpin_backend_healthy", pool=name, backend=backend) == value
-            for backend, value in wanted.items()),
-        15, f"pool {name}: {wanted}")
-
-
 # Through the tunnel
-
-
-def tunnel_check(**more):
-    check = http_health_check(via="tunnel", path="/id", **more)
-    del check["port"]  # that of the VIP
-    return check
 
 
 def rules(lab):
@@ -50,16 +34,16 @@ def test_the_tunnel_check_sees_decapsulation_and_vip(lab, encapsulation):
     """A backend that listens and has lost one of them is down, by that check alone."""
     first, second = lab.backends[:2]
     text = configuration(
-        [pool(lab, encapsulation=encapsulation, health_check=tunnel_check()),
+        [pool(lab, encapsulation=encapsulation, health_check=tunnel_health_check()),
          pool(lab, name="direct", health_check=http_health_check())],
         [vips(lab)[0], vips(lab, pool="direct")[1]])
     with Fluxpin(lab, text) as fluxpin:
         for name in ("web", "direct"):
-            healthy(fluxpin, name, web_1=1, web_2=1, web_3=1)
+            fluxpin.wait_for_health(name, web_1=1, web_2=1, web_3=1)
         first.run([lab.fluxpin, "endpoint", "detach", "-i", "eth0"])
         second.ip(f"addr del {lab.http_vip}/32 dev lo")
         try:
-            metrics = healthy(fluxpin, "web", web_1=0, web_2=0, web_3=1)
+            metrics = fluxpin.wait_for_health("web", web_1=0, web_2=0, web_3=1)
             assert metrics.sum("fluxpin_backend_healthy", pool="direct") == 3
             fluxpin.wait_for_log(r"backend web/web-1 \(10.1.0.11\) is down: no answer within "
                                  r"200ms \(http, port 80, by the tunnel; bad probes in a row: 2\)")
@@ -71,7 +55,7 @@ def test_the_tunnel_check_sees_decapsulation_and_vip(lab, encapsulation):
         finally:
             first.run([lab.fluxpin, "endpoint", "attach", "-i", "eth0"])
             second.ip(f"addr add {lab.http_vip}/32 dev lo")
-        metrics = healthy(fluxpin, "web", web_1=1, web_2=1)
+        metrics = fluxpin.wait_for_health("web", web_1=1, web_2=1)
         assert metrics.sum("fluxpin_backend_health_changes_total", pool="direct") == 0
         fluxpin.assert_balanced()
     assert rules(lab) == []
@@ -81,8 +65,8 @@ def test_the_tunnel_and_ipv6(lab):
     """IPv6 VIPs over IPv4, and the other way round."""
     over_ipv6 = [{"name": each.name_in_pool, "address": each.ipv6_address} for each in lab.backends]
     text = configuration(
-        [pool(lab, health_check=tunnel_check()),
-         pool(lab, name="six", backends=over_ipv6, health_check=tunnel_check())],
+        [pool(lab, health_check=tunnel_health_check()),
+         pool(lab, name="six", backends=over_ipv6, health_check=tunnel_health_check())],
         [{"address": lab.http_vip_ipv6, "protocol": "tcp", "port": 80, "pool": "web"},
          {"address": lab.http_vip, "protocol": "tcp", "port": 80, "pool": "six"}])
     first, second = lab.backends[:2]
@@ -90,32 +74,32 @@ def test_the_tunnel_and_ipv6(lab):
         first.ip(f"addr del {lab.http_vip}/32 dev lo")
         second.ip(f"addr del {lab.http_vip_ipv6}/128 dev lo")
         try:
-            healthy(fluxpin, "web", web_1=1, web_2=0, web_3=1)
-            healthy(fluxpin, "six", web_1=0, web_2=1, web_3=1)
+            fluxpin.wait_for_health("web", web_1=1, web_2=0, web_3=1)
+            fluxpin.wait_for_health("six", web_1=0, web_2=1, web_3=1)
         finally:
             first.ip(f"addr add {lab.http_vip}/32 dev lo")
             second.ip(f"addr add {lab.http_vip_ipv6}/128 dev lo nodad")
-        healthy(fluxpin, "web", web_1=1, web_2=1, web_3=1)
-        healthy(fluxpin, "six", web_1=1, web_2=1, web_3=1)
+        fluxpin.wait_for_health("web", web_1=1, web_2=1, web_3=1)
+        fluxpin.wait_for_health("six", web_1=1, web_2=1, web_3=1)
 
 
 @pytest.mark.sanitizer
 def test_what_a_killed_daemon_leaves_goes_at_the_next_start(lab):
-    text = configuration([pool(lab, health_check=tunnel_check())], vips(lab))
+    text = configuration([pool(lab, health_check=tunnel_health_check())], vips(lab))
     fluxpin = Fluxpin(lab, text)
-    healthy(fluxpin, web_1=1)
+    fluxpin.wait_for_health(web_1=1)
     assert len(rules(lab)) == 2
     fluxpin.kill9()
     assert len(rules(lab)) == 2
     with Fluxpin(lab, text) as fluxpin:
-        healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+        fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)
         assert len(rules(lab)) == 2
         # The last check through the tunnel goes, and one comes again.
         fluxpin.reload(configuration([pool(lab)], vips(lab)))
         assert rules(lab) == []
         fluxpin.reload(text)
         assert len(rules(lab)) == 2
-        healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+        fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)
     assert rules(lab) == []
 
 
@@ -127,15 +111,15 @@ def test_udp(lab):
              "interval": "200ms", "timeout": "200ms", "fall": 2, "via": "tunnel", "vip": "dns"}
     first = lab.backends[0]
     with Fluxpin(lab, configuration([pool(lab, health_check=check)], vips(lab))) as fluxpin:
-        healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+        fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)
         arguments = first.echo.args
         stop(first.echo)
-        healthy(fluxpin, web_1=0, web_2=1, web_3=1)
+        fluxpin.wait_for_health(web_1=0, web_2=1, web_3=1)
         # Said by the backend itself, for the VIP.
         fluxpin.wait_for_log(r"web/web-1 \(10.1.0.11\) is down: connection refused \(udp, port 53")
         separator = arguments.index("/usr/bin/python3")
         first.echo = first.popen(arguments[separator:])
-        healthy(fluxpin, web_1=1)
+        fluxpin.wait_for_health(web_1=1)
 
 
 # https
@@ -208,17 +192,17 @@ def test_https_by_name(https):
     check = https_check(host=f"{NAME}:8443", ca_file=f"{authority}.pem",
                         body=f"{NAME} {NAME}", initial="down")
     with Fluxpin(lab, configuration([pool(lab, health_check=check)], vips(lab))) as fluxpin:
-        healthy(fluxpin, web_1=1, web_2=0, web_3=0)
+        fluxpin.wait_for_health(web_1=1, web_2=0, web_3=0)
         fluxpin.reload(configuration([pool(lab, health_check=dict(
             check, host="www.example.com", sni=NAME, body=f"{NAME} www.example.com"))], vips(lab)))
-        healthy(fluxpin, web_1=1, web_2=0, web_3=0)
+        fluxpin.wait_for_health(web_1=1, web_2=0, web_3=0)
 
 
 def test_https_says_what_is_wrong(https):
     lab, authority = https
     check = https_check(host=NAME, ca_file=f"{authority}.pem")
     with Fluxpin(lab, configuration([pool(lab, health_check=check)], vips(lab))) as fluxpin:
-        healthy(fluxpin, web_1=1, web_2=0, web_3=0)
+        fluxpin.wait_for_health(web_1=1, web_2=0, web_3=0)
         log = fluxpin.log()
         assert re.search(r"web/web-2 .* is down: .*no alternative certificate subject name matches "
                          rf"target host name '{NAME}'", log), log
@@ -229,15 +213,15 @@ def test_https_insecure_and_without_name(https):
     lab, authority = https
     insecure = https_check(host=NAME, insecure=True)
     with Fluxpin(lab, configuration([pool(lab, health_check=insecure)], vips(lab))) as fluxpin:
-        healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+        fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)
         # By its address, which no certificate has.
         fluxpin.reload(configuration(
             [pool(lab, health_check=https_check(ca_file=f"{authority}.pem"))], vips(lab)))
-        healthy(fluxpin, web_1=0, web_2=0, web_3=0)
+        fluxpin.wait_for_health(web_1=0, web_2=0, web_3=0)
         # A file that is not there is an error of the reload, not of the backends.
         fluxpin.reload(configuration([pool(lab, health_check=insecure)], vips(lab)))
-        healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+        fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)
         assert fluxpin.reload(configuration(
             [pool(lab, health_check=https_check(ca_file="/nonexistent.pem"))], vips(lab))) is None
         assert "CA file /nonexistent.pem: No such file or directory" in fluxpin.log()
-        healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+        fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)

@@ -4,7 +4,6 @@ Prometheus with the rules that are shipped, and a browser."""
 
 import http.client
 import json
-import pathlib
 import re
 import socket
 import subprocess
@@ -13,6 +12,7 @@ from browser import Browser
 from fluxpin import Fluxpin, configuration, http_health_check, parse_metrics, pool, vips
 from lab import ROOT
 from namespaces import stop, wait_until
+from process import descriptors, memory_kib
 
 PORT = 9105
 ARTEFACTS = ROOT / "build/artefacts"
@@ -188,16 +188,6 @@ def test_start_where_another_listens_is_refused(lab):
         assert lab.lb.xdp() is None
 
 
-def resident(fluxpin):
-    """Kilobytes of memory that the daemon has."""
-    status = pathlib.Path(f"/proc/{fluxpin.process.pid}/status").read_text()
-    return int(re.search(r"^VmRSS:\s+(\d+)", status, re.M)[1])
-
-
-def descriptors(fluxpin):
-    return len(list(pathlib.Path(f"/proc/{fluxpin.process.pid}/fd").iterdir()))
-
-
 GARBAGE = [
     b"\r\n\r\n", b"GET\r\n\r\n", b"\x00" * 5000, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc" + b"\xff" * 500,
     b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * 20000, b"GET /" + b"a" * 1000000,
@@ -226,7 +216,8 @@ def test_clients_do_not_disturb(lab):
         size = len(fetch(lab, "/metrics")[2])
         assert size > 150000
         send_garbage(lab)
-        before, open_before = resident(fluxpin), descriptors(fluxpin)
+        pid = fluxpin.process.pid
+        before, open_before = memory_kib(pid), descriptors(pid)
         most = 0
         load = lab.load("http", lab.http_vip, "--requests", 1000)
         held = []
@@ -246,21 +237,21 @@ def test_clients_do_not_disturb(lab):
                 if number % 100 == 99:
                     status, _, text = fetch(lab, "/metrics")
                     assert status == 200 and text.endswith("\n")
-                    most = max(most, resident(fluxpin))
+                    most = max(most, memory_kib(pid))
             assert fetch(lab, "/healthz")[::2] == (200, "ok\n")
-            assert descriptors(fluxpin) <= open_before + 64 + 2
+            assert descriptors(pid) <= open_before + 64 + 2
             written = fluxpin.metrics_file.stat().st_mtime_ns
             wait_until(lambda: fluxpin.metrics_file.stat().st_mtime_ns != written, 10, "textfile")
             send_garbage(lab)
             assert load.result()["failed_count"] == 0
-            most = max(most, resident(fluxpin))
+            most = max(most, memory_kib(pid))
         finally:
             for connection in held:
                 connection.close()
         print(f"memory: {before} kB before, {most} kB at most; a text of {size} bytes")
         # Four texts and what is rendered, 64 clients of 8 KiB, and what malloc rounds up.
         assert most - before < (6 * size + 64 * 8192) / 1024 + 4096, (before, most, size)
-        wait_until(lambda: fetch(lab, "/healthz")[0] == 200 and descriptors(fluxpin) <= open_before,
+        wait_until(lambda: fetch(lab, "/healthz")[0] == 200 and descriptors(pid) <= open_before,
                    20, "closed connections")
         assert fluxpin.reload() == 2
 

@@ -167,9 +167,7 @@ def test_time_of_the_last_success(lab):
 def test_path_and_interval_are_those_of_the_file_and_reload(lab):
     """Without --metrics-file. The file of an earlier path is removed."""
     text = configuration([pool(lab)], vips(lab))
-    fluxpin = Fluxpin(lab, text, interval="1h", start=False)
-    place = fluxpin.command.index("--metrics-file")
-    del fluxpin.command[place : place + 2]
+    fluxpin = Fluxpin(lab, text, interval="1h", start=False).without("--metrics-file")
     old, new = fluxpin.metrics_file, fluxpin.directory / "other.prom"
     fluxpin.launch()
     with fluxpin:
@@ -185,9 +183,7 @@ def test_path_and_interval_are_those_of_the_file_and_reload(lab):
 
 def test_a_file_that_cannot_be_written_is_said_once(lab):
     fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
-    fluxpin.command = [str(each) for each in fluxpin.command]
-    place = fluxpin.command.index("--metrics-file") + 1
-    fluxpin.command[place] = str(fluxpin.directory / "missing" / "fluxpin.prom")
+    fluxpin.set_option("--metrics-file", fluxpin.directory / "missing" / "fluxpin.prom")
     fluxpin.launch()
     with fluxpin:
         fluxpin.wait_for_log(r"writing metrics to \S+/missing/fluxpin.prom: No such file")

@@ -45,7 +45,7 @@ def test_metrics_replace_nothing_but_a_file(lab, kind):
         place.mkdir()
     before = place.lstat()
     fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
-    fluxpin.command[fluxpin.command.index("--metrics-file") + 1] = place
+    fluxpin.set_option("--metrics-file", place)
     process = lab.lb.popen(fluxpin.command, stderr=open(fluxpin.log_file, "w"))
     fluxpin.process = process
     fluxpin.wait_for_log(r"\bready\b")
@@ -63,7 +63,7 @@ def test_a_full_disk_is_named_and_survived(lab):
     disk = lab.lb.directory / "disk"
     disk.mkdir()
     metrics = disk / "fluxpin.prom"
-    fluxpin.command[fluxpin.command.index("--metrics-file") + 1] = metrics
+    fluxpin.set_option("--metrics-file", metrics)
     command = f'mount -t tmpfs -o size=128k none {disk} && exec "$@"'
     fluxpin.process = lab.lb.popen(
         ["unshare", "-m", "sh", "-c", command, "sh", *fluxpin.command],
@@ -228,10 +228,7 @@ def test_a_reload_with_interfaces_that_the_host_lacks_is_refused(lab):
         served = {"name": "eth0", "queues": "0-1", "cpus": "0-1"} | interface
         return configuration([pool(lab)], vips(lab), interfaces=[served])
 
-    fluxpin = Fluxpin(lab, text(), start=False)
-    where = fluxpin.command.index("-i")
-    del fluxpin.command[where : where + 2]
-    with fluxpin.start():
+    with Fluxpin(lab, text(), start=False).without("-i").start() as fluxpin:
         for interface, message in (
             ({"name": "gone0"}, r"fluxpin.conf:\d+:\d+: interface gone0 does not exist\n.*gone0"),
             ({"queues": "0-7"}, r"fluxpin.conf:\d+:\d+: queues 4-7 do not exist.*\n.*0-7"),

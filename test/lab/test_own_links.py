@@ -7,7 +7,7 @@ import pytest
 
 import servers
 from control_client import ask, run
-from fluxpin import Fluxpin, configuration, http_health_check, pool, vips
+from fluxpin import Fluxpin, configuration, http_health_check, pool, tunnel_health_check, vips
 from lab import Lab
 from namespaces import stop, wait_until
 
@@ -25,14 +25,15 @@ def lab_with_two_links():
         yield built
 
 
+COUNTS = {"rise": 5, "fall": 3}
+
+
 def check(**more):
-    return http_health_check(**{"interval": "200ms", "timeout": "200ms", "rise": 5, "fall": 3, **more})
+    return http_health_check(**{**COUNTS, **more})
 
 
 def tunnel_check():
-    settings = check(via="tunnel", path="/id")
-    del settings["port"]
-    return settings
+    return tunnel_health_check(**COUNTS)
 
 
 def suspended(fluxpin, pool_name="web", **wanted):
@@ -53,18 +54,11 @@ def probe_for_long(fluxpin, backends):
         fluxpin.wait_for_metrics()
 
 
-def healthy(fluxpin, **wanted):
-    wanted = {name.replace("_", "-"): value for name, value in wanted.items()}
-    return fluxpin.wait_for(
-        lambda metrics: all(metrics.get_one("fluxpin_backend_healthy", pool="web", backend=name) == value
-                            for name, value in wanted.items()), 15, f"healthy: {wanted}")
-
-
 @pytest.mark.parametrize("kind", [check, tunnel_check])
 def test_a_link_without_carrier(lab, kind):
     text = configuration([pool(lab, health_check=kind())], vips(lab), announce={"linger": "0s"})
     with Fluxpin(lab, text) as fluxpin:
-        healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+        fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)
         announced = lambda metrics: metrics.sum("fluxpin_vip_announced")
         fluxpin.wait_for(lambda metrics: announced(metrics) == 2)
         lab.router.ip("link set lb down")
@@ -84,13 +78,13 @@ def test_a_link_without_carrier(lab, kind):
         lab.route_vips([lab.lb])
         fluxpin.wait_for_log(r"health checks: all can be sent again")
         fluxpin.wait_for(lambda metrics: announced(metrics) == 2)
-        metrics = healthy(fluxpin, web_1=0, web_2=1, web_3=1)
+        metrics = fluxpin.wait_for_health(web_1=0, web_2=1, web_3=1)
         suspended(fluxpin, web_1=0, web_2=0, web_3=0)
         for name in ("web-2", "web-3"):
             assert metrics.sum(CHANGES, backend=name) == 0
         assert metrics.sum(CHANGES, backend="web-1") == 1
         servers.start_nginx(victim)
-        healthy(fluxpin, web_1=1)
+        fluxpin.wait_for_health(web_1=1)
         assert "pool web: no backend serves" not in fluxpin.log()
 
 
@@ -98,7 +92,7 @@ def test_short_flaps(lab):
     """A probe that began before the link went down, or while it was, does not count either."""
     text = configuration([pool(lab, health_check=check(fall=2))], vips(lab))
     with Fluxpin(lab, text) as fluxpin:
-        healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+        fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)
         for _ in range(30):
             lab.router.ip("link set lb down", "link set lb up")
             fluxpin.wait_for_metrics()
@@ -114,14 +108,14 @@ def test_each_backend_by_its_own_link(lab):
     text = configuration([pool(lab, health_check=check())], vips(lab))
     try:
         with Fluxpin(lab, text) as fluxpin:
-            healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+            fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)
             lab.router.ip("link set lb down")
             suspended(fluxpin, web_1=1, web_2=1, web_3=0)
             probe_for_long(fluxpin, ["web-1", "web-2"])
             stop(lab.backends[2].nginx)
-            healthy(fluxpin, web_1=1, web_2=1, web_3=0)
+            fluxpin.wait_for_health(web_1=1, web_2=1, web_3=0)
             servers.start_nginx(lab.backends[2])
-            healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+            fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)
             lab.router.ip("link set lb up")
             suspended(fluxpin, web_1=0, web_2=0, web_3=0)
             lab.router.ip("link set side down")
@@ -130,11 +124,11 @@ def test_each_backend_by_its_own_link(lab):
             assert "eth1 has no carrier: health checks are suspended (1 of 3)" in run(
                 fluxpin, "warnings").output
             stop(lab.backends[0].nginx)
-            metrics = healthy(fluxpin, web_1=0, web_2=1, web_3=1)
+            metrics = fluxpin.wait_for_health(web_1=0, web_2=1, web_3=1)
             assert metrics.sum(CHANGES, backend="web-2") == 0
             servers.start_nginx(lab.backends[0])
             lab.router.ip("link set side up")
-            healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+            fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)
     finally:
         lab.router.ip("link set lb up", "link set side up")
         lab.lb.ip(f"route del {lab.backends[2].address}")
@@ -145,19 +139,19 @@ def test_routes(lab):
     """Without any route nothing is known of the backends; one that alone has none is down."""
     text = configuration([pool(lab, health_check=check())], vips(lab))
     with Fluxpin(lab, text) as fluxpin:
-        healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+        fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)
         lab.lb.ip("route del default")
         suspended(fluxpin, web_1=1, web_2=1, web_3=1)
         probe_for_long(fluxpin, ["web-1", "web-2", "web-3"])
         assert "this host has no route to any backend: health checks are suspended" in run(
             fluxpin, "warnings").output
         lab.lb.ip(*(f"route add {each.address} via 10.0.0.1" for each in lab.backends[:2]))
-        metrics = healthy(fluxpin, web_1=1, web_2=1, web_3=0)
+        metrics = fluxpin.wait_for_health(web_1=1, web_2=1, web_3=0)
         assert metrics.sum(CHANGES) == 1
         assert re.search("web/web-3 .* is down: network is unreachable", fluxpin.log().lower())
         lab.lb.ip("route add default via 10.0.0.1",
                   *(f"route del {each.address}" for each in lab.backends[:2]))
-        healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+        fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)
         # Its own link set down by hand: the routes go with it.
         lab.lb.ip("link set eth0 down")
         suspended(fluxpin, web_1=1, web_2=1, web_3=1)
@@ -177,7 +171,7 @@ def test_a_nic_that_is_out_of_use(lab):
     lab.lb.ip(by_eth1)
     try:
         with Fluxpin(lab, text, arguments=("-i", "eth1:0@0")) as fluxpin:
-            healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+            fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)
             good = lambda metrics: metrics.get_one("fluxpin_health_probes_total", pool="web",
                                                    backend="web-3", result="success")
             fluxpin.wait_for(lambda metrics: good(metrics) > 0)
@@ -189,12 +183,12 @@ def test_a_nic_that_is_out_of_use(lab):
             before = good(fluxpin.wait_for_metrics())
             lab.lb.ip(f"route add {third} via 10.0.0.1")
             fluxpin.wait_for(lambda metrics: good(metrics) > before + 1)
-            healthy(fluxpin, web_3=1)
+            fluxpin.wait_for_health(web_3=1)
             lab.lb.ip(f"route del {third}")
-            healthy(fluxpin, web_1=1, web_2=1, web_3=0)
+            fluxpin.wait_for_health(web_1=1, web_2=1, web_3=0)
             suspended(fluxpin, web_3=0)
             lab.lb.ip("link set eth1 up", by_eth1)
-            healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+            fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)
     finally:
         lab.lb.run(["ip", "link", "set", "eth1", "up"])
         for each in (first, second, third):
@@ -207,7 +201,7 @@ def test_peers_are_no_backends(lab):
     text = 'peers = ( "10.0.0.77" );\n' + configuration(
         [pool(lab, health_check=check())], vips(lab), source_address={"ipv4": lab.lb.address})
     with Fluxpin(lab, text) as fluxpin:
-        healthy(fluxpin, web_1=1, web_2=1, web_3=1)
+        fluxpin.wait_for_health(web_1=1, web_2=1, web_3=1)
         lab.lb.ip("route del default")
         try:
             suspended(fluxpin, web_1=1, web_2=1, web_3=1)

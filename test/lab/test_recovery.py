@@ -9,6 +9,8 @@ import subprocess
 import pytest
 from fluxpin import Fluxpin, configuration, pool, vips
 from namespaces import PATIENCE, wait_until
+from process import descriptors, memory_kib
+from traffic import Traffic
 
 FLAPS = 50
 BOTH_QUEUES = {("eth0", "0"), ("eth0", "1")}
@@ -20,9 +22,7 @@ def text(lab):
 
 def all_queues(lab, **more):
     """fluxpin that is not told which queues to serve."""
-    fluxpin = Fluxpin(lab, text(lab), start=False, **more)
-    fluxpin.command[fluxpin.command.index("-i") + 1] = "eth0"
-    return fluxpin
+    return Fluxpin(lab, text(lab), start=False, **more).set_option("-i", "eth0")
 
 
 def assert_serves(lab, fluxpin, requests=20):
@@ -43,40 +43,12 @@ def flap(lab, namespace=None, interface="eth0"):
         namespace.ip("route replace default via 10.0.0.1")
 
 
-def resident_kib(process):
-    with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
-
-
-def descriptors(process):
-    """How many are open; what is open only while a file is written or the kernel is asked is among
-    them."""
-    return len(subprocess.run(["ls", f"/proc/{process.pid}/fd"], check=True, capture_output=True,
-                              text=True).stdout.split())
-
-
 def assert_ended(fluxpin, sentence):
     """By itself, with status 1 and that sentence; nothing is left behind."""
     assert fluxpin.process.wait(10 * PATIENCE) == 1, fluxpin.log()
     fluxpin.process = None
     assert sentence in fluxpin.log()
     fluxpin.assert_totals_balance()
-
-
-class Traffic:
-    """Connections that come all the time, some of which may fail."""
-
-    def __init__(self, lab):
-        self._load = lab.load("http", lab.http_vip, "--parallel", 4, "--hold", "--rate", 100,
-                              "--timeout", 2)
-        self._load.wait_for_line()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._load.go_on()
-        self._load.result()
 
 
 @pytest.mark.parametrize("mode", ["copy", "skb"])
@@ -88,7 +60,8 @@ def test_link_flaps(lab, mode):
             # What is allocated once is allocated by then.
             for _ in range(5):
                 flap(lab)
-            before = resident_kib(fluxpin.process), descriptors(fluxpin.process)
+            pid = fluxpin.process.pid
+            before = memory_kib(pid), descriptors(pid)
             for number in range(FLAPS):
                 if number % 2:
                     flap(lab)
@@ -97,10 +70,10 @@ def test_link_flaps(lab, mode):
                     lab.route_vips([lab.lb])
         metrics = assert_serves(lab, fluxpin)
         assert set(metrics.workers()) == BOTH_QUEUES
-        grown = resident_kib(fluxpin.process) - before[0]
+        grown = memory_kib(pid) - before[0]
         # Frames that are used for the first time may be a transparent page of 2 MB.
         assert grown < 2048 + 1024, f"{grown} KiB more in {FLAPS} flaps"
-        wait_until(lambda: descriptors(fluxpin.process) <= before[1], 10, "closed descriptors")
+        wait_until(lambda: descriptors(pid) <= before[1], 10, "closed descriptors")
 
 
 def test_mtu_changes(lab):

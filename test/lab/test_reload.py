@@ -246,10 +246,7 @@ def test_a_mode_of_the_command_line_counts(lab):
         nic = {"name": "eth0", "queues": "0-1", "mode": "copy", **more}
         return configuration([pool(lab)], vips(lab), interfaces=[nic])
 
-    fluxpin = Fluxpin(lab, text(), mode="skb", start=False)
-    place = fluxpin.command.index("-i")
-    del fluxpin.command[place : place + 2]
-    with fluxpin.start():
+    with Fluxpin(lab, text(), mode="skb", start=False).without("-i").start() as fluxpin:
         assert fluxpin.reload(text(mode="auto")) == 2
         assert "takes a restart" not in fluxpin.log()
         assert fluxpin.reload(text(queues="0")) == 3
@@ -263,11 +260,7 @@ def test_interfaces_of_the_file(lab):
         nic = {"name": "eth0", "queues": "1-2", "cpus": "1,0", "mode": "skb", **more}
         return configuration([pool(lab)], vips(lab), interfaces=[nic])
 
-    fluxpin = Fluxpin(lab, text(), start=False)
-    for option in ("-i", "--mode"):
-        place = fluxpin.command.index(option)
-        del fluxpin.command[place : place + 2]
-    with fluxpin.start():
+    with Fluxpin(lab, text(), start=False).without("-i", "--mode").start() as fluxpin:
         assert "eth0 queue 1: copy (generic XDP), driver veth, CPU 1" in fluxpin.log()
         assert "eth0 queue 2: copy (generic XDP), driver veth, CPU 0" in fluxpin.log()
         assert fluxpin.metrics().workers() == [("eth0", "1"), ("eth0", "2")]

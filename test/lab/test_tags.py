@@ -5,16 +5,26 @@ hand and sent from the router's end of the link."""
 
 import pytest
 from capture import Capture
+from link_frames import (
+    PAYLOAD,
+    answer,
+    assert_encapsulated,
+    ethernet,
+    fix_neighbours,
+    ip,
+    send,
+    tagged,
+    untagged,
+)
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
-from tagged_frames import PAYLOAD, answer, tagged, untagged
-from test_frames import WEB, assert_encapsulated, ethernet, ip, send
 
 from fluxpin import WORKER_OUTCOMES, Fluxpin, configuration, vips
 from lab import Lab
 from namespaces import wait_until
 
+WEB = "10.1.0.11"
 # Priority, "may be dropped" and VLAN of a tag are all kept.
 TAGS = {
     "802.1Q": "8100 b064",
@@ -27,11 +37,7 @@ TAGS = {
 @pytest.fixture(scope="module")
 def lab():
     with Lab(backends=0, servers=False, endpoint=None) as built:
-        # No neighbour is probed while frames are counted.
-        mac = built.lb.mac().hex(":")
-        built.router.ip(f"neigh replace 10.0.0.5 lladdr {mac} dev lb nud permanent")
-        mac = built.router.mac("lb").hex(":")
-        built.lb.ip(f"neigh replace 10.0.0.1 lladdr {mac} dev eth0 nud permanent")
+        fix_neighbours(built)
         yield built
 
 

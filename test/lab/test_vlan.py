@@ -15,10 +15,9 @@ import subprocess
 import pytest
 from capture import Capture
 from curl import get, upload
+from link_frames import PAYLOAD, answer, ethernet, ip, send, tagged, untagged
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.packet import Raw
-from tagged_frames import PAYLOAD, answer, tagged, untagged
-from test_frames import ethernet, ip, send
 
 from fluxpin import Fluxpin, configuration, pool, vips
 from lab import MTU, Lab

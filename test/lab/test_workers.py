@@ -9,6 +9,7 @@ import time
 import pytest
 from fluxpin import Fluxpin, configuration, pool, vips
 from namespaces import PATIENCE, stop, wait_until
+from process import TICKS_PER_SECOND, cpu_ticks, threads
 from stall import stalled
 
 
@@ -66,19 +67,13 @@ def test_workers_of_cpus_that_the_process_was_not_started_with(lab):
 def test_workers_are_pinned_and_idle_ones_sleep(lab):
     text = configuration([pool(lab)], vips(lab))
     with Fluxpin(lab, text, queues="0-3", cpus="0-1") as fluxpin:
-        tasks = f"/proc/{fluxpin.process.pid}/task"
-        cpus = {}
-        for task in os.listdir(tasks):
-            with open(f"{tasks}/{task}/comm", encoding="ascii") as comm:
-                name = comm.read().strip()
-            cpus[name] = os.sched_getaffinity(int(task))
+        pid = fluxpin.process.pid
+        cpus = {name: os.sched_getaffinity(int(thread.name)) for name, thread in threads(pid)}
         assert {cpus[f"w/eth0:{queue}"].pop() for queue in (0, 2)} == {0}
         assert {cpus[f"w/eth0:{queue}"].pop() for queue in (1, 3)} == {1}
 
         def busy():
-            with open(f"/proc/{fluxpin.process.pid}/stat", encoding="ascii") as stat:
-                fields = stat.read().rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            return cpu_ticks(f"/proc/{pid}") / TICKS_PER_SECOND
 
         # CPU time, not time: the metrics are written ten times as often here as is the default
         # and are left out by their share, so four workers and the loop stay below 1 % of a core.
@@ -197,7 +192,7 @@ def test_auto_takes_generic_xdp_where_there_is_no_native(lab):
     lab.lb.ip("link add bridge0 type bridge", "link set bridge0 up")
     try:
         fluxpin = Fluxpin(lab, configuration([pool(lab)], vips(lab)), start=False)
-        fluxpin.command[fluxpin.command.index("-i") + 1] = "bridge0:0"
+        fluxpin.set_option("-i", "bridge0:0")
         with fluxpin.start():
             assert "bridge0 (driver bridge): native XDP refused" in fluxpin.log()
             assert "bridge0 queue 0: copy (generic XDP), driver bridge" in fluxpin.log()

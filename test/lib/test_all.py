@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The runner itself: whatever goes wrong in a step is counted, and nothing is lost."""
 
+import importlib.machinery
+import importlib.util
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -221,3 +225,24 @@ def test_a_virtual_machine_without_root(root, monkeypatch):
     result = runner.Result()
     runner.step_vm(result)
     assert counts(runner.step_vm) == (0, 0, 1) and "root" in result.skips[0]
+
+
+def lab_files():
+    """What test/vm/run --lab gives to pytest beside test/vm, as it says itself."""
+    loader = importlib.machinery.SourceFileLoader("vm_run", str(runner.ROOT / "test/vm/run"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("vm_run", loader))
+    loader.exec_module(module)
+    return module.lab_files()
+
+
+def test_the_files_of_a_virtual_machine_are_collected_together():
+    """Two of one name cannot be, nor what imports a module of a name that another folder has, too;
+    one by one they can."""
+    files = lab_files()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider",
+         "test/vm", *files], cwd=runner.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    own = [str(path.relative_to(runner.ROOT)) for path in runner.ROOT.glob("test/vm/test_*.py")]
+    collected = {f"test/{line.partition('::')[0]}" for line in done.stdout.splitlines()}
+    assert len(files) > 10 and len(own) > 5 and collected >= {*files, *own}

@@ -30,6 +30,13 @@ def pin(namespace, interface, cpus):
         raise RuntimeError(f"the interrupts of {interface} in {namespace.role} are not found")
 
 
+def defer(namespace, interface, hard_irqs, timeout_ns):
+    """Holds interrupts back after a poll: how many polls in a row may find nothing, and until the
+    kernel polls by itself. 0 and 0: not at all."""
+    for name, value in (("napi_defer_hard_irqs", hard_irqs), ("gro_flush_timeout", timeout_ns)):
+        namespace.run(["sh", "-c", f"echo {value} > /sys/class/net/{interface}/{name}"])
+
+
 def interrupts(namespace, interface):
     """{name in /proc/interrupts: how many, of all CPUs}, of a card."""
     numbers = set(vectors(namespace, interface))

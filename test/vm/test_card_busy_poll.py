@@ -2,25 +2,19 @@
 """Busy polling in zero-copy: one worker with a CPU of its own, which the kernel's interrupts leave
 alone when they are deferred. What is compared are counts, under the same requests."""
 
-import json
 import os
-import pathlib
 import re
 
 import pytest
-from card import interrupts
+from card import defer, interrupts
+from control_client import warnings
 from curl import get, upload
 from namespaces import wait_until
+from process import state, workers
 from vm_lab import VmFluxpin, has_zero_copy, text
 
 REQUESTS = 40
-SETTINGS = ("napi_defer_hard_irqs", "gro_flush_timeout")
 WELL = "info: eth0: busy polling is well set up now"
-
-
-def defer(lab, hard_irqs, timeout_ns):
-    for name, value in zip(SETTINGS, (hard_irqs, timeout_ns)):
-        lab.lb.run(["sh", "-c", f"echo {value} > /sys/class/net/eth0/{name}"])
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +24,7 @@ def card(lab):
         pytest.skip(f"Linux {os.uname().release}: no zero-copy in {lab.driver}")
     lab.lb.run(["ethtool", "-L", "eth0", "combined", "1"])
     yield lab
-    defer(lab, 0, 0)
+    defer(lab.lb, "eth0", 0, 0)
     lab.lb.run(["ethtool", "-L", "eth0", "combined", "2"])
     lab.wait_for_carrier()
 
@@ -38,13 +32,6 @@ def card(lab):
 def started(lab, *arguments, **settings):
     return VmFluxpin(lab, text(lab, "gre", "ipv4", **settings), mode="zerocopy", queues="0",
                      cpus="1", arguments=arguments)
-
-
-def warnings(lab, fluxpin):
-    done = lab.lb.run([lab.fluxpin, "warnings", "--control", fluxpin.control, "--json"],
-                      check=False)
-    return [each["message"] for each in json.loads(done.stdout)["warnings"]
-            if each["about"] == "busy_poll"]
 
 
 def receive_interrupts(lab):
@@ -75,13 +62,6 @@ def cost(lab, fluxpin):
     return tuple(after - each for after, each in zip(look(), before))
 
 
-def worker_state(pid):
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        if (task / "comm").read_text().startswith("w/"):
-            return (task / "stat").read_text().rpartition(") ")[2].split()[0]
-    raise LookupError(f"process {pid} has no worker")
-
-
 def test_interrupts_stay_away(card):
     """Without the settings it works, and warns; the printed command mends it at once."""
     with started(card) as fluxpin:
@@ -92,7 +72,7 @@ def test_interrupts_stay_away(card):
         assert "eth0 queue 0: zero-copy, " in fluxpin.log()
         assert "pages, busy polling\n" in fluxpin.log()
         fluxpin.wait_for(lambda each: each.sum("fluxpin_worker_busy_poll") == 1)
-        [warning] = warnings(card, fluxpin)
+        [warning] = warnings(fluxpin, "busy_poll")
         assert "interrupts are not deferred (napi_defer_hard_irqs is 0" in warning
         assert cost(card, fluxpin)[1] > 0
         commands = re.search(r"^warning: eth0: busy polling: .*; set: (echo .*)$", fluxpin.log(),
@@ -100,9 +80,9 @@ def test_interrupts_stay_away(card):
         assert commands in warning
         card.lb.run(["sh", "-c", commands])
         fluxpin.wait_for_log(WELL)
-        assert warnings(card, fluxpin) == []
+        assert warnings(fluxpin, "busy_poll") == []
         # The emulated worker is away for longer now and then than one of hardware.
-        defer(card, 2, 10_000_000)
+        defer(card.lb, "eth0", 2, 10_000_000)
         few = cost(card, fluxpin)
         print(f"{card.driver}: {usual} and, with busy polling, {few} interrupts, polled, received")
         if card.driver == "igb":
@@ -116,13 +96,13 @@ def test_interrupts_stay_away(card):
         assert metrics.sum("fluxpin_worker_dropped_packets_total") == 0
         assert (metrics.sum("fluxpin_worker_sent_in_place_packets_total") ==
                 metrics.sum("fluxpin_worker_forwarded_packets_total"))
-        defer(card, 0, 0)
+        defer(card.lb, "eth0", 0, 0)
         fluxpin.wait_for_log(r"warning: eth0: busy polling: interrupts are not deferred")
 
 
 def test_a_card_that_starts_anew(card):
     """The card starts anew: its queue is polled again, or a warning says that it is not."""
-    defer(card, 2, 10_000_000)
+    defer(card.lb, "eth0", 2, 10_000_000)
     with started(card, "--busy-poll") as fluxpin:
         assert get(card, card.http_vip, 4).total() == 4
         done = card.lb.run(["ethtool", "-r", "eth0"], check=False)
@@ -133,27 +113,25 @@ def test_a_card_that_starts_anew(card):
         assert upload(card, card.http_vip, 100_000)
         fluxpin.wait_for_metrics()
         is_polling = fluxpin.wait_for_metrics().sum("fluxpin_worker_busy_poll") == 1
-        assert is_polling != any("it has ended" in each for each in warnings(card, fluxpin))
+        assert is_polling != any("it has ended" in each for each in warnings(fluxpin, "busy_poll"))
         fluxpin.assert_balanced()
 
 
 def test_idle_workers(card):
     """One that is not to sleep is always running, one with busy_poll_idle sleeps; both follow
     reloads, and a packet wakes the latter."""
-    defer(card, 2, 200_000)
+    defer(card.lb, "eth0", 2, 200_000)
     for idle in ("0s", "50us"):
         interface = {"name": "eth0", "queues": "0", "cpus": "1", "mode": "zerocopy",
                      "busy_poll": True, "busy_poll_idle": idle}
         fluxpin = VmFluxpin(card, text(card, "gre", "ipv4", interfaces=[interface]), start=False)
-        at = fluxpin.command.index("-i")
-        del fluxpin.command[at:at + 2]
-        with fluxpin.start():
+        with fluxpin.without("-i").start():
             fluxpin.wait_for(lambda each: each.sum("fluxpin_worker_busy_poll") == 1)
-            pid = fluxpin.process.pid
+            (worker,) = workers(fluxpin.process.pid)
             if idle == "0s":
-                assert {worker_state(pid) for _ in range(200)} == {"R"}
+                assert {state(worker) for _ in range(200)} == {"R"}
             else:
-                wait_until(lambda: worker_state(pid) == "S", 5, "a worker asleep")
+                wait_until(lambda: state(worker) == "S", 5, "a worker asleep")
             assert fluxpin.reload(text(card, "ipip", "ipv4", interfaces=[interface])) == 2
             assert get(card, card.http_vip, 8).total() == 8
             assert fluxpin.metrics().sum("fluxpin_worker_stalled") == 0

@@ -2,23 +2,17 @@
 """The doctor with real drivers on the load balancer, and with backends that decapsulate with the
 kernel's own devices."""
 
-import json
 import pathlib
 import re
 
 import pytest
+from doctor_report import doctor, findings, problems
 from vm_lab import VmFluxpin, text
 
 
-def doctor(lab, namespace, *arguments):
+def examine(lab, namespace, *command):
     """{(check, subject): finding} of what is wrong."""
-    done = namespace.run([lab.fluxpin, *arguments, "--json"], check=False)
-    assert done.stdout, done.stderr
-    return {
-        (each["check"], each["subject"]): each
-        for each in json.loads(done.stdout)["findings"]
-        if each["severity"] in ("warning", "error")
-    }
+    return problems(doctor(namespace, lab.fluxpin, *command, "--json"))
 
 
 def configured(lab, encapsulation="gre", outer="ipv4"):
@@ -26,18 +20,18 @@ def configured(lab, encapsulation="gre", outer="ipv4"):
 
 
 def examine_backend(lab, file):
-    return doctor(lab, lab.backends[0], "endpoint", "doctor", "-i", "eth0", "-c", file)
+    return examine(lab, lab.backends[0], "endpoint", "doctor", "-i", "eth0", "-c", file)
 
 
 def test_a_card(lab):
     """Whatever the driver has on that harms can be turned off; what is known of it stays."""
     file = configured(lab)
     lab.wait_for_carrier()
-    found = doctor(lab, lab.lb, "doctor", "-c", file, "-i", "eth0")
+    found = examine(lab, lab.lb, "doctor", "-c", file, "-i", "eth0")
     for finding in found.values():
         if finding["command"]:
             lab.lb.run(["sh", "-c", finding["command"]])
-    left = doctor(lab, lab.lb, "doctor", "-c", file, "-i", "eth0")
+    left = examine(lab, lab.lb, "doctor", "-c", file, "-i", "eth0")
     known = {("driver", "eth0")} if lab.driver == "virtio_net" else set()
     assert set(left) <= known, (found, left)
 
@@ -47,10 +41,9 @@ def test_interrupts_of_the_queues(lab):
     file = configured(lab)
 
     def lines(cpus):
-        done = lab.lb.run([lab.fluxpin, "doctor", "-c", file, "-i", f"eth0:0-1@{cpus}", "--json"],
-                          check=False)
-        return [each["command"] for each in json.loads(done.stdout)["findings"]
-                if each["check"] == "interrupts"]
+        report = doctor(lab.lb, lab.fluxpin, "doctor", "-c", file, "-i", f"eth0:0-1@{cpus}",
+                        "--json")
+        return [each["command"] for each in findings(report, "interrupts")]
 
     for cpus in ("0,1", "1,0"):
         found = lines(cpus)
@@ -67,9 +60,8 @@ def test_huge_pages(lab):
     reserved = pathlib.Path("/proc/sys/vm/nr_hugepages")
 
     def finding():
-        done = lab.lb.run([lab.fluxpin, "doctor", "-c", file, "-i", "eth0", "--json"], check=False)
-        return next(each for each in json.loads(done.stdout)["findings"]
-                    if each["check"] == "huge_pages")
+        report = doctor(lab.lb, lab.fluxpin, "doctor", "-c", file, "-i", "eth0", "--json")
+        return findings(report, "huge_pages")[0]
 
     before = re.search(r"\[(\w+)\]", transparent.read_text())[1], reserved.read_text()
     transparent.write_text("never")

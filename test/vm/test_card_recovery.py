@@ -7,6 +7,8 @@ import pathlib
 import pytest
 from curl import get
 from namespaces import PATIENCE, wait_until
+from process import descriptors
+from traffic import Traffic
 from vm_lab import MTU, VmFluxpin, has_zero_copy, text
 
 FLAPS = 3
@@ -20,20 +22,8 @@ def fluxpin(lab):
     lab.wait_for_carrier()
 
 
-class Traffic:
-    """Connections that come all the time, some of which may fail."""
-
-    def __init__(self, lab):
-        self._load = lab.load("http", lab.http_vip, "--parallel", 2, "--hold", "--rate", 20,
-                              "--timeout", 5)
-        self._load.wait_for_line()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._load.go_on()
-        self._load.result()
+def traffic(lab):
+    return Traffic(lab, parallel=2, rate=20, timeout=5)
 
 
 def assert_serves(lab, fluxpin):
@@ -50,24 +40,21 @@ def assert_serves(lab, fluxpin):
     assert metrics.sum("fluxpin_xsk_tx_invalid_total") == 0
 
 
-def descriptors(process):
-    return len(list(pathlib.Path(f"/proc/{process.pid}/fd").iterdir()))
-
-
 def test_link_flaps(lab, fluxpin):
     """No descriptor more is open then: the program is behind libxdp's dispatcher here, which it is
     not on every kernel."""
-    before = descriptors(fluxpin.process)
-    with Traffic(lab):
+    pid = fluxpin.process.pid
+    before = descriptors(pid)
+    with traffic(lab):
         for _ in range(FLAPS):
             lab.lb.ip("link set eth0 down", "link set eth0 up")
             lab.wait_for_carrier()
     assert_serves(lab, fluxpin)
-    wait_until(lambda: descriptors(fluxpin.process) <= before, 10, "closed descriptors")
+    wait_until(lambda: descriptors(pid) <= before, 10, "closed descriptors")
 
 
 def test_ring_sizes(lab, fluxpin):
-    with Traffic(lab):
+    with traffic(lab):
         for size in (128, 256):
             done = lab.lb.run(["ethtool", "-G", "eth0", "rx", size, "tx", size], check=False)
             if done.returncode != 0:
@@ -78,7 +65,7 @@ def test_ring_sizes(lab, fluxpin):
 
 def test_channels_in_use(lab, fluxpin):
     """The kernel does not take queues with a socket away."""
-    with Traffic(lab):
+    with traffic(lab):
         done = lab.lb.run(["ethtool", "-L", "eth0", "combined", 1], check=False)
         assert done.returncode != 0
     assert_serves(lab, fluxpin)
@@ -86,7 +73,7 @@ def test_channels_in_use(lab, fluxpin):
 
 def test_mtu(lab, fluxpin):
     """igb refuses more than fits half a page while it has an XDP program."""
-    with Traffic(lab):
+    with traffic(lab):
         for mtu in (1500, 1400, 1500):
             lab.lb.ip(f"link set eth0 mtu {mtu}")
             lab.wait_for_carrier()
@@ -95,7 +82,7 @@ def test_mtu(lab, fluxpin):
 
 def test_reset_by_the_driver(lab, fluxpin):
     """Negotiating the link anew makes igb start its card again."""
-    with Traffic(lab):
+    with traffic(lab):
         done = lab.lb.run(["ethtool", "-r", "eth0"], check=False)
         if done.returncode != 0:
             pytest.skip(f"ethtool -r: {done.stderr.strip()}")
@@ -113,7 +100,7 @@ def test_driver_removed_and_added(lab, fluxpin):
         driver = device / "driver"
     driver = driver.resolve()
     assert_serves(lab, fluxpin)
-    with Traffic(lab):
+    with traffic(lab):
         (driver / "unbind").write_text(device.name)
         assert fluxpin.process.wait(30 * PATIENCE) == 1
         assert "error: eth0 is gone" in fluxpin.log()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """NUMA: the machine has two nodes of one CPU each (test/vm/host/machine.py)."""
 
-import json
 import pathlib
 import re
 
+from doctor_report import doctor, findings
 from vm_lab import VmFluxpin, text
 
 LARGE = 8192  # kilobytes: a UMEM has twice as much, a connection table of default size, too
@@ -43,9 +43,8 @@ def test_doctor_names_cpus_that_are_far(lab):
     file = VmFluxpin(lab, text(lab, "gre", "ipv4"), start=False).file
 
     def numa(interface="eth0:0-1@1"):
-        done = lab.lb.run([lab.fluxpin, "doctor", "-c", file, "-i", interface, "--json"],
-                          check=False)
-        return [each for each in json.loads(done.stdout)["findings"] if each["check"] == "numa"]
+        report = doctor(lab.lb, lab.fluxpin, "doctor", "-c", file, "-i", interface, "--json")
+        return findings(report, "numa")
 
     path = f"{card_of(lab)}/numa_node"
     assert not numa()

@@ -120,15 +120,13 @@ def test_icmp_errors_go_to_the_backend_of_their_flow(spread, fluxpin):
     growth = Growth(fluxpin)
     found = {}
     with Capture(spread.router, "lb") as capture:
-        sender = spread.router.socket(socket.AF_PACKET, socket.SOCK_RAW)
-        sender.bind(("lb", 0))
         for address, port in backends:
             quoted = IP(src=spread.dns_vip, dst=address, flags="DF") / UDP(sport=53, dport=port)
             error = ICMP(type=3, code=4, nexthopmtu=1400)
             packet = IP(src="10.0.0.1", dst=spread.dns_vip) / error / quoted / bytes(64)
-            sender.send(bytes(Ether(src=spread.router.mac("lb"), dst=spread.lb.mac()) / packet))
+            link = Ether(src=spread.router.mac("lb"), dst=spread.lb.mac())
+            spread.router.send_frames("lb", link / packet)
         growth.end()
-        sender.close()
     for client in clients:
         client.close()
     for _, frame in capture.frames:

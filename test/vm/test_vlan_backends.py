@@ -3,7 +3,7 @@
 
 import pytest
 from curl import get
-from vm_lab import TUNNELS, VLAN, VmFluxpin, received, text
+from vm_lab import TUNNELS, VLAN, VmFluxpin, text
 
 
 def sent_to(fluxpin, backend):
@@ -21,11 +21,11 @@ def fluxpin(lab):
 def test_backend_on_a_vlan_device(lab, fluxpin):
     """Tunnels end at an address of a VLAN device."""
     backend = lab.backends[1]
-    before = received(backend, f"eth0.{VLAN}"), sent_to(fluxpin, backend)
+    before = backend.received(f"eth0.{VLAN}"), sent_to(fluxpin, backend)
     for vip in (lab.http_vip, lab.http_vip_ipv6):
         assert set(get(lab, vip, 10)) == {"web-1", "web-2"}
     sent = sent_to(fluxpin, backend) - before[1]
-    assert received(backend, f"eth0.{VLAN}") - before[0] >= sent > 0
+    assert backend.received(f"eth0.{VLAN}") - before[0] >= sent > 0
 
 
 def test_endpoint_under_a_vlan_device(lab, fluxpin):

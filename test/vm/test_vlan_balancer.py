@@ -5,7 +5,7 @@ import re
 
 import pytest
 from curl import get, upload
-from vm_lab import VmFluxpin, received, text
+from vm_lab import VmFluxpin, text
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def test_stripping_is_reported_with_the_command(lab, vlan):
         lab.lb.run(command.split())
     with VmFluxpin(lab, text(lab, "gre", "ipv4")) as fluxpin:
         assert not re.search("offloads", fluxpin.log())
-        before = {name: received(lab.router, name) for name in ("lb", "lb.50")}
+        before = {name: lab.router.received(name) for name in ("lb", "lb.50")}
         assert set(get(lab, lab.http_vip, 10)) == {"web-1", "web-2"}
         assert upload(lab, lab.http_vip, 100_000)
         metrics = fluxpin.assert_balanced()
         forwarded = metrics.sum("fluxpin_worker_forwarded_packets_total")
-        grown = {name: received(lab.router, name) - before[name] for name in before}
+        grown = {name: lab.router.received(name) - before[name] for name in before}
         assert grown["lb.50"] >= forwarded > 100
         assert grown["lb"] - grown["lb.50"] < forwarded / 2, "untagged"

@@ -15,14 +15,12 @@ The second backend has its addresses on a VLAN device.
 
 import collections
 import json
-import os
-import re
 import socket
 import subprocess
 
 from fluxpin import Fluxpin, configuration, pool
 from lab import OFFLOADS, Lab
-from namespaces import wait_until
+from namespaces import KERNEL, wait_until
 
 # The second to last byte of a card's MAC address, as test/vm/host/machine.py gives them.
 DRIVERS = {"igb": "01", "virtio_net": "02"}
@@ -51,7 +49,6 @@ TUNNEL_DEVICES = {
     ("gue", "ipv6"): {"tunnel6"},
 }
 
-KERNEL = tuple(map(int, re.match(r"(\d+)\.(\d+)", os.uname().release).groups()))
 # The first kernels whose drivers have AF_XDP zero-copy.
 ZERO_COPY_SINCE = {"igb": (6, 14), "virtio_net": (6, 13)}
 
@@ -66,6 +63,11 @@ def find_card(driver, side):
     links = json.loads(subprocess.run(["ip", "-j", "link", "show"], check=True,
                                       capture_output=True, text=True).stdout)
     return next((link["ifname"] for link in links if link["address"] == mac), None)
+
+
+def wait_for_carrier(namespace, name):
+    wait_until(lambda: "LOWER_UP" in namespace.ip_json(f"link show {name}")[0]["flags"],
+               CARRIER_TIMEOUT, f"carrier of {name} in {namespace.role}", 0.2)
 
 
 class VmLab(Lab):
@@ -158,9 +160,8 @@ class VmLab(Lab):
 
     def wait_for_carrier(self):
         """The cards' links come up seconds after fluxpin has taken their queues."""
-        for namespace, name in ((self.lb, "eth0"), (self.router, "lb")):
-            wait_until(lambda: "LOWER_UP" in namespace.ip_json(f"link show {name}")[0]["flags"],
-                       CARRIER_TIMEOUT, f"carrier of {name} in {namespace.role}", 0.2)
+        wait_for_carrier(self.lb, "eth0")
+        wait_for_carrier(self.router, "lb")
 
     def tunnel_packets(self):
         """{device: packets that the backends' devices of that name took apart}."""
@@ -208,7 +209,3 @@ def text(lab, encapsulation, outer, **more):
     source = {"ipv4": lab.lb.address, "ipv6": lab.lb.ipv6_address}
     web = pool(lab, backends=backends, encapsulation=encapsulation)
     return configuration([web], vips, **{"source_address": source, **more})
-
-
-def received(namespace, interface):
-    return namespace.statistics()[interface]["rx"]["packets"]

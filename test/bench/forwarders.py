@@ -24,8 +24,8 @@ sys.path += [str(ROOT / "test/lab"), str(ROOT / "test/vm")]
 import card  # noqa: E402 (needs the path)
 from fluxpin import Fluxpin, configuration  # noqa: E402 (needs the path)
 from lab import OFFLOADS  # noqa: E402
-from namespaces import PATIENCE, stop, wait_until  # noqa: E402
-from vm_lab import CARRIER_TIMEOUT, MTU, VmLab  # noqa: E402
+from namespaces import PATIENCE, stop  # noqa: E402
+from vm_lab import MTU, VmLab, wait_for_carrier  # noqa: E402
 
 BENCH = pathlib.Path(
     os.environ.get("FLUXPIN_BENCH", ROOT / "build/release/test/bench/fluxpin-bench")
@@ -76,8 +76,7 @@ class Wire(VmLab):
 
     def wait_for_carrier(self):
         for namespace in self.namespaces:
-            wait_until(lambda: "LOWER_UP" in namespace.ip_json("link show eth0")[0]["flags"],
-                       CARRIER_TIMEOUT, f"carrier of {namespace.role}", 0.05)
+            wait_for_carrier(namespace, "eth0")
 
     def traffic(self, flows, seconds, rate=0, window=0, warm_up=0.2):
         """Sends packets of so many flows, at a rate, in a window, or as many as can be sent; returns
@@ -87,14 +86,6 @@ class Wire(VmLab):
             [BENCH, "traffic", "-i", "eth0", "--mac", self.lb.mac().hex(":"), "--vip", VIP,
              "--port", PORT, "--flows", flows, "--seconds", seconds, "--warm-up", warm_up,
              "--cpu", GENERATOR_CPU, "--json", *how], timeout=seconds + 60))
-
-
-def cpu_ns(process):
-    """CPU time of all threads of a process, with what the kernel did on their account."""
-    times = 0
-    for task in pathlib.Path(f"/proc/{process}/task").iterdir():
-        times += int((task / "schedstat").read_text().split()[0])
-    return times
 
 
 # What forwards. Each is a context; then `totals` says what it counted: received, forwarded.

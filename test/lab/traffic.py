@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Traffic in the background of a test."""
+
+
+class Traffic:
+    """Connections that come all the time, some of which may fail."""
+
+    def __init__(self, lab, parallel=4, rate=100, timeout=2):
+        self._load = lab.load("http", lab.http_vip, "--parallel", parallel, "--hold", "--rate", rate,
+                              "--timeout", timeout)
+        self._load.wait_for_line()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._load.go_on()
+        self._load.result()
