@@ -17,6 +17,7 @@ from lab import CLIENT_ADDRESS, CLIENT_ADDRESS_IPV6
 from namespaces import wait_until
 
 MODES = ["native", "skb"]
+MULTICAST_REPORTS = bytes.fromhex("333300000016")  # their destination (RFC 3810 section 5.2.14)
 
 
 def fix_neighbours(lab):
@@ -116,9 +117,12 @@ def capture(namespace):
 
 
 def receive(sniffer):
-    """The next frame, with the VLAN tag that the kernel gives apart from it put back."""
-    frame, ancillary, _, _ = sniffer.recvmsg(20000, 100)
-    return put_tag_back(frame, ancillary)
+    """The next frame, with the VLAN tag that the kernel gives apart from it put back. A neighbour's
+    report of its multicast groups may come at any time, and is none."""
+    while True:
+        frame, ancillary, _, _ = sniffer.recvmsg(20000, 100)
+        if not frame.startswith(MULTICAST_REPORTS):
+            return put_tag_back(frame, ancillary)
 
 
 @contextlib.contextmanager
