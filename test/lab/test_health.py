@@ -10,7 +10,7 @@ import pytest
 import servers
 from fluxpin import Fluxpin, configuration, http_health_check, pool, tunnel_health_check, vips
 from lab import Lab
-from namespaces import stop
+from namespaces import PATIENCE, stop
 
 NAME = "inside.example.com"
 
@@ -33,9 +33,10 @@ def rules(lab):
 def test_the_tunnel_check_sees_decapsulation_and_vip(lab, encapsulation):
     """A backend that listens and has lost one of them is down, by that check alone."""
     first, second = lab.backends[:2]
+    time = f"{200 * PATIENCE}ms"  # no backend is late on a slow machine
     text = configuration(
         [pool(lab, encapsulation=encapsulation, health_check=tunnel_health_check()),
-         pool(lab, name="direct", health_check=http_health_check())],
+         pool(lab, name="direct", health_check=http_health_check(interval=time, timeout=time))],
         [vips(lab)[0], vips(lab, pool="direct")[1]])
     with Fluxpin(lab, text) as fluxpin:
         for name in ("web", "direct"):
