@@ -43,7 +43,7 @@ struct forwarding_interface {
 };
 
 struct forwarding {
-	uint64_t generation;
+	uint64_t generation; /* from 1 on; another one for whatever else changes in here */
 	uint64_t hash_seed;
 	uint32_t icmp_echo_rate; /* answers per second and worker */
 	uint32_t icmp_error_rate;

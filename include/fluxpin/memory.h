@@ -29,6 +29,10 @@ int memory_map(size_t size, struct memory *memory);
 /* The same without touching the pages: for sparse tables that are rarely full. */
 int memory_map_lazy(size_t size, struct memory *memory);
 
+/* How many reserved 2 MB pages memory_map takes for that much: what is much smaller than one is not
+ * worth one. Thread: any. */
+size_t memory_huge_pages(size_t size);
+
 void memory_unmap(struct memory *memory);
 
 /* "4 KB", "transparent 2 MB", "2 MB". Thread: any. */

@@ -49,6 +49,9 @@ struct worker_report {
 	uint64_t fragments_held;
 };
 
+/* How many reserved 2 MB pages worker_open takes where there are enough. Thread: any. */
+uint64_t worker_huge_pages(const struct worker_options *options);
+
 /*
  * Allocates everything and opens the port; no thread yet. Returns 0 or negative errno, that of
  * xsk_port_open or -ENOMEM; nothing is logged.

@@ -13,16 +13,14 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include <fluxpin/connection_table.h>
 #include <fluxpin/driver.h>
+#include <fluxpin/worker.h>
 
 #ifndef AF_XDP
 #define AF_XDP 44
 #endif
 
-#define BPFFS_MAGIC	0xcafe4a11 /* linux/magic.h */
-#define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
-
+#define BPFFS_MAGIC 0xcafe4a11 /* linux/magic.h */
 /* What needs which kernel, the oldest first. `is_vital`: fluxpin does not run without. */
 static const struct {
 	uint32_t version;
@@ -191,26 +189,29 @@ static bool has_transparent_huge_pages(void)
 	return strstr(line, "[never]") == NULL;
 }
 
-static uint64_t to_huge_pages(uint64_t bytes)
-{
-	return (bytes + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES;
-}
-
-/* 2 MB pages for UMEM and connection table of all workers. */
+/* 2 MB pages for all that the workers map. */
 static uint64_t count_huge_pages(const struct doctor *doctor)
 {
 	const struct configuration *configuration = doctor->configuration;
-	uint64_t table = to_huge_pages(connection_table_size(configuration->connections.capacity));
 	uint64_t pages = 0;
 
 	for (uint32_t i = 0; i < doctor->nic_count; i++) {
 		const struct doctor_nic *nic = &doctor->nics[i];
-		uint64_t workers = nic->wanted->queue_count > 0 ? nic->wanted->queue_count
+		uint32_t workers = nic->wanted->queue_count > 0 ? nic->wanted->queue_count
 								: nic->interface.queue_count;
-		uint64_t frame_size =
-			driver_frame_size(nic->interface.driver, configuration->umem.frame_size);
+		uint32_t frame_size = configuration->umem.frame_size;
+		struct worker_options options = {
+			.port = { .frames = configuration->umem.frames },
+			.connection_capacity = configuration->connections.capacity,
+			.fragment_capacity = configuration->fragments.capacity,
+			.has_siblings = workers > 1,
+		};
 
-		pages += workers * (table + to_huge_pages(configuration->umem.frames * frame_size));
+		options.port.frame_size =
+			nic->wanted->mode == XDP_MODE_AUTO || nic->wanted->mode == XDP_MODE_ZEROCOPY
+				? driver_frame_size(nic->interface.driver, frame_size)
+				: frame_size;
+		pages += workers * worker_huge_pages(&options);
 	}
 	return pages;
 }
@@ -224,6 +225,8 @@ void doctor_check_memory(struct doctor *doctor)
 	if (doctor->configuration == NULL)
 		return;
 	wanted = count_huge_pages(doctor);
+	if (wanted == 0)
+		return;
 	if (has_transparent_huge_pages() || (uint64_t)reserved >= wanted) {
 		doctor_add(doctor->report, DOCTOR_OK, "huge_pages", "", NULL,
 			   "there are 2 MB pages for frames and connections");

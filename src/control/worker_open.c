@@ -53,6 +53,17 @@ void worker_read_report(const struct worker *worker, struct worker_report *repor
 	report->fragments_held = counter_read(&worker->fragments.held_count);
 }
 
+uint64_t worker_huge_pages(const struct worker_options *options)
+{
+	uint64_t pages = memory_huge_pages(connection_table_size(options->connection_capacity)) +
+			 memory_huge_pages(fragment_table_size(options->fragment_capacity)) +
+			 memory_huge_pages((size_t)options->port.frames * options->port.frame_size);
+
+	if (options->has_siblings)
+		pages += memory_huge_pages(inbox_size(INBOX_SLOTS, options->port.frame_size));
+	return pages;
+}
+
 static int allocate(struct worker *worker)
 {
 	const struct worker_options *options = &worker->options;

@@ -84,16 +84,20 @@ static bool is_on_huge_pages(const void *base)
 	return kilobytes > 0 && kilobytes == size;
 }
 
+size_t memory_huge_pages(size_t size)
+{
+	return size < HUGE_PAGE / 2 ? 0 : round_up(size, HUGE_PAGE) / HUGE_PAGE;
+}
+
 int memory_map(size_t size, struct memory *memory)
 {
-	size_t whole = round_up(size, HUGE_PAGE);
+	size_t whole = memory_huge_pages(size) * HUGE_PAGE;
 
-	if (map(whole, MAP_POPULATE | MAP_HUGETLB | MAP_HUGE_2MB, memory) == 0) {
+	if (whole > 0 && map(whole, MAP_POPULATE | MAP_HUGETLB | MAP_HUGE_2MB, memory) == 0) {
 		memory->pages = MEMORY_PAGES_RESERVED;
 		return 0;
 	}
-	/* What is much smaller than a 2 MB page is not worth one. */
-	if (size < HUGE_PAGE / 2 || map_aligned(whole, memory) != 0)
+	if (whole == 0 || map_aligned(whole, memory) != 0)
 		return map(round_up(size, SMALL_PAGE), MAP_POPULATE, memory);
 	/* A kernel without such pages refuses: then it is small ones. */
 	madvise(memory->base, memory->size, MADV_HUGEPAGE);

@@ -43,9 +43,9 @@ def leave(name, result):
 def run_in_vm(name):
     """Runs test/bench/NAME, the calling script, with its own arguments in the virtual machine; after
     build(). Exits where it fails."""
+    program = pathlib.Path(os.environ["FLUXPIN_BENCH"]).resolve()
     command = [ROOT / "test/vm/run", "newest", "--command", "--limit", "3600", "--",
-               "env", f"FLUXPIN_BENCH={os.environ['FLUXPIN_BENCH']}", f"test/bench/{name}",
-               *sys.argv[1:]]
+               "env", f"FLUXPIN_BENCH={program}", f"test/bench/{name}", *sys.argv[1:]]
     done = subprocess.run(list(map(str, command)), stdout=sys.stderr, check=False)
     if done.returncode != 0:
         sys.exit(done.returncode)

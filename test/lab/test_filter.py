@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """slow_path = "pass": which frames the XDP program redirects, one by one, and which the kernel gets."""
 
-
 import pytest
 from capture import Capture
 from scapy.layers.inet import ICMP, IP, TCP, UDP

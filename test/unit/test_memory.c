@@ -157,8 +157,11 @@ static void test_small_and_lazy(void **state)
 
 	(void)state;
 	assert_int_equal(memory_map(4 * KILOBYTE, &memory), 0);
-	if (memory.pages == MEMORY_PAGES_SMALL)
-		assert_int_equal(memory.size, 4 * KILOBYTE);
+	assert_int_equal(memory.pages, MEMORY_PAGES_SMALL);
+	assert_int_equal(memory.size, 4 * KILOBYTE);
+	assert_int_equal(memory_huge_pages(MEGABYTE - 1), 0);
+	assert_int_equal(memory_huge_pages(MEGABYTE), 1);
+	assert_int_equal(memory_huge_pages(2 * MEGABYTE + 1), 2);
 	memory_unmap(&memory);
 	assert_int_equal(memory_map_lazy(16 * MEGABYTE, &memory), 0);
 	assert_int_equal(memory.pages, MEMORY_PAGES_SMALL);

@@ -224,6 +224,30 @@ static void test_settings_change(void **state)
 	assert_int_equal(setup->connections.idle[CONNECTION_ESTABLISHED], 1999);
 }
 
+/* One seed for all that hashes: a new one is in force from the next batch on. */
+static void test_seed_change(void **state)
+{
+	struct setup *setup = *state;
+	const uint64_t seed = setup->forwarding.hash_seed + 1;
+	uint32_t moved = 0;
+
+	for (uint16_t flow = 0; flow < FLOWS; flow++)
+		send_flow(setup, flow, ACK);
+	setup->forwarding.hash_seed = seed;
+	setup->forwarding.generation++;
+	for (uint16_t flow = 0; flow < FLOWS; flow++) {
+		struct test_packet packet = flow_packet(flow, SYN);
+		uint64_t hash = flow_hash_ipv4(
+			htonl(packet.source), htonl(packet.destination), htons(packet.source_port),
+			htons(packet.destination_port), packet.protocol, seed);
+		uint16_t choice = setup->slots[0][maglev_slot(hash, SETUP_TABLE_SIZE)];
+
+		assert_int_equal(send_flow(setup, flow, SYN), choice);
+		moved += choice != choice_of_flow(setup, flow);
+	}
+	assert_true(moved > FLOWS / 4);
+}
+
 /* At most so many new entries per second; the others go by hash, untracked and counted. */
 static void test_new_rate(void **state)
 {
@@ -374,6 +398,7 @@ int main(void)
 		TEST(test_nonsense_records_nothing),
 		TEST(test_half_closed_download),
 		TEST(test_settings_change),
+		TEST(test_seed_change),
 		TEST(test_new_rate),
 		TEST(test_entries_change_within_a_batch),
 		TEST(test_full_table),
