@@ -11,10 +11,7 @@ if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
 	# A target may have another level, in its property FLUXPIN_LEVEL.
 	set(level $<TARGET_PROPERTY:FLUXPIN_LEVEL>)
 	target_compile_options(fluxpin_flags INTERFACE
-		-march=$<IF:$<BOOL:${level}>,${level},x86-64-v2>
-		# In no level, but every CPU of these takes it, if only as one that does nothing
-		# (Intel's and AMD's manuals on PREFETCHW).
-		-mprfchw)
+		-march=$<IF:$<BOOL:${level}>,${level},x86-64-v2>)
 endif()
 if(FLUXPIN_WERROR)
 	target_compile_options(fluxpin_flags INTERFACE -Werror)

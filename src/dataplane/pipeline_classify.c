@@ -183,8 +183,7 @@ static inline __attribute__((always_inline)) uint32_t classify(struct classifier
 		struct service service;
 
 		if (i + PREFETCH_DISTANCE < arrived) {
-			/* It is going to be written, and another CPU has just done so. */
-			__builtin_prefetch(frame[PREFETCH_DISTANCE].data, 1);
+			__builtin_prefetch(frame[PREFETCH_DISTANCE].data);
 			__builtin_prefetch(frame[PREFETCH_DISTANCE].data - OUTER_HEADER_PLACE, 1);
 		}
 		length = plain_length(classifier, frame, is_ipv6);

@@ -150,10 +150,9 @@ static uint32_t echo_batch(struct echo_socket *echo)
 		struct xdp_desc *sent = xsk_ring_prod__tx_desc(&echo->tx, to + i);
 
 		__builtin_prefetch(
-			echo->frames + xsk_ring_cons__rx_desc(&echo->rx,
-							      from + (i + 8 < count ? i + 8 : i))
-					       ->addr,
-			1);
+			echo->frames +
+			xsk_ring_cons__rx_desc(&echo->rx, from + (i + 8 < count ? i + 8 : i))
+				->addr);
 		swap_addresses(echo->frames + received->addr);
 		*sent = (struct xdp_desc){ .addr = received->addr, .len = received->len };
 	}
