@@ -21,6 +21,7 @@
 #endif
 
 #define BPFFS_MAGIC 0xcafe4a11 /* linux/magic.h */
+
 /* What needs which kernel, the oldest first. `is_vital`: fluxpin does not run without. */
 static const struct {
 	uint32_t version;

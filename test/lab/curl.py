@@ -25,7 +25,7 @@ def upload(lab, vip, size, timeout=60):
 def _curl(lab, timeout, count, *arguments, **more):
     """The words of all answers; `timeout` is one request's, in seconds."""
     words = "%{onerror}%{stderr}request %{urlnum} from port %{local_port}: %{time_total} s\n"
-    done = lab.client.run(["curl", "-sS", "--fail-early", "-m", timeout, "-w", words, *arguments], check=False,
-                          timeout=timeout * count + 10, **more)
+    done = lab.client.run(["curl", "-sS", "--fail-early", "-m", timeout, "-w", words, *arguments],
+                          check=False, timeout=timeout * count + 10, **more)
     print(done.stderr, end="")
     return done.stdout.split()
