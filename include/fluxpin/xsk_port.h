@@ -105,9 +105,9 @@ enum memory_pages xsk_port_pages(const struct xsk_port *port);
 /*
  * Sleeps until a frame arrives, `wake` (an eventfd) becomes readable, or timeout_ms have passed.
  * While frames wait to be sent or completed it wakes more often, up to every millisecond. Thread:
- * worker.
+ * worker. Returns whether `wake` is readable, and to be read.
  */
-void xsk_port_sleep(struct xsk_port *port, int wake, int timeout_ms);
+bool xsk_port_sleep(struct xsk_port *port, int wake, int timeout_ms);
 
 /* Counts the places. Thread: worker. */
 void xsk_port_read_ledger(const struct xsk_port *port, struct xsk_ledger *ledger);

@@ -111,9 +111,9 @@ static void sleep_until_work(struct worker *worker)
 	if (worker->options.has_siblings && !inbox_may_sleep(&worker->inbox))
 		return;
 	rcu_thread_offline();
-	xsk_port_sleep(worker->port, worker->wake, SLEEP_MS);
 	/* What it was woken for is looked at next: stop, or the inbox. */
-	if (read(worker->wake, &ignored, sizeof(ignored)) < 0 && errno != EAGAIN)
+	if (xsk_port_sleep(worker->port, worker->wake, SLEEP_MS) &&
+	    read(worker->wake, &ignored, sizeof(ignored)) < 0 && errno != EAGAIN)
 		log_error("reading the wake-up of a worker: %s", strerror(errno));
 	rcu_thread_online();
 	inbox_awake(&worker->inbox);

@@ -67,7 +67,7 @@ void xsk_port_wake_driver(struct xsk_port *port)
 	poll(&descriptor, 1, 0);
 }
 
-void xsk_port_sleep(struct xsk_port *port, int wake, int timeout_ms)
+bool xsk_port_sleep(struct xsk_port *port, int wake, int timeout_ms)
 {
 	struct pollfd descriptors[] = {
 		{ .fd = port->descriptor, .events = POLLIN },
@@ -84,6 +84,9 @@ void xsk_port_sleep(struct xsk_port *port, int wake, int timeout_ms)
 		else
 			port->backoff_ms = timeout_ms;
 	}
-	if (poll(descriptors, 2, timeout_ms) > 0 && descriptors[0].revents != 0)
+	if (poll(descriptors, 2, timeout_ms) <= 0)
+		return false;
+	if (descriptors[0].revents != 0)
 		port->backoff_ms = 0;
+	return descriptors[1].revents != 0;
 }

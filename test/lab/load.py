@@ -21,6 +21,8 @@ import socket
 import sys
 import time
 
+from namespaces import PATIENCE
+
 FAILURES_LISTED = 100
 
 
@@ -345,7 +347,7 @@ def main():
     parser.add_argument("--size", type=int, help="bytes of upload (1 MB) or datagram (64)")
     parser.add_argument("--source-ports", type=int, default=100, help="udp: how many")
     parser.add_argument("--rounds", type=int, default=1, help="udp: datagrams for each port")
-    parser.add_argument("--timeout", type=float, default=5, help="seconds without progress")
+    parser.add_argument("--timeout", type=float, help="seconds without progress (5)")
     parser.add_argument(
         "--hold", action="store_true", help="http: until standard input ends; udp: after a round"
     )
@@ -354,6 +356,8 @@ def main():
     udp = options.mode == "udp"
     options.port = options.port or (53 if udp else 80)
     options.path = options.path or ("/large" if options.mode == "download" else "/id")
+    if options.timeout is None:
+        options.timeout = 5 if udp else 5 * PATIENCE
     options.size = options.size or (64 if udp else 1000000)
     if udp:
         report = run_udp(options)

@@ -235,6 +235,13 @@ def lab_files():
     return module.lab_files()
 
 
+def test_a_virtual_machine_needs_a_build():
+    done = subprocess.run(
+        [sys.executable, "test/vm/run"], cwd=runner.ROOT, env=os.environ | {"FLUXPIN": "/nowhere/fluxpin"},
+        capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "/nowhere/fluxpin is not there" in done.stderr, done.stderr
+
+
 def test_the_files_of_a_virtual_machine_are_collected_together():
     """Two of one name cannot be, nor what imports a module of a name that another folder has, too;
     one by one they can."""

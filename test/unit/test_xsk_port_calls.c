@@ -194,10 +194,12 @@ static void test_a_sleep_sends(void **state)
 	calls.is_send_lost = true;
 	send_batch(port);
 	for (int i = 0; i < 2; i++)
-		xsk_port_sleep(port, wake, 1000);
+		assert_false(xsk_port_sleep(port, wake, 1000));
 	assert_int_equal(waiting(port), 0);
 	assert_in_range(port->backoff_ms, 0, 2);
 	expect_all_back(port);
+	assert_int_equal(eventfd_write(wake, 1), 0);
+	assert_true(xsk_port_sleep(port, wake, 60000));
 	close(wake);
 	xsk_port_close(port);
 }

@@ -8,6 +8,7 @@ balancer's own; the first of a flow is scheduled and gets an entry in the connec
 others find it. The outer header is the kernel's doing, as are route and neighbour.
 """
 
+import contextlib
 import subprocess
 
 # 2^16 buckets of the connection table, where their number does not follow that of connections; so
@@ -44,26 +45,33 @@ class Ipvs:
         self.namespace = lab.lb
         self.tunnel = tunnel
         self._vips = (lab.http_vip, lab.dns_vip)
-        self._before = {}
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self):
         load()
-        self._before = {name: self.namespace.output(["sysctl", "-n", name]).strip()
-                        for name in SETTINGS}
-        self._set(SETTINGS)
-        self.namespace.ip(*(f"addr add {vip}/32 dev lo" for vip in self._vips))
+        # Who comes after it has the namespace as it was, also where this fails half way.
+        with contextlib.ExitStack() as stack:
+            before = {name: self.namespace.output(["sysctl", "-n", name]).strip()
+                      for name in SETTINGS}
+            stack.callback(self._set, before)
+            self._set(SETTINGS)
+            for vip in self._vips:
+                self.namespace.ip(f"addr add {vip}/32 dev lo")
+                stack.callback(self.namespace.ip, f"addr del {vip}/32 dev lo")
+            stack.callback(self._ipvsadm, "-C")
+            self._add_services()
+            self._stack = stack.pop_all()
+        return self
+
+    def _add_services(self):
         for service in (("-t", f"{self.lab.http_vip}:80"), ("-u", f"{self.lab.dns_vip}:53")):
             # The hash is of address and port.
             self._ipvsadm("-A", *service, "-s", "mh", "-b", "mh-port")
             for backend in self.lab.backends:
                 self._ipvsadm("-a", *service, "-r", backend.address, "-i", *TUNNELS[self.tunnel])
-        return self
 
-    def __exit__(self, *_):
-        self._ipvsadm("-C")
-        self.namespace.ip(*(f"addr del {vip}/32 dev lo" for vip in self._vips))
-        # Who comes after it has the namespace as it was.
-        self._set(self._before)
+    def __exit__(self, *exception):
+        self._stack.__exit__(*exception)
 
     def _set(self, settings):
         self.namespace.run(["sysctl", "-q", "-w",
