@@ -23,7 +23,7 @@ import time
 
 from namespaces import PATIENCE
 
-FAILURES_LISTED = 100
+FAILURES_LISTED = 2000  # tests look at each that may fail
 
 
 class Failed(Exception):
