@@ -39,7 +39,9 @@ class Flows:
     """The flows of forwarded packets, and what became of them.
 
     A flow stays with its backend from its SYN on, until that backend is removed; then it is `lost`.
-    A FIN or RST of a lost flow is sent by hash and not recorded, so it may move again.
+    A FIN or RST of a lost flow is sent by hash and not recorded, so it may move again. So may the RST
+    of a client that has forgotten a closed connection: a socket of the kernel's own sends it, which
+    on veth often takes another queue, whose worker does not know the flow.
     """
 
     def __init__(self, packets, timeline):
@@ -53,6 +55,8 @@ class Flows:
             before, last[flow] = last.get(flow), packet
             if packet.flags & (SYN | ACK) == SYN:
                 dead.discard(flow)
+            elif before is not None and before.flags & (FIN | RST) and packet.flags & RST:
+                pass
             elif before is not None and before.backend != packet.backend:
                 active = timeline.possible(before.time, packet.time)
                 if not all(before.backend in each for each in active):
