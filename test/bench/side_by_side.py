@@ -13,6 +13,7 @@ The router's interrupts and the generator are on CPU 0. With one queue, the load
 and fluxpin's worker have CPU 1 for themselves; with two queues they have both CPUs.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -31,6 +32,7 @@ BACKENDS = 2
 WARM_UP = 0.3
 HTTP_SECONDS = 2
 HTTP_PARALLEL = 16
+METRICS_INTERVAL = "10s"  # the default; the lab's own is 100 ms, much of an emulated CPU
 
 
 class SideBySide(VmLab):
@@ -87,7 +89,7 @@ class FluxpinBalancer(VmFluxpin):
         cpus = CPUS[lab.card_queues]
         super().__init__(lab, text(lab, tunnel, "ipv4"), mode="zerocopy",
                          queues=f"0-{lab.card_queues - 1}", cpus=f"{cpus[0]}-{cpus[-1]}",
-                         start=False)
+                         interval=METRICS_INTERVAL, start=False)
 
     def __enter__(self):
         return self.start()
@@ -101,26 +103,29 @@ class IpvsBalancer(Ipvs):
     """IPVS, on a card that is left as fast for it as it can be."""
 
     def __enter__(self):
-        queues = range(1, self.lab.card_queues + 1)
-        for command in (
+        with contextlib.ExitStack() as stack:
             # Merging is tried for every packet, in vain: requests are short, datagrams are not
             # merged.
-            "ethtool -K eth0 gro off",
+            self._run("ethtool -K eth0 gro off")
+            stack.callback(self._run, "ethtool -K eth0 gro on")
             # A queue without a lock, and by-passed while it is empty; fluxpin has none at all.
-            "tc qdisc replace dev eth0 root handle 1: mq",
-            *(f"tc qdisc replace dev eth0 parent 1:{queue} pfifo_fast" for queue in queues),
-        ):
-            self.namespace.run(command.split())
-        super().__enter__()
-        self.lab.wait_for_carrier()
-        # The router is a neighbour before the first packet, as it is for fluxpin.
-        self.namespace.run(["ping", "-c", "1", "-W", "5", self.lab.backends[0].address])
+            self._run("tc qdisc replace dev eth0 root handle 1: mq")
+            stack.callback(self._run, "tc qdisc del dev eth0 root")
+            for queue in range(1, self.lab.card_queues + 1):
+                self._run(f"tc qdisc replace dev eth0 parent 1:{queue} pfifo_fast")
+            super().__enter__()
+            stack.callback(super().__exit__, None, None, None)
+            self.lab.wait_for_carrier()
+            # The router is a neighbour before the first packet, as it is for fluxpin.
+            self._run(f"ping -c 1 -W 5 {self.lab.backends[0].address}")
+            self._before = stack.pop_all()
         return self
 
-    def __exit__(self, *arguments):
-        super().__exit__(*arguments)
-        self.namespace.run(["ethtool", "-K", "eth0", "gro", "on"])
-        self.namespace.run(["tc", "qdisc", "del", "dev", "eth0", "root"])
+    def __exit__(self, *exception):
+        self._before.__exit__(*exception)
+
+    def _run(self, command):
+        self.namespace.run(command.split())
 
     def taken(self):
         """Packets to VIPs so far."""

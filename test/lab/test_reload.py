@@ -35,11 +35,16 @@ class Timeline:
         return found
 
 
+def is_of_forgotten(before, packet):
+    """Whether a packet is the RST, without ACK, of a client that has forgotten what it closed."""
+    return before.flags & (FIN | RST) and packet.flags == RST and packet.time - before.time > 1
+
+
 class Flows:
     """The flows of forwarded packets, and what became of them.
 
     A flow stays with its backend from its SYN on, until that backend is removed; then it is `lost`.
-    A FIN or RST of a lost flow is sent by hash and not recorded, so it may move again. So may the RST
+    A FIN or RST of a lost flow is sent by hash and not recorded, so it may move again. So may the late RST
     of a client that has forgotten a closed connection: a socket of the kernel's own sends it, which
     on veth often takes another queue, whose worker does not know the flow.
     """
@@ -52,11 +57,12 @@ class Flows:
             if not any(packet.backend in each for each in timeline.possible(packet.time, packet.time)):
                 self.problems.append(f"{packet}: not a backend at that time")
             flow = packet.protocol, packet.source, packet.source_port, packet.destination
-            before, last[flow] = last.get(flow), packet
+            before = last.get(flow)
+            if before is not None and is_of_forgotten(before, packet):
+                continue
+            last[flow] = packet
             if packet.flags & (SYN | ACK) == SYN:
                 dead.discard(flow)
-            elif before is not None and before.flags & (FIN | RST) and packet.flags & RST:
-                pass
             elif before is not None and before.backend != packet.backend:
                 active = timeline.possible(before.time, packet.time)
                 if not all(before.backend in each for each in active):

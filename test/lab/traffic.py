@@ -3,7 +3,7 @@
 
 
 class Traffic:
-    """Connections that come all the time, some of which may fail."""
+    """Connections that come all the time, some of which may fail, but not all."""
 
     def __init__(self, lab, parallel=4, rate=100, timeout=2):
         self._load = lab.load("http", lab.http_vip, "--parallel", parallel, "--hold", "--rate", rate,
@@ -13,6 +13,7 @@ class Traffic:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         self._load.go_on()
-        self._load.result()
+        result = self._load.result()
+        assert kind is not None or result["ok"] > 0, result

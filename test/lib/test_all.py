@@ -238,8 +238,32 @@ def lab_files():
 def test_a_virtual_machine_needs_a_build():
     done = subprocess.run(
         [sys.executable, "test/vm/run"], cwd=runner.ROOT, env=os.environ | {"FLUXPIN": "/nowhere/fluxpin"},
-        capture_output=True, text=True, check=False)
+        capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2 and "/nowhere/fluxpin is not there" in done.stderr, done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a virtual machine with networks needs root")
+def test_a_virtual_machine_without_packages(tmp_path):
+    """No network: skipped, with the reason in the last line. What was fetched and does not work:
+    failed."""
+    tools, cache = tmp_path / "bin", tmp_path / "cache"
+    tools.mkdir()
+    apt = tools / "apt-get"
+    apt.write_text("#!/bin/sh\necho 'E: no route to the mirror' >&2\nexit 100\n")
+    apt.chmod(0o755)
+    variables = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}", "FLUXPIN_VM_CACHE": str(cache),
+                              "FLUXPIN": "/bin/true"}
+
+    def run():
+        done = subprocess.run([sys.executable, "test/vm/run", "6.12"], cwd=runner.ROOT, env=variables,
+                              capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout.splitlines()[-1]
+
+    status, last = run()
+    assert status == runner.VM_SKIPPED and "6.12: skipped:" in last and "no route to the mirror" in last
+    (cache / "qemu/usr/bin").mkdir(parents=True)
+    status, last = run()
+    assert status == 1 and "6.12: failed:" in last and "qemu-system-x86_64" in last
 
 
 def test_the_files_of_a_virtual_machine_are_collected_together():

@@ -42,5 +42,5 @@ def test_fluxpin(lab):
     mode = "zerocopy" if has_zero_copy(lab) else "copy"
     with VmFluxpin(lab, text(lab, "ipip", "ipv4"), mode=mode) as fluxpin:
         for tunnel in TUNNELS:
-            fluxpin.reload(text(lab, tunnel, "ipv4"))
+            assert fluxpin.reload(text(lab, tunnel, "ipv4"))
             check_service(lab, tunnel, lambda: fluxpin.quiescent().sum("fluxpin_vip_packets_total"))

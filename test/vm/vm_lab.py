@@ -172,6 +172,13 @@ class VmLab(Lab):
                 found[device] += statistics[device]["rx"]["packets"]
         return found
 
+    def udp_packets(self):
+        """UDP packets that sockets of the backends took, whatever is in them: also those of fou."""
+        command = ["awk", '$1 == "Udp:" {print $2} $1 == "Udp6InDatagrams" {print $2}',
+                   "/proc/net/snmp", "/proc/net/snmp6"]
+        return sum(int(value) for backend in self.backends
+                   for value in backend.output(command).split() if value.isdigit())
+
     def send_long_datagrams(self, count):
         """UDP to the DNS VIP in IPv4 packets of 1400 bytes without DF."""
         with self.client.socket(kind=socket.SOCK_DGRAM) as sender:

@@ -126,18 +126,19 @@ def start(qemu, kernel, results):
 
 
 def hangs(results, since):
-    """Whether the kernel came to a stop; `since`: it started, or printed its last result. Seen now
-    and then in the boot, with the timer of an emulated CPU that never fires."""
+    """Why the machine is to be ended before its time, or None; `since`: it started, or printed its
+    last result. In the boot the kernel comes to a stop now and then, with the timer of an emulated
+    CPU that never fires; later, what is tested may be the cause."""
     console = results / "console"
     quiet = time.monotonic() - since
     if (results / "output").exists():
-        return quiet > QUIET_LIMIT
-    return (quiet > BOOT_LIMIT
-            or console.exists() and STALL in console.read_text(errors="replace"))
+        return "silent" if quiet > QUIET_LIMIT else None
+    is_stalled = console.exists() and STALL in console.read_text(errors="replace")
+    return "stalled" if is_stalled or quiet > BOOT_LIMIT else None
 
 
 def run_once(qemu, kernel, results, deadline):
-    """Runs a machine to its end. Returns "off", "late", or "stalled": it hung."""
+    """Runs a machine to its end. Returns "off", "late", "stalled" in the boot, or "silent" later."""
     process, since, shown = start(qemu, kernel, results), time.monotonic(), 0
     try:
         while process.poll() is None:
@@ -147,8 +148,9 @@ def run_once(qemu, kernel, results, deadline):
                 since = time.monotonic()
             if time.monotonic() > deadline:
                 return "late"
-            if hangs(results, since):
-                return "stalled"
+            reason = hangs(results, since)
+            if reason is not None:
+                return reason
         return "off"
     finally:
         if process.poll() is None:
@@ -176,6 +178,8 @@ def boot(qemu, kernel, tree, results, command, limit):
             (results / each).unlink(missing_ok=True)
     if end == "late":
         return f"not done after {limit} s"
+    if end == "silent":
+        return f"not a word for {QUIET_LIMIT} s"
     try:
         return int((results / "status").read_text())
     except (FileNotFoundError, ValueError):

@@ -36,19 +36,24 @@ class Unavailable(Exception):
     """A package cannot be had here; the words say which and why."""
 
 
-def run(command, **more):
+class Broken(Exception):
+    """What was fetched does not work."""
+
+
+def run(command, kind=Unavailable, **more):
+    """What a command prints; raises an exception of this kind if it fails."""
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, errors="replace",
                               timeout=PATIENCE, **more)
     except OSError as error:
-        raise Unavailable(f"{command[0]}: {error.strerror}") from None
+        raise kind(f"{command[0]}: {error.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"{command[0]}: not done after {PATIENCE} s") from None
+        raise kind(f"{command[0]}: not done after {PATIENCE} s") from None
     if done.returncode != 0:
         lines = [line for line in done.stdout.splitlines() if line.startswith(("E:", "Err:"))]
         words = "; ".join(lines) or done.stdout.strip()[-500:]
-        raise Unavailable(f"{' '.join(command[:1] + command[-2:])}: {words}")
+        raise kind(f"{' '.join(command[:1] + command[-2:])}: {words}")
     return done.stdout
 
 
@@ -143,7 +148,7 @@ class Apt:
         downloads.mkdir()
         run(["apt-get", *self.options, "-q", "download", *packages], cwd=downloads)
         for path in sorted(downloads.glob("*.deb")):
-            run(["dpkg-deb", "-x", str(path), str(target)])
+            run(["dpkg-deb", "-x", str(path), str(target)], Broken)
 
 
 def fetch(name, suites, choose, refresh):
@@ -194,14 +199,14 @@ class Kernel:
         modules = [*folder.glob("usr/lib/modules/*"), *folder.glob("lib/modules/*")]
         images = [*folder.glob("boot/vmlinuz-*"), *folder.glob("usr/lib/modules/*/vmlinuz")]
         if len(images) != 1 or len(modules) != 1:
-            raise Unavailable(f"{package} of {suite}: {len(images)} kernel images and modules for"
+            raise Broken(f"{package} of {suite}: {len(images)} kernel images and modules for"
                               f" {len(modules)} kernels, not 1 of each")
         self.name = name
         self.image = images[0]
         self.modules = modules[0]
         self.version = self.modules.name
         if not (self.modules / "modules.dep").exists():
-            run(["depmod", "-b", str(self.modules.parents[2]), self.version])
+            run(["depmod", "-b", str(self.modules.parents[2]), self.version], Broken)
 
 
 class Qemu:
@@ -217,7 +222,7 @@ class Qemu:
         self.command = [str(folder / "usr/bin/qemu-system-x86_64")]
         for each in ("qemu", "seabios"):
             self.command += ["-L", str(folder / "usr/share" / each)]
-        run([self.command[0], "--version"], env=self.environment)
+        run([self.command[0], "--version"], Broken, env=self.environment)
 
 
 def unquote(version):
