@@ -27,7 +27,7 @@ struct counters {
 	uint64_t dropped[DROP_REASON_COUNT];
 	uint64_t parts_sent;   /* frames above one per forwarded packet: IPv4 packets were split */
 	uint64_t decapsulated; /* packets for a VIP that came in a tunnel */
-	uint64_t handed_over;  /* fragments, to other workers of the NIC; not received, then */
+	uint64_t handed_over;  /* to other workers of the NIC; not received, then */
 	uint64_t lookups_hit;  /* connection table */
 	uint64_t lookups_miss;
 	uint64_t lookups_stale; /* found, but its backend no longer serves */

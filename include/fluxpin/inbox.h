@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The inbox of a worker: a bounded queue of copies of frames, into which the other workers of the
- * same NIC put the fragments that are its to decide on. Any number of workers put, one takes;
+ * same NIC put what may be its to decide on: fragments, and ICMP errors. Any number of workers put, one takes;
  * nobody waits: a full inbox refuses.
  *
  *     slot n of lap l:  free (sequence = l * slots + n)  -- put -->  full (that + 1)
@@ -30,6 +30,7 @@ struct inbox_slot {
 	uint64_t sequence;
 	uint64_t origin; /* the frame's address in the port that it came from */
 	uint32_t length;
+	uint8_t hops;	/* as in struct packet */
 	uint8_t data[]; /* frame_size bytes */
 };
 
@@ -50,11 +51,11 @@ size_t inbox_size(uint32_t slots, uint32_t frame_size);
 void inbox_initialise(struct inbox *inbox, void *memory, uint32_t slots, uint32_t frame_size);
 
 /* Copies a frame in. False when the inbox is full or the frame too long. Thread: any worker. */
-bool inbox_put(struct inbox *inbox, const struct frame *frame);
+bool inbox_put(struct inbox *inbox, const struct frame *frame, uint8_t hops);
 
 /* The oldest frame: data, length, and its origin as the address. It stays where it is until
  * inbox_take_done. False when there is none. Thread: the taker. */
-bool inbox_take(struct inbox *inbox, struct frame *frame);
+bool inbox_take(struct inbox *inbox, struct frame *frame, uint8_t *hops);
 void inbox_take_done(struct inbox *inbox);
 
 /* Thread: the taker. False: a frame has come, do not sleep. After waking, inbox_awake. */

@@ -54,6 +54,7 @@ struct packet {
 	bool is_ipv6;
 	uint8_t tag_count; /* VLAN tags, at most PACKET_MAX_TAGS; they follow the MAC addresses */
 	uint8_t flags;	   /* PACKET_* below */
+	uint8_t hops;	   /* how many other workers have handed it over */
 } __attribute__((aligned(64)));
 
 #define PACKET_MAX_TAGS 2
@@ -66,8 +67,7 @@ struct vlan_tag {
 
 /* How the packet came. */
 #define PACKET_DECAPSULATED 0x01 /* l3_offset is that of the packet inside a tunnel's */
-#define PACKET_HANDED_OVER  0x02 /* by another worker */
-#define PACKET_REDIRECTED   0x04 /* by another load balancer of the cluster */
+#define PACKET_REDIRECTED   0x02 /* by another load balancer of the cluster */
 
 #define TCP_FLAG_FIN 0x01
 #define TCP_FLAG_SYN 0x02

@@ -8,7 +8,8 @@
  *
  * Fragments to a VIP are the business of one worker of the NIC, chosen by addresses and protocol:
  * the others put copies into its inbox. Those that come before the first of their datagram wait in
- * the fragment table.
+ * the fragment table. ICMP errors about a tracked flow go from worker to worker until one has the
+ * flow on record.
  *
  * One loop per stage over the whole batch, so that the memory that the next stage needs is on its
  * way while the others of the batch are worked on (Maglev, section 3.2).
@@ -41,6 +42,7 @@ struct pipeline {
 	uint32_t interface;		  /* ordinal into forwarding.interfaces */
 	struct rate_limit echo_limit;	  /* zeroed; of answers to echo requests */
 	struct rate_limit error_limit;	  /* of errors of our own */
+	struct rate_limit search_limit;	  /* of errors whose flow is looked for at other workers */
 	struct inbox *const *inboxes;	  /* of the NIC's workers, in one order; NULL: one alone */
 	uint32_t inbox_count;
 	uint32_t inbox_own; /* which of them is this worker's */

@@ -92,7 +92,8 @@ static const struct {
 	{ "worker_decapsulated_packets_total", "counter",
 	  "Packets for a VIP that came in a tunnel.", COUNTER(decapsulated) },
 	{ "worker_handed_over_packets_total", "counter",
-	  "Fragments given to another worker of the NIC, which counts them as received.",
+	  "Fragments and ICMP errors given to another worker of the NIC, which counts them as "
+	  "received.",
 	  COUNTER(handed_over) },
 	{ "fragment_datagrams", "gauge", "Datagrams in the fragment table.", REPORT(datagrams) },
 	{ "fragments_held", "gauge", "Fragments that wait for the first one of their datagram.",

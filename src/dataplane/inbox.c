@@ -52,7 +52,7 @@ static struct inbox_slot *claim(struct inbox *inbox, uint64_t *position)
 	}
 }
 
-bool inbox_put(struct inbox *inbox, const struct frame *frame)
+bool inbox_put(struct inbox *inbox, const struct frame *frame, uint8_t hops)
 {
 	struct inbox_slot *slot;
 	uint64_t position;
@@ -64,13 +64,14 @@ bool inbox_put(struct inbox *inbox, const struct frame *frame)
 		return false;
 	slot->origin = frame->address;
 	slot->length = frame->length;
+	slot->hops = hops;
 	memcpy(slot->data, frame->data, frame->length);
 	/* Partner: the acquire in inbox_take. Sequentially consistent for inbox_must_wake. */
 	__atomic_store_n(&slot->sequence, position + 1, __ATOMIC_SEQ_CST);
 	return true;
 }
 
-bool inbox_take(struct inbox *inbox, struct frame *frame)
+bool inbox_take(struct inbox *inbox, struct frame *frame, uint8_t *hops)
 {
 	struct inbox_slot *slot = slot_at(inbox, inbox->tail);
 
@@ -82,6 +83,7 @@ bool inbox_take(struct inbox *inbox, struct frame *frame)
 		.address = slot->origin,
 		.length = slot->length,
 	};
+	*hops = slot->hops;
 	return true;
 }
 

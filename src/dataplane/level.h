@@ -27,6 +27,7 @@
 #define pipeline_hash		  LEVEL(pipeline_hash)
 #define pipeline_decapsulate	  LEVEL(pipeline_decapsulate)
 #define pipeline_check_addresses  LEVEL(pipeline_check_addresses)
+#define pipeline_hand_over	  LEVEL(pipeline_hand_over)
 #define pipeline_take_handed_over LEVEL(pipeline_take_handed_over)
 #define pipeline_expire_fragments LEVEL(pipeline_expire_fragments)
 #define pipeline_drop_fragments	  LEVEL(pipeline_drop_fragments)

@@ -80,7 +80,7 @@ bool pipeline_trace(struct pipeline *pipeline, const struct forwarding *forwardi
 	begin_batch(&batch, now_ns);
 	batch.count = batch.total = 1;
 	batch.packets[0].frame = packet->frame;
-	pipeline_match(pipeline, forwarding, &batch, &batch.packets[0], false);
+	pipeline_match(pipeline, forwarding, &batch, &batch.packets[0], 0);
 	pipeline_look_ahead(pipeline, forwarding, &batch);
 	pipeline_encapsulate(pipeline, forwarding, &batch);
 	*packet = batch.packets[0];

@@ -253,12 +253,12 @@ void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwa
 			continue;
 		batch->packets[i].frame = batch->frames[i];
 		classifier.bytes += batch->frames[i].length;
-		pipeline_match(pipeline, forwarding, batch, &batch->packets[i], false);
+		pipeline_match(pipeline, forwarding, batch, &batch->packets[i], 0);
 		next = i + 1;
 	}
 	for (; i < batch->count; i++) {
 		classifier.bytes += batch->packets[i].frame.length;
-		pipeline_match(pipeline, forwarding, batch, &batch->packets[i], true);
+		pipeline_match(pipeline, forwarding, batch, &batch->packets[i], batch->packets[i].hops);
 	}
 	batch->received.packets += batch->count;
 	batch->received.bytes += classifier.bytes;

@@ -4,15 +4,10 @@
  * worker, whichever of them a fragment of it reaches. What is done with it is said by
  * pipeline_datagrams.c.
  */
-#include <string.h>
-
 #include <fluxpin/fragment.h>
 #include <fluxpin/maglev.h>
 
 #include "pipeline_internal.h"
-
-/* Of a batch, for what was handed over, also when the NIC alone could fill it. */
-#define INBOX_SHARE (PORT_BATCH / 4)
 
 /* What is answered goes back to where its frame came from, which for a peer would be this load
  * balancer. Having no ports, its fragments are not told apart on their way either. */
@@ -36,7 +31,7 @@ static bool redirect(const struct pipeline *pipeline, const struct forwarding *f
 	struct match *match;
 	uint16_t peer;
 
-	if (peers == NULL || (packet->flags & (PACKET_REDIRECTED | PACKET_HANDED_OVER)) != 0 ||
+	if (peers == NULL || (packet->flags & PACKET_REDIRECTED) != 0 || packet->hops > 0 ||
 	    is_answered(forwarding, packet))
 		return false;
 	peer = peers->slots[maglev_slot(fragment->owner, peers->size)];
@@ -57,72 +52,6 @@ static bool redirect(const struct pipeline *pipeline, const struct forwarding *f
 	return true;
 }
 
-/* Copies the fragment to the worker that has its datagram. */
-static void hand_over(struct pipeline *pipeline, struct batch *batch, struct packet *packet,
-		      uint32_t owner)
-{
-	struct inbox *inbox = pipeline->inboxes[owner];
-
-	if (!inbox_put(inbox, &packet->frame)) {
-		packet_drop(packet, DROP_FRAGMENT_INBOX);
-		return;
-	}
-	packet->verdict = VERDICT_HANDED_OVER;
-	batch->handed_over.packets++;
-	batch->handed_over.bytes += packet->frame.length;
-	if (inbox_must_wake(inbox))
-		pipeline->wakes[pipeline->wake_count++] = (uint16_t)owner;
-}
-
-/* Into a frame of this port's own. False when there is none, or none that holds it. */
-static bool copy_in(struct port *port, const struct frame *copy, struct frame *frame)
-{
-	if (!port->operations->allocate(port, copy->address, frame))
-		return false;
-	if (copy->length > frame->length) {
-		port->operations->recycle(port, frame, 1);
-		return false;
-	}
-	memcpy(frame->data, copy->data, copy->length);
-	frame->length = copy->length;
-	return true;
-}
-
-uint32_t pipeline_receive_limit(const struct pipeline *pipeline)
-{
-	struct frame copy;
-
-	if (pipeline->inbox_count == 0 ||
-	    !inbox_take(pipeline->inboxes[pipeline->inbox_own], &copy))
-		return PORT_BATCH;
-	return PORT_BATCH - INBOX_SHARE;
-}
-
-uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batch)
-{
-	struct port *port = pipeline->port;
-	struct inbox *inbox;
-	struct frame copy;
-	uint32_t taken = 0;
-
-	if (pipeline->inbox_count == 0)
-		return 0;
-	inbox = pipeline->inboxes[pipeline->inbox_own];
-	for (; batch->count < PORT_BATCH && taken < PORT_BATCH && inbox_take(inbox, &copy);
-	     taken++) {
-		if (copy_in(port, &copy, &batch->packets[batch->count].frame)) {
-			batch->count++;
-		} else {
-			batch->received.packets++;
-			batch->received.bytes += copy.length;
-			counter_add(&pipeline->counters->dropped[DROP_NO_FRAME], 1);
-			port->operations->discard(port, copy.address, DROP_NO_FRAME);
-		}
-		inbox_take_done(inbox);
-	}
-	return taken;
-}
-
 bool pipeline_match_fragment(struct pipeline *pipeline, const struct forwarding *forwarding,
 			     struct batch *batch, struct packet *packet)
 {
@@ -140,10 +69,9 @@ bool pipeline_match_fragment(struct pipeline *pipeline, const struct forwarding 
 		return false;
 	/* The lower half of the hash: the upper one chooses among load balancers. */
 	owner = (uint32_t)(((fragment.owner & UINT32_MAX) * pipeline->inbox_count) >> 32);
-	if (pipeline->inbox_count > 1 && owner != pipeline->inbox_own &&
-	    (packet->flags & PACKET_HANDED_OVER) == 0)
-		hand_over(pipeline, batch, packet, owner);
-	else
+	if (pipeline->inbox_count <= 1 || owner == pipeline->inbox_own || packet->hops > 0)
 		pipeline_place_fragment(pipeline, forwarding, batch, packet, &fragment);
+	else if (!pipeline_hand_over(pipeline, batch, packet, owner))
+		packet_drop(packet, DROP_FRAGMENT_INBOX);
 	return false;
 }

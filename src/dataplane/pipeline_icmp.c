@@ -8,6 +8,9 @@
 
 #include "pipeline_internal.h"
 
+/* A second, of ICMP errors that a worker has others look for: each may cost all of them a copy. */
+#define SEARCH_RATE 1000
+
 /*
  * Messages between hosts beside echo requests: those of ICMPv6 that tell something, from 128, but
  * those of the link itself: group membership, router and neighbour discovery, redirects (130 to
@@ -98,8 +101,29 @@ static const struct vip *find_quoted_vip(const struct forwarding *forwarding,
 	return vip;
 }
 
-static bool match_error(const struct forwarding *forwarding, const struct vip *echo,
-			struct match *match)
+/*
+ * RSS gives an error to a worker by the addresses of whoever sends it, and not by the flow that it
+ * is about. A worker that does not have the flow on record hands it over to the next one, once round
+ * all of them; the last decides by the hash. Returns whether it was handed over.
+ */
+static bool look_elsewhere(struct pipeline *pipeline, struct batch *batch, const struct match *match)
+{
+	struct packet *packet = match->packet;
+	uint32_t next = pipeline->inbox_own + 1;
+
+	if (packet->hops + 1U >= pipeline->inbox_count || packet->hops == UINT8_MAX ||
+	    !match->vip->tracking ||
+	    connection_find(pipeline->connections, match->hash, batch->second) != NULL)
+		return false;
+	if (packet->hops == 0 &&
+	    !rate_limit_take(&pipeline->search_limit, SEARCH_RATE, batch->now_ns))
+		return false;
+	return pipeline_hand_over(pipeline, batch, packet,
+				  next < pipeline->inbox_count ? next : 0);
+}
+
+static bool match_error(struct pipeline *pipeline, const struct forwarding *forwarding,
+			struct batch *batch, const struct vip *echo, struct match *match)
 {
 	struct packet *packet = match->packet;
 	struct address destination = packet_destination(packet);
@@ -122,7 +146,7 @@ static bool match_error(const struct forwarding *forwarding, const struct vip *e
 		return false;
 	match->kind = MATCH_ICMP_ERROR;
 	hash_quote(forwarding, &quote, match);
-	return true;
+	return !look_elsewhere(pipeline, batch, match);
 }
 
 static bool is_handled_error(const struct packet *packet, uint8_t type)
@@ -142,7 +166,7 @@ bool pipeline_match_icmp(struct pipeline *pipeline, const struct forwarding *for
 	if (type == (packet->is_ipv6 ? ICMPV6_ECHO_REQUESTED : ICMP_ECHO_REQUEST))
 		return match_echo(pipeline, forwarding, batch, echo, match);
 	if (is_handled_error(packet, type))
-		return match_error(forwarding, echo, match);
+		return match_error(pipeline, forwarding, batch, echo, match);
 	/* Other messages are another protocol's, for a VIP that takes all of them. */
 	if (!is_between_hosts(packet, type))
 		return packet_leave_to_kernel(packet);

@@ -125,10 +125,10 @@ void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwa
 
 /*
  * pipeline_match.c: parses a packet of whatever kind and decides whether it is for a VIP: adds a
- * match, or sets another verdict.
+ * match, or sets another verdict. hops: as in struct packet.
  */
 void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
-		    struct batch *batch, struct packet *packet, bool is_handed_over);
+		    struct batch *batch, struct packet *packet, uint8_t hops);
 
 /* pipeline_match.c: fills in the packet of a plain match, whose frame is as it was received. */
 void pipeline_read_packet(struct match *match);
@@ -201,6 +201,13 @@ bool pipeline_relay_too_big(struct pipeline *pipeline, const struct forwarding *
  */
 bool pipeline_match_fragment(struct pipeline *pipeline, const struct forwarding *forwarding,
 			     struct batch *batch, struct packet *packet);
+
+/*
+ * pipeline_handover.c: copies the packet's frame to another worker of the NIC, which receives and
+ * counts it. Returns false, and has done nothing, when it does not fit into the inbox.
+ */
+bool pipeline_hand_over(struct pipeline *pipeline, struct batch *batch, struct packet *packet,
+			uint32_t worker);
 
 /* How many frames to receive, so that the batch has room for what other workers handed over. */
 uint32_t pipeline_receive_limit(const struct pipeline *pipeline);

@@ -192,15 +192,14 @@ static void parse(const struct forwarding_interface *interface, struct packet *p
 }
 
 void pipeline_match(struct pipeline *pipeline, const struct forwarding *forwarding,
-		    struct batch *batch, struct packet *packet, bool is_handed_over)
+		    struct batch *batch, struct packet *packet, uint8_t hops)
 {
 	struct match *match = &batch->matches[batch->match_count];
 
 	parse(&forwarding->interfaces[pipeline->interface], packet);
 	if (packet->verdict != VERDICT_FORWARD)
 		return;
-	if (is_handed_over)
-		packet->flags |= PACKET_HANDED_OVER;
+	packet->hops = hops;
 	*match = (struct match){ .packet = packet };
 	if (!match_packet(pipeline, forwarding, batch, match))
 		return;

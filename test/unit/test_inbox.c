@@ -46,17 +46,19 @@ static bool put(struct inbox *inbox, uint64_t number)
 			       .length = (uint32_t)(number % (FRAME_SIZE + 1)) };
 
 	memset(data, (uint8_t)number, sizeof(data));
-	return inbox_put(inbox, &frame);
+	return inbox_put(inbox, &frame, (uint8_t)(number * 7));
 }
 
 static uint64_t take(struct inbox *inbox)
 {
 	struct frame frame;
 	uint64_t number;
+	uint8_t hops;
 
-	if (!inbox_take(inbox, &frame))
+	if (!inbox_take(inbox, &frame, &hops))
 		return UINT64_MAX;
 	number = frame.address;
+	assert_int_equal(hops, (uint8_t)(number * 7));
 	assert_int_equal(frame.length, number % (FRAME_SIZE + 1));
 	for (uint32_t i = 0; i < frame.length; i++)
 		assert_int_equal(frame.data[i], (uint8_t)number);
@@ -88,9 +90,9 @@ static void test_too_long(void **state)
 	uint8_t data[FRAME_SIZE + 1] = { 0 };
 	struct frame frame = { .data = data, .length = FRAME_SIZE + 1 };
 
-	assert_false(inbox_put(inbox, &frame));
+	assert_false(inbox_put(inbox, &frame, 0));
 	frame.length = FRAME_SIZE;
-	assert_true(inbox_put(inbox, &frame));
+	assert_true(inbox_put(inbox, &frame, 0));
 }
 
 /* Who goes to sleep is woken for what comes then, by one of the putters; not for what came before.

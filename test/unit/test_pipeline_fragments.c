@@ -3,16 +3,10 @@
 #include <fluxpin/fragment.h>
 
 #include "../../src/dataplane/pipeline_internal.h"
-#include "pipeline_setup.h"
+#include "pipeline_workers.h"
 
-#define MF	    0x2000
-#define WORKERS	    2
-#define INBOX_SLOTS 256
-
-struct pair {
-	struct setup *setups[WORKERS];
-	struct inbox *inboxes[WORKERS];
-};
+#define MF	0x2000
+#define WORKERS 2
 
 static void publish(struct setup *setup)
 {
@@ -23,38 +17,13 @@ static void publish(struct setup *setup)
 
 static int open_pair(void **state)
 {
-	struct pair *pair = calloc(1, sizeof(*pair));
+	struct workers *pair;
 
-	assert_non_null(pair);
-	for (uint32_t i = 0; i < WORKERS; i++) {
-		if (setup_open((void **)&pair->setups[i]) != 0)
-			return -1;
+	if (workers_open(state, WORKERS) != 0)
+		return -1;
+	pair = *state;
+	for (uint32_t i = 0; i < WORKERS; i++)
 		publish(pair->setups[i]);
-		pair->setups[i]->port.is_free_form = true;
-		pair->inboxes[i] = aligned_alloc(64, sizeof(struct inbox));
-		inbox_initialise(pair->inboxes[i],
-				 aligned_alloc(64, inbox_size(INBOX_SLOTS, TEST_FRAME_SIZE)),
-				 INBOX_SLOTS, TEST_FRAME_SIZE);
-		pair->setups[i]->pipeline.inboxes = pair->inboxes;
-		pair->setups[i]->pipeline.inbox_count = WORKERS;
-		pair->setups[i]->pipeline.inbox_own = i;
-	}
-	*state = pair;
-	return 0;
-}
-
-static int close_pair(void **state)
-{
-	struct pair *pair = *state;
-
-	for (uint32_t i = 0; i < WORKERS; i++) {
-		void *setup = pair->setups[i];
-
-		setup_close(&setup);
-		free(pair->inboxes[i]->slots);
-		free(pair->inboxes[i]);
-	}
-	free(pair);
 	return 0;
 }
 
@@ -94,51 +63,23 @@ static uint32_t client_of(uint32_t worker, uint32_t n)
 			return source;
 }
 
-/* Every frame is somewhere, and every packet counted once, by the worker that decided on it. */
-static void check_pair(const struct pair *pair)
-{
-	for (uint32_t i = 0; i < WORKERS; i++) {
-		const struct setup *setup = pair->setups[i];
-		const struct counters *counters = &setup->counters;
-
-		memory_port_check(&setup->port, setup->fragments.held_count);
-		assert_int_equal(counters->received.packets,
-				 counters->forwarded.packets + counters->slow_path +
-					 counters->answered + setup_dropped(setup) +
-					 setup->fragments.held_count);
-	}
-}
-
 static uint32_t run(struct setup *setup)
 {
 	return pipeline_run(&setup->pipeline, &setup->forwarding, setup->now);
-}
-
-static void run_pair(struct pair *pair)
-{
-	uint32_t count;
-
-	do {
-		count = 0;
-		for (uint32_t i = 0; i < WORKERS; i++) {
-			count += run(pair->setups[i]);
-			check_pair(pair);
-		}
-	} while (count > 0);
 }
 
 /* ---- between workers ---- */
 
 static void test_handed_over(void **state)
 {
-	struct pair *pair = *state;
+	struct workers *pair = *state;
 	struct setup *one = pair->setups[0], *two = pair->setups[1];
 	uint32_t mine = client_of(0, 0), other = client_of(1, 0);
 
 	queue_fragment(one, mine, 0, 4, true);
 	queue_fragment(one, other, 4, 4, false);
 	queue_fragment(two, other, 0, 4, true);
-	run_pair(pair);
+	workers_run(pair);
 	assert_int_equal(one->port.sent_count, 1);
 	assert_int_equal(two->port.sent_count, 2);
 	assert_int_equal(one->counters.handed_over, 1);
@@ -153,7 +94,7 @@ static void test_handed_over(void **state)
 /* Who sleeps is woken, once, by the one of the others that was first. */
 static void test_wakes(void **state)
 {
-	struct pair *pair = *state;
+	struct workers *pair = *state;
 	struct setup *one = pair->setups[0];
 
 	assert_true(inbox_may_sleep(pair->inboxes[1]));
@@ -162,32 +103,32 @@ static void test_wakes(void **state)
 	run(one);
 	assert_int_equal(one->pipeline.wake_count, 1);
 	assert_int_equal(one->pipeline.wakes[0], 1);
-	run_pair(pair);
+	workers_run(pair);
 }
 
 /* What the owner of an inbox that is full does not get is dropped where it arrived. */
 static void test_full_inbox(void **state)
 {
-	struct pair *pair = *state;
+	struct workers *pair = *state;
 	struct setup *one = pair->setups[0], *two = pair->setups[1];
 
-	for (uint32_t i = 0; i < INBOX_SLOTS + 3; i++)
+	for (uint32_t i = 0; i < WORKERS_INBOX_SLOTS + 3; i++)
 		queue_fragment(one, client_of(1, i), 0, 4, true);
 	while (run(one) > 0)
-		check_pair(pair);
+		workers_check(pair);
 	assert_int_equal(one->counters.dropped[DROP_FRAGMENT_INBOX], 3);
 	assert_int_equal(one->counters.received.packets, 3);
 	assert_int_equal(one->counters.received.bytes, 3 * (14 + 20 + 32));
-	assert_int_equal(one->counters.handed_over, INBOX_SLOTS);
-	run_pair(pair);
-	assert_int_equal(two->counters.forwarded.packets, INBOX_SLOTS);
+	assert_int_equal(one->counters.handed_over, WORKERS_INBOX_SLOTS);
+	workers_run(pair);
+	assert_int_equal(two->counters.forwarded.packets, WORKERS_INBOX_SLOTS);
 }
 
 /* Between two states of the configuration, workers may not agree on whose it is: it is handed over
  * once. */
 static void test_handed_over_once(void **state)
 {
-	struct pair *pair = *state;
+	struct workers *pair = *state;
 	struct setup *one = pair->setups[0], *two = pair->setups[1];
 	uint32_t source;
 
@@ -198,7 +139,7 @@ static void test_handed_over_once(void **state)
 			break;
 	}
 	queue_fragment(one, source, 0, 4, true);
-	run_pair(pair);
+	workers_run(pair);
 	assert_int_equal(two->port.sent_count, 1);
 	assert_int_equal(two->counters.handed_over, 0);
 	assert_int_equal(one->counters.received.packets, 0);
@@ -207,7 +148,7 @@ static void test_handed_over_once(void **state)
 /* The end: what waits and what is in the inbox is dropped, counted and given back. */
 static void test_finish(void **state)
 {
-	struct pair *pair = *state;
+	struct workers *pair = *state;
 	struct setup *one = pair->setups[0], *two = pair->setups[1];
 
 	for (uint32_t i = 0; i < 100; i++)
@@ -219,7 +160,7 @@ static void test_finish(void **state)
 	while (run(one) > 0)
 		;
 	pipeline_finish(&two->pipeline);
-	check_pair(pair);
+	workers_check(pair);
 	assert_int_equal(two->fragments.held_count, 0);
 	assert_int_equal(two->counters.dropped[DROP_FRAGMENT_TIMEOUT], 100);
 	assert_int_equal(two->counters.dropped[DROP_FRAGMENT_INBOX], 2 * PORT_BATCH + 1);
@@ -231,12 +172,12 @@ static void test_finish(void **state)
 /* What the receiving port's frames do not hold is dropped there, not written behind their end. */
 static void test_copy_is_too_long(void **state)
 {
-	struct pair *pair = *state;
+	struct workers *pair = *state;
 	struct setup *two = pair->setups[1];
 
 	two->port.allocate_length = 100;
 	queue_fragment(pair->setups[0], client_of(1, 0), 0, 20, true);
-	run_pair(pair);
+	workers_run(pair);
 	assert_int_equal(two->counters.dropped[DROP_NO_FRAME], 1);
 	assert_int_equal(two->counters.received.packets, 1);
 	assert_int_equal(two->port.discarded[DROP_NO_FRAME], 1);
@@ -245,7 +186,7 @@ static void test_copy_is_too_long(void **state)
 /* A NIC that fills every batch leaves room for what others hand over, and the other way round. */
 static void test_inbox_is_served_under_load(void **state)
 {
-	struct pair *pair = *state;
+	struct workers *pair = *state;
 	struct setup *one = pair->setups[0], *two = pair->setups[1];
 	const struct test_packet whole = datagram_of(TEST_CLIENT);
 
@@ -258,18 +199,18 @@ static void test_inbox_is_served_under_load(void **state)
 	assert_int_equal(one->counters.handed_over, 2 * PORT_BATCH);
 	for (uint64_t i = 1; i <= 3; i++) {
 		assert_int_equal(run(two), PORT_BATCH);
-		check_pair(pair);
+		workers_check(pair);
 		assert_int_equal(two->fragments.count, i * PORT_BATCH / 4);
 		assert_int_equal(two->counters.forwarded.packets, i * PORT_BATCH);
 	}
-	run_pair(pair);
+	workers_run(pair);
 	assert_int_equal(two->counters.forwarded.packets, 6 * PORT_BATCH);
 }
 
 /* One batch of copies at a time, also where all of them are dropped. */
 static void test_no_frames(void **state)
 {
-	struct pair *pair = *state;
+	struct workers *pair = *state;
 	struct setup *one = pair->setups[0], *two = pair->setups[1];
 
 	two->port.allocate_limit = 0;
@@ -278,9 +219,9 @@ static void test_no_frames(void **state)
 	while (run(one) > 0)
 		;
 	assert_int_equal(run(two), PORT_BATCH);
-	check_pair(pair);
+	workers_check(pair);
 	assert_int_equal(two->counters.dropped[DROP_NO_FRAME], PORT_BATCH);
-	run_pair(pair);
+	workers_run(pair);
 	assert_int_equal(two->counters.dropped[DROP_NO_FRAME], 3 * PORT_BATCH);
 	assert_int_equal(two->counters.received.bytes, 3 * PORT_BATCH * (14 + 20 + 32));
 }
@@ -293,7 +234,7 @@ static void test_no_frames(void **state)
 /* Every fragment is the peer's, if it can be reached; else it is decided on here. */
 static void test_peers(void **state)
 {
-	struct setup *setup = ((struct pair *)*state)->setups[0];
+	struct setup *setup = ((struct workers *)*state)->setups[0];
 	const struct forwarding_pool peers = { .slots = setup->slots[2], .size = SETUP_TABLE_SIZE };
 
 	for (int round = 0; round < 4; round++) {
@@ -324,14 +265,14 @@ static void test_peers(void **state)
 /* A VIP and a backend count every fragment, with what its frame is long. */
 static void test_counters(void **state)
 {
-	struct setup *setup = ((struct pair *)*state)->setups[0];
+	struct setup *setup = ((struct workers *)*state)->setups[0];
 	uint32_t source = client_of(0, 0);
 	uint16_t backend;
 
 	queue_fragment(setup, source, 8, 4, false);
 	queue_fragment(setup, source, 4, 4, true);
 	queue_fragment(setup, source, 0, 4, true);
-	run_pair(*state);
+	workers_run(*state);
 	backend = setup_backend_of(&setup->port.sent[0]);
 	assert_int_equal(setup->vip_counters[setup->vips[1].index].packets, 3);
 	assert_int_equal(setup->vip_counters[setup->vips[1].index].bytes, 3 * (14 + 20 + 32));
@@ -368,7 +309,7 @@ static int end_datagram(struct setup *setup, uint32_t source)
 /* What is still to come of a datagram follows the backend, not its index. */
 static void test_backend_goes(void **state)
 {
-	struct setup *setup = ((struct pair *)*state)->setups[0];
+	struct setup *setup = ((struct workers *)*state)->setups[0];
 	uint32_t source = client_of(0, 0);
 	uint16_t backend = begin_datagram(setup, source);
 
@@ -397,7 +338,7 @@ static void test_backend_goes(void **state)
 /* What lies beyond the last index is left over from earlier. */
 static void test_indexes_end(void **state)
 {
-	struct setup *setup = ((struct pair *)*state)->setups[0];
+	struct setup *setup = ((struct workers *)*state)->setups[0];
 	uint32_t source = client_of(0, 0);
 
 	setup->vips[1].pool = 1;
@@ -419,7 +360,7 @@ static void test_indexes_end(void **state)
 /* All that waited for one fragment are cut again in its batch, however many they are. */
 static void test_all_that_waited_are_cut(void **state)
 {
-	struct setup *setup = ((struct pair *)*state)->setups[0];
+	struct setup *setup = ((struct workers *)*state)->setups[0];
 	uint32_t sources[] = { client_of(0, 0), client_of(0, 1) };
 
 	for (uint16_t i = 1; i <= 4; i++)
@@ -434,7 +375,7 @@ static void test_all_that_waited_are_cut(void **state)
 	assert_int_equal(setup->fragments.held_count, 2 * (PIECES - 1));
 	for (int j = 0; j < 2; j++)
 		queue_fragment(setup, sources[j], 0, LONG_UNITS, true);
-	run_pair(*state);
+	workers_run(*state);
 	assert_int_equal(setup->counters.forwarded.packets, 2 * PIECES);
 	assert_int_equal(setup->counters.parts_sent, 2 * PIECES);
 }
@@ -442,7 +383,7 @@ static void test_all_that_waited_are_cut(void **state)
 /* More frames for the kernel than one call takes. */
 static void test_many_to_the_kernel(void **state)
 {
-	struct setup *setup = ((struct pair *)*state)->setups[0];
+	struct setup *setup = ((struct workers *)*state)->setups[0];
 	struct test_packet first = datagram_of(client_of(0, 0));
 
 	first.destination_port = 54;
@@ -453,7 +394,7 @@ static void test_many_to_the_kernel(void **state)
 	while (run(setup) > 0)
 		;
 	setup_queue(setup, &first);
-	run_pair(*state);
+	workers_run(*state);
 	assert_int_equal(setup->counters.slow_path, 3 * PORT_BATCH);
 	assert_int_equal(setup->port.delivered_count, 3 * PORT_BATCH);
 }
@@ -461,7 +402,7 @@ static void test_many_to_the_kernel(void **state)
 /* Those that are decided make room before those that wait, whatever their age. */
 static void test_who_makes_room(void **state)
 {
-	struct setup *setup = ((struct pair *)*state)->setups[0];
+	struct setup *setup = ((struct workers *)*state)->setups[0];
 
 	queue_fragment(setup, client_of(0, 0), 4, 4, true);
 	for (uint32_t i = 1; i <= FRAGMENT_MIN_CAPACITY; i++)
@@ -471,7 +412,7 @@ static void test_who_makes_room(void **state)
 	assert_int_equal(setup->fragments.count, FRAGMENT_MIN_CAPACITY);
 	assert_int_equal(setup->fragments.held_count, 1);
 	queue_fragment(setup, client_of(0, 0), 0, 4, true);
-	run_pair(*state);
+	workers_run(*state);
 	assert_int_equal(setup->counters.forwarded.packets, FRAGMENT_MIN_CAPACITY + 2);
 }
 
@@ -480,7 +421,7 @@ static void test_who_makes_room(void **state)
 /* Two batches' worth of each kind at a time, without a frame that comes. */
 static void test_expiry(void **state)
 {
-	struct setup *setup = ((struct pair *)*state)->setups[0];
+	struct setup *setup = ((struct workers *)*state)->setups[0];
 
 	for (uint32_t i = 0; i < 3 * PORT_BATCH; i++)
 		queue_fragment(setup, client_of(0, i), i % 3 == 0 ? 0 : 4, 4, true);
@@ -493,13 +434,13 @@ static void test_expiry(void **state)
 	assert_int_equal(setup->fragments.count, 3 * PORT_BATCH);
 	setup->now++;
 	assert_int_equal(run(setup), 0);
-	check_pair(*state);
+	workers_check(*state);
 	assert_int_equal(setup->fragments.count, 0);
 	assert_int_equal(setup->fragments.held_count, 0);
 	assert_int_equal(setup->counters.dropped[DROP_FRAGMENT_TIMEOUT], 2 * PORT_BATCH);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, open_pair, close_pair)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, open_pair, workers_close)
 
 int main(void)
 {

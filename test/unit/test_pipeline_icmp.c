@@ -2,6 +2,7 @@
 /* ICMP in the pipeline: echo requests, errors about flows, reports about tunnels, and the rest. */
 #include <fluxpin/icmp.h>
 
+#include "icmp_frames.h"
 #include "pipeline_setup.h"
 
 #define LB_ADDRESS 0x0a000005
@@ -35,30 +36,6 @@ static void publish(struct setup *setup)
 	setup->interfaces[1].sources[0] = address_from_ipv4(htonl(LB_ADDRESS));
 	setup->interfaces[1].sources[1] = setup_ipv6_address(LB_ADDRESS);
 	setup->interfaces[1].source_count = 2;
-}
-
-/* A frame with an ICMP message; the checksum is made right. Returns its length. */
-static uint32_t build_message(bool is_ipv6, uint32_t destination, uint8_t type, uint8_t code,
-			      const uint8_t *rest, uint32_t rest_length, uint8_t *buffer)
-{
-	const struct test_packet packet = { .source = TEST_CLIENT,
-					    .destination = destination,
-					    .protocol = is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP,
-					    .payload = (uint16_t)(4 + rest_length) };
-	uint32_t length =
-		is_ipv6 ? test_build_ipv6(&packet, NULL, 0, buffer) : test_build(&packet, buffer);
-	uint8_t *message = buffer + length - packet.payload;
-	uint16_t sum;
-
-	memset(message, 0, 4);
-	message[0] = type;
-	message[1] = code;
-	memcpy(message + 4, rest, rest_length);
-	sum = is_ipv6 ? packet_transport_checksum(buffer + 22, 32, IPPROTO_ICMPV6, message,
-						  packet.payload)
-		      : packet_checksum(message, packet.payload);
-	memcpy(message + 2, &sum, sizeof(sum));
-	return length;
 }
 
 enum outcome {
@@ -99,7 +76,7 @@ static enum outcome run_message(struct setup *setup, bool is_ipv6, uint32_t dest
 {
 	static const uint8_t rest[12] = { 0x12, 0x34, 0, 1 };
 	uint8_t frame[TEST_FRAME_SIZE];
-	uint32_t length = build_message(is_ipv6, destination, type, 0, rest, sizeof(rest), frame);
+	uint32_t length = test_build_icmp(is_ipv6, destination, type, 0, rest, sizeof(rest), frame);
 
 	return run(setup, frame, length, backend, reason);
 }
@@ -197,18 +174,18 @@ static void test_echo_that_is_wrong(void **state)
 	for (int family = 0; family < 2; family++) {
 		bool is_ipv6 = family == 1;
 		uint8_t type = is_ipv6 ? 128 : 8;
-		uint32_t length = build_message(is_ipv6, TEST_VIP, type, 0, rest, 4, frame);
+		uint32_t length = test_build_icmp(is_ipv6, TEST_VIP, type, 0, rest, 4, frame);
 
 		frame[length - 1] ^= 1;
 		assert_int_equal(run(setup, frame, length, &backend, &reason), DROPPED);
 		assert_int_equal(reason, DROP_ICMP_HEADER);
 		for (uint32_t cut = 1; cut < 4; cut++) {
-			length = build_message(is_ipv6, TEST_VIP, type, 0, rest, cut, frame);
+			length = test_build_icmp(is_ipv6, TEST_VIP, type, 0, rest, cut, frame);
 			assert_int_equal(run(setup, frame, length, &backend, &reason), DROPPED);
 			assert_int_equal(reason, DROP_ICMP_HEADER);
 		}
 		/* Whom the answer would go to is looked at first. */
-		length = build_message(is_ipv6, TEST_VIP, type, 0, rest, 4, frame);
+		length = test_build_icmp(is_ipv6, TEST_VIP, type, 0, rest, 4, frame);
 		if (is_ipv6) {
 			/* 2001:... to ff02::..., with the sum as it was. */
 			test_store16(frame + 22, 0xff02);
@@ -267,36 +244,11 @@ static void test_every_type(void **state)
 
 /* ---- errors about flows ---- */
 
-/* A packet of the VIP to the client, as it answers the flow from `port`. */
-static uint32_t build_quote(bool is_ipv6, uint32_t vip, uint16_t vip_port, uint16_t port,
-			    uint8_t protocol, uint8_t *quote)
-{
-	const struct test_packet packet = { .source = vip,
-					    .destination = TEST_CLIENT,
-					    .source_port = vip_port,
-					    .destination_port = port,
-					    .protocol = protocol,
-					    .fragment = 0x4000,
-					    .payload = 8 };
-	uint8_t frame[TEST_FRAME_SIZE];
-	uint32_t length =
-		is_ipv6 ? test_build_ipv6(&packet, NULL, 0, frame) : test_build(&packet, frame);
-
-	memset(quote, 0, 4);
-	memcpy(quote + 4, frame + 14, length - 14);
-	if (is_ipv6) {
-		/* test_build_ipv6 has sources and destinations in nets of their own. */
-		memcpy(quote + 4 + 8, frame + 14 + 24, 12);
-		memcpy(quote + 4 + 24, frame + 14 + 8, 12);
-	}
-	return length - 14 + 4;
-}
-
 static enum outcome run_error(struct setup *setup, bool is_ipv6, uint32_t to, const uint8_t *quote,
 			      uint32_t length, uint16_t *backend, int *reason)
 {
 	uint8_t frame[TEST_FRAME_SIZE];
-	uint32_t size = build_message(is_ipv6, to, is_ipv6 ? 1 : 3, 1, quote, length, frame);
+	uint32_t size = test_build_icmp(is_ipv6, to, is_ipv6 ? 1 : 3, 1, quote, length, frame);
 
 	return run(setup, frame, size, backend, reason);
 }
@@ -331,7 +283,7 @@ static void test_errors_follow_their_flow(void **state)
 							     &backends[family][port], &reason),
 							 TO_BACKEND);
 				}
-				length = build_quote(is_ipv6, TEST_VIP, 80, port, IPPROTO_TCP,
+				length = test_build_quote(is_ipv6, TEST_VIP, 80, port, IPPROTO_TCP,
 						     quote);
 				assert_int_equal(run_error(setup, is_ipv6, TEST_VIP, quote, length,
 							   &backend, &reason),
@@ -368,7 +320,7 @@ static void test_errors_about_untracked_flows(void **state)
 							    .protocol = IPPROTO_TCP };
 			uint8_t quote[TEST_FRAME_SIZE];
 			uint32_t length =
-				build_quote(false, TEST_VIP, 80, port, IPPROTO_TCP, quote);
+				test_build_quote(false, TEST_VIP, 80, port, IPPROTO_TCP, quote);
 
 			assert_int_equal(
 				run_error(setup, false, TEST_VIP, quote, length, &backend, &reason),
@@ -390,7 +342,7 @@ static void test_errors_cut_at_every_byte(void **state)
 	for (int family = 0; family < 2; family++) {
 		bool is_ipv6 = family == 1;
 		uint32_t header = is_ipv6 ? 40 : 20;
-		uint32_t length = build_quote(is_ipv6, TEST_VIP, 80, 7, IPPROTO_TCP, quote);
+		uint32_t length = test_build_quote(is_ipv6, TEST_VIP, 80, 7, IPPROTO_TCP, quote);
 
 		for (uint32_t cut = 0; cut <= length; cut++) {
 			enum outcome outcome =
@@ -418,20 +370,20 @@ static void test_errors_about_others(void **state)
 	for (int family = 0; family < 2; family++) {
 		bool is_ipv6 = family == 1;
 
-		length = build_quote(is_ipv6, TEST_VIP, 81, 7, IPPROTO_TCP, quote);
+		length = test_build_quote(is_ipv6, TEST_VIP, 81, 7, IPPROTO_TCP, quote);
 		assert_int_equal(
 			run_error(setup, is_ipv6, TEST_VIP, quote, length, &backend, &reason),
 			TO_KERNEL);
-		length = build_quote(is_ipv6, TEST_VIP, 0, 0, 132, quote);
+		length = test_build_quote(is_ipv6, TEST_VIP, 0, 0, 132, quote);
 		assert_int_equal(
 			run_error(setup, is_ipv6, TEST_VIP, quote, length, &backend, &reason),
 			TO_KERNEL);
-		length = build_quote(is_ipv6, TEST_VIP + 1, 0, 0, 132, quote);
+		length = test_build_quote(is_ipv6, TEST_VIP + 1, 0, 0, 132, quote);
 		assert_int_equal(
 			run_error(setup, is_ipv6, TEST_VIP + 1, quote, length, &backend, &reason),
 			TO_BACKEND);
 		assert_in_range(backend, 11, 12);
-		length = build_quote(is_ipv6, TEST_VIP, 80, 7, IPPROTO_TCP, quote);
+		length = test_build_quote(is_ipv6, TEST_VIP, 80, 7, IPPROTO_TCP, quote);
 		assert_int_equal(
 			run_error(setup, is_ipv6, TEST_VIP + 1, quote, length, &backend, &reason),
 			TO_KERNEL);
@@ -455,7 +407,7 @@ static void test_errors_about_echo(void **state)
 		for (int family = 0; family < 2; family++) {
 			bool is_ipv6 = family == 1;
 			uint8_t protocol = is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
-			uint32_t length = build_quote(is_ipv6, TEST_VIP, 0, 0, protocol, quote);
+			uint32_t length = test_build_quote(is_ipv6, TEST_VIP, 0, 0, protocol, quote);
 
 			quote[4 + (is_ipv6 ? 40 : 20)] = is_ipv6 ? 129 : 0;
 			assert_int_equal(run_error(setup, is_ipv6, TEST_VIP, quote, length,
@@ -495,7 +447,7 @@ static uint32_t build_report(const struct test_packet *inner, bool is_ipv6, uint
 	assert_true(encapsulation_apply(&packet, &destination));
 	length = packet.frame.length - 14;
 	memcpy(rest + 4, packet.frame.data + 14, length);
-	return build_message(false, LB_ADDRESS, 3, 4, rest, 4 + length, frame);
+	return test_build_icmp(false, LB_ADDRESS, 3, 4, rest, 4 + length, frame);
 }
 
 static struct test_packet inner_packet(void)

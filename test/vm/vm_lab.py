@@ -200,13 +200,15 @@ class VmFluxpin(Fluxpin):
         return self
 
 
-def text(lab, encapsulation, outer, **more):
+def text(lab, encapsulation, outer, weights=(), **more):
     """A configuration: both HTTP VIPs and the DNS VIP to a pool of backends of the outer family."""
     backends = [
         {"name": each.name_in_pool,
          "address": each.ipv6_address if outer == "ipv6" else each.address}
         for each in lab.backends
     ]
+    for backend, weight in zip(backends, weights):
+        backend["weight"] = weight
     vips = [
         {"name": "web4", "address": lab.http_vip, "protocol": "tcp", "port": 80, "pool": "web"},
         {"name": "web6", "address": lab.http_vip_ipv6, "protocol": "tcp", "port": 80,

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What workers of one NIC hand over to each other, by their inboxes. */
+#include <string.h>
+
+#include "pipeline_internal.h"
+
+/* Of a batch, for what was handed over, also when the NIC alone could fill it. */
+#define INBOX_SHARE (PORT_BATCH / 4)
+
+bool pipeline_hand_over(struct pipeline *pipeline, struct batch *batch, struct packet *packet,
+			uint32_t worker)
+{
+	struct inbox *inbox = pipeline->inboxes[worker];
+
+	if (!inbox_put(inbox, &packet->frame, (uint8_t)(packet->hops + 1)))
+		return false;
+	packet->verdict = VERDICT_HANDED_OVER;
+	batch->handed_over.packets++;
+	batch->handed_over.bytes += packet->frame.length;
+	if (inbox_must_wake(inbox))
+		pipeline->wakes[pipeline->wake_count++] = (uint16_t)worker;
+	return true;
+}
+
+/* Into a frame of this port's own. False when there is none, or none that holds it. */
+static bool copy_in(struct port *port, const struct frame *copy, struct frame *frame)
+{
+	if (!port->operations->allocate(port, copy->address, frame))
+		return false;
+	if (copy->length > frame->length) {
+		port->operations->recycle(port, frame, 1);
+		return false;
+	}
+	memcpy(frame->data, copy->data, copy->length);
+	frame->length = copy->length;
+	return true;
+}
+
+uint32_t pipeline_receive_limit(const struct pipeline *pipeline)
+{
+	struct frame copy;
+	uint8_t hops;
+
+	if (pipeline->inbox_count == 0 ||
+	    !inbox_take(pipeline->inboxes[pipeline->inbox_own], &copy, &hops))
+		return PORT_BATCH;
+	return PORT_BATCH - INBOX_SHARE;
+}
+
+uint32_t pipeline_take_handed_over(struct pipeline *pipeline, struct batch *batch)
+{
+	struct port *port = pipeline->port;
+	struct inbox *inbox;
+	struct frame copy;
+	uint32_t taken = 0;
+	uint8_t hops;
+
+	if (pipeline->inbox_count == 0)
+		return 0;
+	inbox = pipeline->inboxes[pipeline->inbox_own];
+	for (; batch->count < PORT_BATCH && taken < PORT_BATCH && inbox_take(inbox, &copy, &hops);
+	     taken++) {
+		if (copy_in(port, &copy, &batch->packets[batch->count].frame)) {
+			batch->packets[batch->count++].hops = hops;
+		} else {
+			batch->received.packets++;
+			batch->received.bytes += copy.length;
+			counter_add(&pipeline->counters->dropped[DROP_NO_FRAME], 1);
+			port->operations->discard(port, copy.address, DROP_NO_FRAME);
+		}
+		inbox_take_done(inbox);
+	}
+	return taken;
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ICMP errors that RSS gives to another worker than the one that has their flow on record. */
+#include "icmp_frames.h"
+#include "pipeline_workers.h"
+
+#define WORKERS	    3
+#define SEARCH_RATE 1000 /* as in pipeline_icmp.c: of one worker, a second */
+#define PORTS	    40
+
+/* TCP 80 of TEST_VIP, and the same in IPv6. */
+static int open_workers(void **state)
+{
+	struct workers *workers;
+
+	if (workers_open(state, WORKERS) != 0)
+		return -1;
+	workers = *state;
+	for (uint32_t i = 0; i < WORKERS; i++) {
+		struct setup *setup = workers->setups[i];
+
+		setup_add_vip(setup, 0, 128, IPPROTO_TCP, 80, 0);
+		setup->vips[setup->vip_count - 1].prefix.address = setup_ipv6_address(TEST_VIP);
+	}
+	return 0;
+}
+
+static void publish(struct workers *workers)
+{
+	for (uint32_t i = 0; i < WORKERS; i++)
+		setup_publish(workers->setups[i]);
+}
+
+/* Backends come in all of them: choices change, and no flow on record. */
+static void change_choices(struct workers *workers)
+{
+	for (uint32_t i = 0; i < WORKERS; i++)
+		for (uint16_t backend = 5; backend <= 9; backend++)
+			setup_add_backend(workers->setups[i], backend, 0);
+	publish(workers);
+}
+
+static struct test_packet packet_of(uint16_t port)
+{
+	return (struct test_packet){ .source = TEST_CLIENT,
+				     .destination = TEST_VIP,
+				     .source_port = port,
+				     .destination_port = 80,
+				     .protocol = IPPROTO_TCP,
+				     .tcp_flags = TCP_FLAG_ACK };
+}
+
+/* A frame arrives at a worker; returns who sends it on, and to which backend. */
+static uint32_t deliver(struct workers *workers, uint32_t worker, const uint8_t *frame, uint32_t length,
+		     uint16_t *backend)
+{
+	uint32_t sender = WORKERS;
+
+	memory_port_queue(&workers->setups[worker]->port, frame, length, SETUP_HEADROOM);
+	workers_run(workers);
+	for (uint32_t i = 0; i < WORKERS; i++) {
+		struct memory_port *port = &workers->setups[i]->port;
+
+		if (port->sent_count > 0) {
+			assert_int_equal(sender, WORKERS);
+			assert_int_equal(port->sent_count, 1);
+			sender = i;
+			*backend = setup_backend_of(&port->sent[0]);
+		}
+		memory_port_clear(port);
+	}
+	return sender;
+}
+
+static uint32_t send_flow(struct workers *workers, uint32_t worker, bool is_ipv6, uint16_t port,
+			  uint16_t *backend)
+{
+	const struct test_packet packet = packet_of(port);
+	uint8_t frame[TEST_FRAME_SIZE];
+	uint32_t length =
+		is_ipv6 ? test_build_ipv6(&packet, NULL, 0, frame) : test_build(&packet, frame);
+
+	return deliver(workers, worker, frame, length, backend);
+}
+
+static uint32_t build_error(bool is_ipv6, uint16_t port, uint8_t *frame)
+{
+	uint8_t quote[TEST_FRAME_SIZE];
+	uint32_t length = test_build_quote(is_ipv6, TEST_VIP, 80, port, IPPROTO_TCP, quote);
+
+	return test_build_icmp(is_ipv6, TEST_VIP, is_ipv6 ? 1 : 3, 1, quote, length, frame);
+}
+
+static uint32_t send_error(struct workers *workers, uint32_t worker, bool is_ipv6, uint16_t port,
+			   uint16_t *backend)
+{
+	uint8_t frame[TEST_FRAME_SIZE];
+
+	return deliver(workers, worker, frame, build_error(is_ipv6, port, frame), backend);
+}
+
+static uint64_t handed_over(const struct workers *workers)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < WORKERS; i++)
+		count += workers->setups[i]->counters.handed_over;
+	return count;
+}
+
+/* Whichever worker it reaches, the one that has the flow sends it, to the backend on record: after
+ * as many steps as there are from the one to the other. */
+static void test_found_where_the_flow_is(void **state)
+{
+	struct workers *workers = *state;
+	uint16_t backends[2][PORTS], backend;
+	uint64_t steps = 0, moved = 0;
+
+	publish(workers);
+	for (int family = 0; family < 2; family++)
+		for (uint16_t port = 1; port < PORTS; port++)
+			assert_int_equal(send_flow(workers, port % WORKERS, family == 1, port,
+						   &backends[family][port]),
+					 port % WORKERS);
+	change_choices(workers);
+	for (int family = 0; family < 2; family++) {
+		for (uint16_t port = 1; port < PORTS; port++) {
+			const struct test_packet packet = packet_of(port);
+			uint32_t owner = port % WORKERS;
+
+			moved += backends[0][port] != setup_choice(workers->setups[0], 0, &packet);
+			for (uint32_t worker = 0; worker < WORKERS; worker++) {
+				assert_int_equal(send_error(workers, worker, family == 1, port,
+							    &backend),
+						 owner);
+				assert_int_equal(backend, backends[family][port]);
+				steps += (owner + WORKERS - worker) % WORKERS;
+				assert_int_equal(handed_over(workers), steps);
+			}
+		}
+	}
+	/* The hash alone would have sent these elsewhere. */
+	assert_true(moved > PORTS / 2);
+}
+
+/* A flow that no worker has: once round, then by the hash, at the last one. */
+static void test_known_to_nobody(void **state)
+{
+	struct workers *workers = *state;
+	uint16_t backend;
+
+	publish(workers);
+	for (uint16_t port = 1; port < PORTS; port++) {
+		const struct test_packet packet = packet_of(port);
+
+		assert_int_equal(send_error(workers, 1, false, port, &backend), 0);
+		assert_int_equal(backend, setup_choice(workers->setups[0], 0, &packet));
+		assert_int_equal(handed_over(workers), port * (WORKERS - 1));
+	}
+	assert_int_equal(workers->setups[0]->connections.count, 0);
+}
+
+/* Nothing to look for where flows are not tracked, or there is but one worker. */
+static void test_not_searched(void **state)
+{
+	struct workers *workers = *state;
+	uint16_t backend;
+
+	for (uint32_t i = 0; i < WORKERS; i++)
+		workers->setups[i]->vips[0].tracking = false;
+	publish(workers);
+	assert_int_equal(send_error(workers, 1, false, 1, &backend), 1);
+	workers->setups[1]->vips[0].tracking = true;
+	workers->setups[1]->pipeline.inbox_count = 0;
+	publish(workers);
+	assert_int_equal(send_error(workers, 1, false, 1, &backend), 1);
+	assert_int_equal(handed_over(workers), 0);
+}
+
+/* Beyond the rate, and when the inbox of the next is full, the hash decides at once. */
+static void test_limits(void **state)
+{
+	struct workers *workers = *state;
+	struct setup *one = workers->setups[0];
+	uint8_t frame[TEST_FRAME_SIZE];
+	uint32_t length = build_error(false, 1, frame);
+	uint64_t expected = 0;
+
+	publish(workers);
+	for (uint32_t i = 0; i < SEARCH_RATE + 3 * PORT_BATCH; i++) {
+		memory_port_queue(&one->port, frame, length, SETUP_HEADROOM);
+		if (i % PORT_BATCH == PORT_BATCH - 1) {
+			pipeline_run(&one->pipeline, &one->forwarding, one->now);
+			workers_check(workers);
+			memory_port_clear(&one->port);
+		}
+	}
+	/* Nobody took anything out of the next one's inbox; each try has used a token up. */
+	assert_int_equal(one->counters.handed_over, WORKERS_INBOX_SLOTS);
+	assert_int_equal(setup_dropped(one), 0);
+	workers_run(workers);
+	for (uint32_t i = 0; i < WORKERS; i++)
+		memory_port_clear(&workers->setups[i]->port);
+	expected = handed_over(workers);
+	assert_int_equal(expected, 2 * WORKERS_INBOX_SLOTS);
+	/* No token is left in this second; there are new ones in the next. */
+	memory_port_queue(&one->port, frame, length, SETUP_HEADROOM);
+	workers_run(workers);
+	assert_int_equal(handed_over(workers), expected);
+	one->now += SECOND;
+	memory_port_queue(&one->port, frame, length, SETUP_HEADROOM);
+	workers_run(workers);
+	assert_int_equal(handed_over(workers), expected + WORKERS - 1);
+	for (uint32_t i = 0; i < WORKERS; i++)
+		memory_port_clear(&workers->setups[i]->port);
+}
+
+/* A worker that sleeps is named to be woken. */
+static void test_wakes(void **state)
+{
+	struct workers *workers = *state;
+	struct setup *one = workers->setups[0];
+	uint8_t frame[TEST_FRAME_SIZE];
+	uint32_t length = build_error(false, 1, frame);
+
+	publish(workers);
+	assert_true(inbox_may_sleep(workers->inboxes[1]));
+	memory_port_queue(&one->port, frame, length, SETUP_HEADROOM);
+	pipeline_run(&one->pipeline, &one->forwarding, one->now);
+	assert_int_equal(one->pipeline.wake_count, 1);
+	assert_int_equal(one->pipeline.wakes[0], 1);
+	inbox_awake(workers->inboxes[1]);
+	workers_run(workers);
+	for (uint32_t i = 0; i < WORKERS; i++)
+		memory_port_clear(&workers->setups[i]->port);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, open_workers, workers_close)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_found_where_the_flow_is),
+		TEST(test_known_to_nobody),
+		TEST(test_not_searched),
+		TEST(test_limits),
+		TEST(test_wakes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
