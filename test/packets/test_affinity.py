@@ -102,6 +102,21 @@ def test_a_lost_backend_moves_the_client_as_a_whole(inner):
 
 
 @pytest.mark.parametrize("inner", [4, 6])
+@pytest.mark.parametrize("affinity", ["5tuple", "source"])
+def test_errors_find_the_flow_at_whichever_worker_it_is(inner, affinity):
+    """Errors have no ports, so each goes to a worker by other rules than its flow."""
+    numbers = range(1, 101)
+    frames = [(1.0, flow(inner, number, 1024)) for number in numbers]
+    frames += [(3.0, error(inner, number, 1024)) for number in numbers]
+    used = backends(replay(configuration(3, "true", affinity), frames, "--workers", 5,
+                           events="2 reload more.conf",
+                           files={"more.conf": configuration(5, "true", affinity)}))
+    assert used[:100] == used[100:]
+    fresh = backends(replay(configuration(5, "true", affinity), [frame for _, frame in frames[:100]]))
+    assert sum(old != new for old, new in zip(used, fresh)) > 20
+
+
+@pytest.mark.parametrize("inner", [4, 6])
 def test_errors_follow_the_flow_on_record_and_else_the_client(inner):
     numbers = range(1, 101)
     flows = [flow(inner, number, 1024) for number in numbers]
