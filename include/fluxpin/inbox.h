@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The inbox of a worker: a bounded queue of copies of frames, into which the other workers of the
- * same NIC put what may be its to decide on: fragments, and ICMP errors. Any number of workers put, one takes;
- * nobody waits: a full inbox refuses.
+ * same NIC put what may be its to decide on: fragments, and ICMP errors. Any number of workers put,
+ * one takes; nobody waits: a full inbox refuses.
  *
  *     slot n of lap l:  free (sequence = l * slots + n)  -- put -->  full (that + 1)
  *                       ^                                                |
@@ -50,8 +50,9 @@ size_t inbox_size(uint32_t slots, uint32_t frame_size);
 /* Makes an empty inbox in zeroed memory, aligned to 64 bytes; it stays the caller's. */
 void inbox_initialise(struct inbox *inbox, void *memory, uint32_t slots, uint32_t frame_size);
 
-/* Copies a frame in. False when the inbox is full or the frame too long. Thread: any worker. */
-bool inbox_put(struct inbox *inbox, const struct frame *frame, uint8_t hops);
+/* Copies a frame in, and leaves at least `reserve` slots free (fewer than there are). False when
+ * there are not so many, or the frame is too long. Thread: any worker. */
+bool inbox_put(struct inbox *inbox, const struct frame *frame, uint8_t hops, uint32_t reserve);
 
 /* The oldest frame: data, length, and its origin as the address. It stays where it is until
  * inbox_take_done. False when there is none. Thread: the taker. */

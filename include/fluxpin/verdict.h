@@ -54,7 +54,7 @@
 	  "the encapsulated packet exceeds the egress MTU, and nobody may be told")               \
 	X(NO_HEADROOM, "no_headroom", "no room in front of the packet for the outer header")      \
 	X(NO_FRAME, "no_frame",                                                                   \
-	  "no free frame for a part of a packet that is split, or for a fragment handed over")    \
+	  "no free frame for a part of a packet that is split, or for what was handed over")      \
 	X(TX_RING_FULL, "tx_ring_full", "the transmit ring had no room")                          \
 	X(SLOW_PATH_REFUSED, "slow_path_refused", "the kernel did not take the frame from the TAP")
 
@@ -72,7 +72,7 @@ enum verdict {
 	VERDICT_DROP,
 	/* Not yet one: where the packet goes on, it gets its verdict. */
 	VERDICT_HELD,	     /* a fragment that waits, with its frame, for the first one */
-	VERDICT_HANDED_OVER, /* a fragment of which another worker has got a copy */
+	VERDICT_HANDED_OVER, /* another worker has got a copy, and decides */
 };
 
 /* The label of a reason; never NULL for a valid one. Thread: any. */

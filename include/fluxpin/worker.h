@@ -59,9 +59,9 @@ uint64_t worker_huge_pages(const struct worker_options *options);
 int worker_open(const struct worker_options *options, struct worker **worker);
 
 /*
- * Makes the workers of one NIC, all opened with has_siblings and none started, take each other's
- * fragments. Worker i has the number i among them; `workers` stays the caller's and is not changed
- * until all are closed. Returns 0 or -ENOMEM.
+ * Makes the workers of one NIC, all opened with has_siblings and none started, hand fragments and
+ * ICMP errors over to each other. Worker i has the number i among them; `workers` stays the
+ * caller's and is not changed until all are closed. Returns 0 or -ENOMEM.
  */
 int worker_join(struct worker *const *workers, uint32_t count);
 

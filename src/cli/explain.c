@@ -117,7 +117,7 @@ static int print_text(const struct configuration *configuration,
 		break;
 	case VERDICT_HELD:
 	case VERDICT_HANDED_OVER:
-		/* Of fragments alone. */
+		/* Of one packet by itself there is neither. */
 		break;
 	}
 	return EXIT_DONE;

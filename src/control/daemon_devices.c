@@ -180,7 +180,7 @@ static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
 	return 0;
 }
 
-/* Those of one NIC, which take each other's fragments. */
+/* Those of one NIC, which hand fragments and ICMP errors over to each other. */
 static int open_workers(struct daemon *daemon, uint32_t ordinal)
 {
 	struct worker *const *first = &daemon->workers[daemon->worker_count];

@@ -70,7 +70,8 @@ void worker_wake(const struct worker *worker)
 		log_error("waking a worker: %s", strerror(errno));
 }
 
-/* Those that sleep and got a fragment: as rare as it is that a worker has nothing else to do. */
+/* Those that sleep and got something handed over: as rare as it is that a worker has nothing else
+ * to do. */
 static void wake_siblings(struct worker *worker)
 {
 	for (uint32_t i = 0; i < worker->pipeline.wake_count; i++)

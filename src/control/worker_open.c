@@ -15,7 +15,7 @@
 
 #define INDEX_COUNT 65536
 
-/* Fragments that wait for a worker: four batches. */
+/* What others handed over and waits for a worker: four batches. */
 #define INBOX_SLOTS 256
 
 /* Of the UMEM, that fragments which wait may take up. */

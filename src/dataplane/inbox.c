@@ -33,8 +33,16 @@ void inbox_initialise(struct inbox *inbox, void *memory, uint32_t slots, uint32_
 		slot_at(inbox, i)->sequence = i;
 }
 
-/* The slot to write to, or NULL when the inbox is full. */
-static struct inbox_slot *claim(struct inbox *inbox, uint64_t *position)
+/* Slots are given back in their order: whether this one was, and with it all before it. */
+static bool is_given_back(const struct inbox *inbox, uint64_t position)
+{
+	const struct inbox_slot *slot = slot_at(inbox, position);
+
+	return __atomic_load_n(&slot->sequence, __ATOMIC_RELAXED) >= position;
+}
+
+/* The slot to write to, or NULL when the inbox is full but for the reserve. */
+static struct inbox_slot *claim(struct inbox *inbox, uint32_t reserve, uint64_t *position)
 {
 	*position = __atomic_load_n(&inbox->head, __ATOMIC_RELAXED);
 	for (;;) {
@@ -42,7 +50,7 @@ static struct inbox_slot *claim(struct inbox *inbox, uint64_t *position)
 		/* Partner: the release in inbox_take_done, which gives the slot back. */
 		uint64_t sequence = __atomic_load_n(&slot->sequence, __ATOMIC_ACQUIRE);
 
-		if (sequence < *position)
+		if (sequence < *position || !is_given_back(inbox, *position + reserve))
 			return NULL;
 		if (sequence > *position)
 			*position = __atomic_load_n(&inbox->head, __ATOMIC_RELAXED);
@@ -52,14 +60,14 @@ static struct inbox_slot *claim(struct inbox *inbox, uint64_t *position)
 	}
 }
 
-bool inbox_put(struct inbox *inbox, const struct frame *frame, uint8_t hops)
+bool inbox_put(struct inbox *inbox, const struct frame *frame, uint8_t hops, uint32_t reserve)
 {
 	struct inbox_slot *slot;
 	uint64_t position;
 
 	if (frame->length > inbox->frame_size)
 		return false;
-	slot = claim(inbox, &position);
+	slot = claim(inbox, reserve, &position);
 	if (slot == NULL)
 		return false;
 	slot->origin = frame->address;

@@ -33,6 +33,7 @@
 #define pipeline_drop_fragments	  LEVEL(pipeline_drop_fragments)
 #define pipeline_look_ahead	  LEVEL(pipeline_look_ahead)
 #define pipeline_select		  LEVEL(pipeline_select)
+#define pipeline_find_current	  LEVEL(pipeline_find_current)
 #define pipeline_select_flow	  LEVEL(pipeline_select_flow)
 #define pipeline_encapsulate	  LEVEL(pipeline_encapsulate)
 #define pipeline_exceeds_mtu	  LEVEL(pipeline_exceeds_mtu)

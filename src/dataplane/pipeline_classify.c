@@ -258,7 +258,8 @@ void pipeline_classify(struct pipeline *pipeline, const struct forwarding *forwa
 	}
 	for (; i < batch->count; i++) {
 		classifier.bytes += batch->packets[i].frame.length;
-		pipeline_match(pipeline, forwarding, batch, &batch->packets[i], batch->packets[i].hops);
+		pipeline_match(pipeline, forwarding, batch, &batch->packets[i],
+			       batch->packets[i].hops);
 	}
 	batch->received.packets += batch->count;
 	batch->received.bytes += classifier.bytes;

@@ -71,7 +71,7 @@ bool pipeline_match_fragment(struct pipeline *pipeline, const struct forwarding 
 	owner = (uint32_t)(((fragment.owner & UINT32_MAX) * pipeline->inbox_count) >> 32);
 	if (pipeline->inbox_count <= 1 || owner == pipeline->inbox_own || packet->hops > 0)
 		pipeline_place_fragment(pipeline, forwarding, batch, packet, &fragment);
-	else if (!pipeline_hand_over(pipeline, batch, packet, owner))
+	else if (!pipeline_hand_over(pipeline, batch, packet, owner, true))
 		packet_drop(packet, DROP_FRAGMENT_INBOX);
 	return false;
 }

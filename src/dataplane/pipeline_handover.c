@@ -8,11 +8,12 @@
 #define INBOX_SHARE (PORT_BATCH / 4)
 
 bool pipeline_hand_over(struct pipeline *pipeline, struct batch *batch, struct packet *packet,
-			uint32_t worker)
+			uint32_t worker, bool is_must)
 {
 	struct inbox *inbox = pipeline->inboxes[worker];
+	uint32_t reserve = is_must ? 0 : inbox->slot_count / 2;
 
-	if (!inbox_put(inbox, &packet->frame, (uint8_t)(packet->hops + 1)))
+	if (!inbox_put(inbox, &packet->frame, (uint8_t)(packet->hops + 1), reserve))
 		return false;
 	packet->verdict = VERDICT_HANDED_OVER;
 	batch->handed_over.packets++;

@@ -103,23 +103,24 @@ static const struct vip *find_quoted_vip(const struct forwarding *forwarding,
 
 /*
  * RSS gives an error to a worker by the addresses of whoever sends it, and not by the flow that it
- * is about. A worker that does not have the flow on record hands it over to the next one, once round
- * all of them; the last decides by the hash. Returns whether it was handed over.
+ * is about. A worker that does not have the flow on record hands it over to the next one, once
+ * round all of them; the last decides by the hash. Returns whether it was handed over.
  */
-static bool look_elsewhere(struct pipeline *pipeline, struct batch *batch, const struct match *match)
+static bool look_elsewhere(struct pipeline *pipeline, const struct forwarding *forwarding,
+			   struct batch *batch, const struct match *match)
 {
 	struct packet *packet = match->packet;
 	uint32_t next = pipeline->inbox_own + 1;
 
 	if (packet->hops + 1U >= pipeline->inbox_count || packet->hops == UINT8_MAX ||
 	    !match->vip->tracking ||
-	    connection_find(pipeline->connections, match->hash, batch->second) != NULL)
+	    pipeline_find_current(pipeline, forwarding, match, batch->second) != NULL)
 		return false;
 	if (packet->hops == 0 &&
 	    !rate_limit_take(&pipeline->search_limit, SEARCH_RATE, batch->now_ns))
 		return false;
-	return pipeline_hand_over(pipeline, batch, packet,
-				  next < pipeline->inbox_count ? next : 0);
+	return pipeline_hand_over(pipeline, batch, packet, next < pipeline->inbox_count ? next : 0,
+				  false);
 }
 
 static bool match_error(struct pipeline *pipeline, const struct forwarding *forwarding,
@@ -146,7 +147,7 @@ static bool match_error(struct pipeline *pipeline, const struct forwarding *forw
 		return false;
 	match->kind = MATCH_ICMP_ERROR;
 	hash_quote(forwarding, &quote, match);
-	return !look_elsewhere(pipeline, batch, match);
+	return !look_elsewhere(pipeline, forwarding, batch, match);
 }
 
 static bool is_handled_error(const struct packet *packet, uint8_t type)

@@ -204,10 +204,11 @@ bool pipeline_match_fragment(struct pipeline *pipeline, const struct forwarding 
 
 /*
  * pipeline_handover.c: copies the packet's frame to another worker of the NIC, which receives and
- * counts it. Returns false, and has done nothing, when it does not fit into the inbox.
+ * counts it. Half of the inbox is for what must be handed over. Returns false, and has done
+ * nothing, when it does not fit.
  */
 bool pipeline_hand_over(struct pipeline *pipeline, struct batch *batch, struct packet *packet,
-			uint32_t worker);
+			uint32_t worker, bool is_must);
 
 /* How many frames to receive, so that the batch has room for what other workers handed over. */
 uint32_t pipeline_receive_limit(const struct pipeline *pipeline);
@@ -236,6 +237,12 @@ void pipeline_drop_fragments(struct pipeline *pipeline, struct batch *batch);
  * flows; MAGLEV_NO_BACKEND when there is none. */
 uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
 			      const struct batch *batch, const struct match *match);
+
+/* pipeline_select.c: the entry of the flow that an ICMP error is about, if it leads to a backend of
+ * the VIP's today; else NULL. */
+const struct connection *pipeline_find_current(const struct pipeline *pipeline,
+					       const struct forwarding *forwarding,
+					       const struct match *match, uint64_t second);
 
 /* pipeline_select.c: looks for the entries of all matches, and has their destinations fetched. */
 void pipeline_look_ahead(const struct pipeline *pipeline, const struct forwarding *forwarding,

@@ -89,11 +89,9 @@ select_tracked(struct pipeline *pipeline, const struct forwarding *forwarding,
 	return backend;
 }
 
-/* The backend of the flow that an ICMP error is about. It is no packet of that flow: nothing is
- * recorded or kept alive by it. */
-static uint16_t select_for_error(const struct pipeline *pipeline,
-				 const struct forwarding *forwarding, const struct match *match,
-				 uint64_t second)
+const struct connection *pipeline_find_current(const struct pipeline *pipeline,
+					       const struct forwarding *forwarding,
+					       const struct match *match, uint64_t second)
 {
 	const struct vip *vip = match->vip;
 	const struct destination *destinations =
@@ -101,9 +99,21 @@ static uint16_t select_for_error(const struct pipeline *pipeline,
 	const struct connection *connection =
 		vip->tracking ? connection_find(pipeline->connections, match->hash, second) : NULL;
 
-	if (connection != NULL && is_current(forwarding, destinations, connection, vip))
-		return connection->backend;
-	return *slot_of(forwarding, match);
+	if (connection == NULL || !is_current(forwarding, destinations, connection, vip))
+		return NULL;
+	return connection;
+}
+
+/* The backend of the flow that an ICMP error is about. It is no packet of that flow: nothing is
+ * recorded or kept alive by it. */
+static uint16_t select_for_error(const struct pipeline *pipeline,
+				 const struct forwarding *forwarding, const struct match *match,
+				 uint64_t second)
+{
+	const struct connection *connection =
+		pipeline_find_current(pipeline, forwarding, match, second);
+
+	return connection != NULL ? connection->backend : *slot_of(forwarding, match);
 }
 
 static inline __attribute__((always_inline)) uint16_t

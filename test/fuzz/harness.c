@@ -84,6 +84,10 @@ static void clear_worker(struct worker *worker)
 	fragment_table_initialise(&worker->fragments, worker->fragments.datagrams,
 				  FRAGMENT_MIN_CAPACITY, FRAGMENT_MOST_HELD, FRAGMENT_TIMEOUT);
 	inbox_initialise(&worker->inbox, worker->inbox_memory, INBOX_SLOTS, FUZZ_FRAME_MOST);
+	/* The clock goes back, too. */
+	worker->pipeline.echo_limit = worker->pipeline.error_limit = worker->pipeline.search_limit =
+		(struct rate_limit){ 0 };
+	worker->pipeline.wake_count = 0;
 	memset(&worker->counters, 0, sizeof(worker->counters));
 	memset(worker->pipeline.vips, 0, fuzz_vip_limit() * sizeof(struct traffic_counter));
 	memset(worker->pipeline.backends, 0, fuzz_backend_limit() * sizeof(struct traffic_counter));

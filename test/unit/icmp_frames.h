@@ -8,8 +8,9 @@
 #include "pipeline_setup.h"
 
 /* A frame with an ICMP message; the checksum is made right. Returns its length. */
-static inline uint32_t test_build_icmp(bool is_ipv6, uint32_t destination, uint8_t type, uint8_t code,
-				       const uint8_t *rest, uint32_t rest_length, uint8_t *buffer)
+static inline uint32_t test_build_icmp(bool is_ipv6, uint32_t destination, uint8_t type,
+				       uint8_t code, const uint8_t *rest, uint32_t rest_length,
+				       uint8_t *buffer)
 {
 	const struct test_packet packet = { .source = TEST_CLIENT,
 					    .destination = destination,
@@ -32,8 +33,8 @@ static inline uint32_t test_build_icmp(bool is_ipv6, uint32_t destination, uint8
 }
 
 /* A packet of the VIP to the client, as it answers the flow from `port`. */
-static inline uint32_t test_build_quote(bool is_ipv6, uint32_t vip, uint16_t vip_port, uint16_t port,
-					uint8_t protocol, uint8_t *quote)
+static inline uint32_t test_build_quote(bool is_ipv6, uint32_t vip, uint16_t vip_port,
+					uint16_t port, uint8_t protocol, uint8_t *quote)
 {
 	const struct test_packet packet = { .source = vip,
 					    .destination = TEST_CLIENT,

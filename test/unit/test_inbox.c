@@ -46,7 +46,7 @@ static bool put(struct inbox *inbox, uint64_t number)
 			       .length = (uint32_t)(number % (FRAME_SIZE + 1)) };
 
 	memset(data, (uint8_t)number, sizeof(data));
-	return inbox_put(inbox, &frame, (uint8_t)(number * 7));
+	return inbox_put(inbox, &frame, (uint8_t)(number * 7), 0);
 }
 
 static uint64_t take(struct inbox *inbox)
@@ -90,9 +90,34 @@ static void test_too_long(void **state)
 	uint8_t data[FRAME_SIZE + 1] = { 0 };
 	struct frame frame = { .data = data, .length = FRAME_SIZE + 1 };
 
-	assert_false(inbox_put(inbox, &frame, 0));
+	assert_false(inbox_put(inbox, &frame, 0, 0));
 	frame.length = FRAME_SIZE;
-	assert_true(inbox_put(inbox, &frame, 0));
+	assert_true(inbox_put(inbox, &frame, 0, 0));
+}
+
+/* Whoever leaves some room is refused before others are. */
+static void test_reserve(void **state)
+{
+	struct inbox *inbox = *state;
+	uint8_t data = 0;
+	struct frame frame = { .data = &data, .length = 1 };
+	uint32_t in = 0;
+	uint8_t hops;
+
+	for (int round = 0; round < 3 * SLOTS; round++) {
+		while (inbox_put(inbox, &frame, 0, 3))
+			in++;
+		assert_int_equal(in, SLOTS - 3);
+		assert_true(inbox_put(inbox, &frame, 0, 2));
+		assert_false(inbox_put(inbox, &frame, 0, 2));
+		assert_true(inbox_put(inbox, &frame, 0, 0));
+		for (int i = 0; i < 3; i++) {
+			assert_true(inbox_take(inbox, &frame, &hops));
+			frame.data = &data;
+			inbox_take_done(inbox);
+		}
+		in -= 1;
+	}
 }
 
 /* Who goes to sleep is woken for what comes then, by one of the putters; not for what came before.
@@ -230,8 +255,8 @@ static void test_no_wake_is_lost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_order),   TEST(test_too_long),	TEST(test_sleep),
-		TEST(test_threads), TEST(test_no_wake_is_lost),
+		TEST(test_order), TEST(test_too_long), TEST(test_reserve),
+		TEST(test_sleep), TEST(test_threads),  TEST(test_no_wake_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

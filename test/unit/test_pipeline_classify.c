@@ -72,7 +72,7 @@ static struct packet *run(struct setup *setup, struct trial *trial, const uint8_
 	batch->frames[0] = (struct frame){ .data = trial->frame, .length = length };
 	if (is_general) {
 		packet->frame = batch->frames[0];
-		pipeline_match(&trial->pipeline, &setup->forwarding, batch, packet, false);
+		pipeline_match(&trial->pipeline, &setup->forwarding, batch, packet, 0);
 	} else {
 		pipeline_adopt_settings(&trial->pipeline, &setup->forwarding);
 		pipeline_classify(&trial->pipeline, &setup->forwarding, batch, 1);

@@ -284,7 +284,7 @@ static void test_errors_follow_their_flow(void **state)
 							 TO_BACKEND);
 				}
 				length = test_build_quote(is_ipv6, TEST_VIP, 80, port, IPPROTO_TCP,
-						     quote);
+							  quote);
 				assert_int_equal(run_error(setup, is_ipv6, TEST_VIP, quote, length,
 							   &backend, &reason),
 						 TO_BACKEND);
@@ -407,7 +407,8 @@ static void test_errors_about_echo(void **state)
 		for (int family = 0; family < 2; family++) {
 			bool is_ipv6 = family == 1;
 			uint8_t protocol = is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
-			uint32_t length = test_build_quote(is_ipv6, TEST_VIP, 0, 0, protocol, quote);
+			uint32_t length =
+				test_build_quote(is_ipv6, TEST_VIP, 0, 0, protocol, quote);
 
 			quote[4 + (is_ipv6 ? 40 : 20)] = is_ipv6 ? 129 : 0;
 			assert_int_equal(run_error(setup, is_ipv6, TEST_VIP, quote, length,

@@ -50,8 +50,8 @@ static struct test_packet packet_of(uint16_t port)
 }
 
 /* A frame arrives at a worker; returns who sends it on, and to which backend. */
-static uint32_t deliver(struct workers *workers, uint32_t worker, const uint8_t *frame, uint32_t length,
-		     uint16_t *backend)
+static uint32_t deliver(struct workers *workers, uint32_t worker, const uint8_t *frame,
+			uint32_t length, uint16_t *backend)
 {
 	uint32_t sender = WORKERS;
 
@@ -127,11 +127,12 @@ static void test_found_where_the_flow_is(void **state)
 			const struct test_packet packet = packet_of(port);
 			uint32_t owner = port % WORKERS;
 
-			moved += backends[0][port] != setup_choice(workers->setups[0], 0, &packet);
+			moved += family == 0 &&
+				 backends[0][port] != setup_choice(workers->setups[0], 0, &packet);
 			for (uint32_t worker = 0; worker < WORKERS; worker++) {
-				assert_int_equal(send_error(workers, worker, family == 1, port,
-							    &backend),
-						 owner);
+				assert_int_equal(
+					send_error(workers, worker, family == 1, port, &backend),
+					owner);
 				assert_int_equal(backend, backends[family][port]);
 				steps += (owner + WORKERS - worker) % WORKERS;
 				assert_int_equal(handed_over(workers), steps);
@@ -139,7 +140,7 @@ static void test_found_where_the_flow_is(void **state)
 		}
 	}
 	/* The hash alone would have sent these elsewhere. */
-	assert_true(moved > PORTS / 2);
+	assert_true(moved > PORTS / 4);
 }
 
 /* A flow that no worker has: once round, then by the hash, at the last one. */
@@ -176,42 +177,83 @@ static void test_not_searched(void **state)
 	assert_int_equal(handed_over(workers), 0);
 }
 
-/* Beyond the rate, and when the inbox of the next is full, the hash decides at once. */
-static void test_limits(void **state)
+static void clear_ports(struct workers *workers)
+{
+	for (uint32_t i = 0; i < WORKERS; i++)
+		memory_port_clear(&workers->setups[i]->port);
+}
+
+/* So many errors about a flow that nobody knows arrive at a worker, each a batch of its own. */
+static void send_errors(struct workers *workers, uint32_t worker, uint32_t count)
+{
+	uint16_t backend;
+
+	for (uint32_t i = 0; i < count; i++)
+		send_error(workers, worker, false, 1, &backend);
+}
+
+/* Half of the inbox of the next stays free for fragments; the hash decides on the others at once.
+ */
+static void test_half_of_an_inbox(void **state)
 {
 	struct workers *workers = *state;
 	struct setup *one = workers->setups[0];
 	uint8_t frame[TEST_FRAME_SIZE];
 	uint32_t length = build_error(false, 1, frame);
-	uint64_t expected = 0;
 
 	publish(workers);
-	for (uint32_t i = 0; i < SEARCH_RATE + 3 * PORT_BATCH; i++) {
+	for (uint32_t i = 0; i < WORKERS_INBOX_SLOTS; i++)
 		memory_port_queue(&one->port, frame, length, SETUP_HEADROOM);
-		if (i % PORT_BATCH == PORT_BATCH - 1) {
-			pipeline_run(&one->pipeline, &one->forwarding, one->now);
-			workers_check(workers);
-			memory_port_clear(&one->port);
-		}
-	}
-	/* Nobody took anything out of the next one's inbox; each try has used a token up. */
-	assert_int_equal(one->counters.handed_over, WORKERS_INBOX_SLOTS);
-	assert_int_equal(setup_dropped(one), 0);
+	while (pipeline_run(&one->pipeline, &one->forwarding, one->now) > 0)
+		workers_check(workers);
+	assert_int_equal(one->counters.handed_over, WORKERS_INBOX_SLOTS / 2);
+	assert_int_equal(one->counters.forwarded.packets, WORKERS_INBOX_SLOTS / 2);
 	workers_run(workers);
-	for (uint32_t i = 0; i < WORKERS; i++)
-		memory_port_clear(&workers->setups[i]->port);
-	expected = handed_over(workers);
-	assert_int_equal(expected, 2 * WORKERS_INBOX_SLOTS);
-	/* No token is left in this second; there are new ones in the next. */
-	memory_port_queue(&one->port, frame, length, SETUP_HEADROOM);
-	workers_run(workers);
+	assert_int_equal(handed_over(workers), WORKERS_INBOX_SLOTS);
+	clear_ports(workers);
+}
+
+/* A worker starts so many searches a second, and passes on all of others. */
+static void test_rate(void **state)
+{
+	struct workers *workers = *state;
+	uint64_t expected = SEARCH_RATE * (WORKERS - 1);
+	uint32_t worker;
+	uint16_t backend;
+
+	publish(workers);
+	send_errors(workers, 0, SEARCH_RATE + 10);
 	assert_int_equal(handed_over(workers), expected);
-	one->now += SECOND;
-	memory_port_queue(&one->port, frame, length, SETUP_HEADROOM);
-	workers_run(workers);
-	assert_int_equal(handed_over(workers), expected + WORKERS - 1);
+	send_errors(workers, 1, SEARCH_RATE + 10);
+	expected *= 2;
+	assert_int_equal(handed_over(workers), expected);
+	/* The first one may again; the second one has no token of its own. */
+	workers->setups[0]->now += SECOND;
+	worker = send_error(workers, 0, false, 1, &backend);
+	assert_int_equal(worker, 2);
+	expected += WORKERS - 1;
+	assert_int_equal(handed_over(workers), expected);
+}
+
+/* A record that leads nowhere any more ends no search: another worker may have a better one. */
+static void test_stale_record(void **state)
+{
+	struct workers *workers = *state;
+	uint16_t old, new, backend;
+	uint32_t worker;
+
+	publish(workers);
+	send_flow(workers, 0, false, 7, &old);
 	for (uint32_t i = 0; i < WORKERS; i++)
-		memory_port_clear(&workers->setups[i]->port);
+		workers->setups[i]->described[old].is_present = false;
+	publish(workers);
+	worker = send_flow(workers, 1, false, 7, &new);
+	assert_int_equal(worker, 1);
+	assert_int_not_equal(new, old);
+	change_choices(workers);
+	worker = send_error(workers, 0, false, 7, &backend);
+	assert_int_equal(worker, 1);
+	assert_int_equal(backend, new);
 }
 
 /* A worker that sleeps is named to be woken. */
@@ -230,8 +272,7 @@ static void test_wakes(void **state)
 	assert_int_equal(one->pipeline.wakes[0], 1);
 	inbox_awake(workers->inboxes[1]);
 	workers_run(workers);
-	for (uint32_t i = 0; i < WORKERS; i++)
-		memory_port_clear(&workers->setups[i]->port);
+	clear_ports(workers);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, open_workers, workers_close)
@@ -242,7 +283,9 @@ int main(void)
 		TEST(test_found_where_the_flow_is),
 		TEST(test_known_to_nobody),
 		TEST(test_not_searched),
-		TEST(test_limits),
+		TEST(test_half_of_an_inbox),
+		TEST(test_rate),
+		TEST(test_stale_record),
 		TEST(test_wakes),
 	};
 

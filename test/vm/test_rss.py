@@ -125,16 +125,18 @@ def test_icmp_errors_go_to_the_backend_of_their_flow(spread, fluxpin):
     assert set(backends.values()) == set(addresses.values())
     assert fluxpin.reload(text(spread, "gre", "ipv4", weights=(1, 100)))
     growth = Growth(fluxpin)
+    try:
+        with Capture(spread.router, "lb") as capture:
+            for (address, port), router in itertools.product(backends, ROUTERS):
+                quoted = IP(src=spread.dns_vip, dst=address, flags="DF") / UDP(sport=53, dport=port)
+                error = ICMP(type=3, code=4, nexthopmtu=1400)
+                packet = IP(src=router, dst=spread.dns_vip) / error / quoted / bytes(64)
+                link = Ether(src=spread.router.mac("lb"), dst=spread.lb.mac())
+                spread.router.send_frames("lb", link / packet)
+            growth.end()
+    finally:
+        assert fluxpin.reload(text(spread, "gre", "ipv4"))
     found = collections.defaultdict(collections.Counter)
-    with Capture(spread.router, "lb") as capture:
-        for (address, port), router in itertools.product(backends, ROUTERS):
-            quoted = IP(src=spread.dns_vip, dst=address, flags="DF") / UDP(sport=53, dport=port)
-            error = ICMP(type=3, code=4, nexthopmtu=1400)
-            packet = IP(src=router, dst=spread.dns_vip) / error / quoted / bytes(64)
-            link = Ether(src=spread.router.mac("lb"), dst=spread.lb.mac())
-            spread.router.send_frames("lb", link / packet)
-        growth.end()
-    assert fluxpin.reload(text(spread, "gre", "ipv4"))
     for client in clients:
         client.close()
     for _, frame in capture.frames:
