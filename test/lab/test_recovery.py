@@ -112,8 +112,8 @@ def test_queues_beside_the_listed_ones_are_warned_about(lab, two_queues):
 
 def test_new_queues_end_a_fluxpin_that_serves_all(lab, two_queues):
     with all_queues(lab) as fluxpin:
+        fluxpin.start()
         with Traffic(lab):
-            fluxpin.start()
             assert set(fluxpin.metrics().workers()) == BOTH_QUEUES
             lab.lb.run(["ethtool", "-L", "eth0", "rx", "4", "tx", "4"])
             assert_ended(fluxpin, "error: eth0 has 4 queues now, not 2, and the new ones bypass")
