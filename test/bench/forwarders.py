@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "test/lab"), str(ROOT / "test/vm")]
 
 import card  # noqa: E402 (needs the path)
-from fluxpin import Fluxpin, configuration  # noqa: E402 (needs the path)
+from fluxpin import DEFAULT_METRICS_INTERVAL, Fluxpin, configuration  # noqa: E402 (needs the path)
 from lab import OFFLOADS  # noqa: E402
 from namespaces import PATIENCE, stop  # noqa: E402
 from vm_lab import MTU, VmLab, wait_for_carrier  # noqa: E402
@@ -33,7 +33,6 @@ BENCH = pathlib.Path(
 GENERATOR_CPU, FORWARDER_CPU = 0, 1
 VIP, PORT = "203.0.113.53", 53
 SOURCE = "10.0.0.5"
-METRICS_INTERVAL = "10s"  # the default; the lab's own is 100 ms, much of an emulated CPU
 BACKENDS = [f"10.0.0.{11 + i}" for i in range(10)]
 
 
@@ -102,7 +101,7 @@ class FluxpinForwarder:
         vip = {"name": "vip", "address": VIP, "protocol": "udp", "port": PORT, "pool": "pool"}
         text = configuration([pool], [vip], source_address={"ipv4": SOURCE})
         self.fluxpin = Fluxpin(wire, text, mode=mode, queues="0", cpus=FORWARDER_CPU, bpffs=False,
-                               interval=METRICS_INTERVAL, start=False)
+                               interval=DEFAULT_METRICS_INTERVAL, start=False)
         self.totals = {}
 
     def __enter__(self):

@@ -19,6 +19,7 @@ import os
 import pathlib
 
 import card
+from fluxpin import DEFAULT_METRICS_INTERVAL
 from ipvs import Ipvs
 from vm_lab import VmFluxpin, VmLab, text
 
@@ -32,7 +33,6 @@ BACKENDS = 2
 WARM_UP = 0.3
 HTTP_SECONDS = 2
 HTTP_PARALLEL = 16
-METRICS_INTERVAL = "10s"  # the default; the lab's own is 100 ms, much of an emulated CPU
 
 
 class SideBySide(VmLab):
@@ -89,7 +89,7 @@ class FluxpinBalancer(VmFluxpin):
         cpus = CPUS[lab.card_queues]
         super().__init__(lab, text(lab, tunnel, "ipv4"), mode="zerocopy",
                          queues=f"0-{lab.card_queues - 1}", cpus=f"{cpus[0]}-{cpus[-1]}",
-                         interval=METRICS_INTERVAL, start=False)
+                         interval=DEFAULT_METRICS_INTERVAL, start=False)
 
     def __enter__(self):
         return self.start()

@@ -147,6 +147,10 @@ def parse_metrics(text):
 # The daemon
 
 
+# Of a configuration that names none; Fluxpin's own, below, is much of an emulated CPU.
+DEFAULT_METRICS_INTERVAL = "10s"
+
+
 class Fluxpin:
     """`fluxpin run` in a load balancer's namespace (lab.lb by default).
 

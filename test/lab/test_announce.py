@@ -230,7 +230,7 @@ def test_a_worker_that_stalls_while_it_is_waited_for(lab):
 
 
 def test_sigterm_withdraws_serves_on_and_stops(lab):
-    fluxpin = Fluxpin(lab, settings(lab, {"linger": f"{3 * PATIENCE}s"}))
+    fluxpin = Fluxpin(lab, settings(lab, {"linger": f"{5 * PATIENCE}s"}))
     wait_for_routes(lab, lab.http_vip, lab.dns_vip)
     load = lab.load("http", lab.http_vip, "--hold", "--parallel", 4)
     load.wait_for_line()
@@ -238,7 +238,7 @@ def test_sigterm_withdraws_serves_on_and_stops(lab):
     wait_for_routes(lab)
     # Neither a reload nor anything else announces again.
     fluxpin.reload()
-    assert lab.load("http", lab.http_vip, "--requests", 50).result()["failed_count"] == 0
+    assert lab.load("http", lab.http_vip, "--requests", 100).result()["failed_count"] == 0
     assert announced(fluxpin) == {"web": 0, "dns": 0}
     assert routes(lab) == set()
     assert fluxpin.process.poll() is None
