@@ -8,9 +8,8 @@ import re
 import pytest
 from curl import get, upload
 from namespaces import stop
-from vm_lab import TUNNEL_DEVICES, VmFluxpin, has_zero_copy, text
+from vm_lab import REQUESTS, TUNNEL_DEVICES, VmFluxpin, has_zero_copy, text
 
-REQUESTS = 12
 UPLOAD = 150_000  # bytes: some 100 full-size segments
 
 

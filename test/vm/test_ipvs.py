@@ -5,9 +5,8 @@ and at low load no packet is lost."""
 import pytest
 from curl import get
 from ipvs import TUNNELS, Ipvs
-from vm_lab import TUNNEL_DEVICES, VmFluxpin, has_zero_copy, text
+from vm_lab import REQUESTS, TUNNEL_DEVICES, VmFluxpin, has_zero_copy, text
 
-REQUESTS = 24
 PORTS, ROUNDS = 50, 4
 
 

@@ -3,12 +3,12 @@
 
 import pytest
 from curl import get, upload
-from vm_lab import VmFluxpin, has_zero_copy, text
+from vm_lab import REQUESTS, VmFluxpin, has_zero_copy, text
 
 
 def assert_forwards(lab, fluxpin):
     for vip in (lab.http_vip, lab.http_vip_ipv6):
-        assert set(get(lab, vip, 10)) == {"web-1", "web-2"}
+        assert set(get(lab, vip, REQUESTS)) == {"web-1", "web-2"}
         assert upload(lab, vip, 100_000)
     metrics = fluxpin.assert_balanced()
     assert metrics.sum("fluxpin_worker_dropped_packets_total") == 0

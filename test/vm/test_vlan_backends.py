@@ -3,7 +3,7 @@
 
 import pytest
 from curl import get
-from vm_lab import TUNNELS, VLAN, VmFluxpin, text
+from vm_lab import REQUESTS, TUNNELS, VLAN, VmFluxpin, text
 
 
 def sent_to(fluxpin, backend):
@@ -23,7 +23,7 @@ def test_backend_on_a_vlan_device(lab, fluxpin):
     backend = lab.backends[1]
     before = backend.received(f"eth0.{VLAN}"), sent_to(fluxpin, backend)
     for vip in (lab.http_vip, lab.http_vip_ipv6):
-        assert set(get(lab, vip, 10)) == {"web-1", "web-2"}
+        assert set(get(lab, vip, REQUESTS)) == {"web-1", "web-2"}
     sent = sent_to(fluxpin, backend) - before[1]
     assert backend.received(f"eth0.{VLAN}") - before[0] >= sent > 0
 
@@ -37,7 +37,7 @@ def test_endpoint_under_a_vlan_device(lab, fluxpin):
     try:
         before = sent_to(fluxpin, backend)
         for vip in (lab.http_vip, lab.http_vip_ipv6):
-            assert set(get(lab, vip, 10)) == {"web-1", "web-2"}
+            assert set(get(lab, vip, REQUESTS)) == {"web-1", "web-2"}
         counters = lab.endpoint_counters(backend)
         assert sum(counters.values()) >= sent_to(fluxpin, backend) - before > 0, counters
     finally:

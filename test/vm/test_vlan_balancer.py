@@ -5,7 +5,7 @@ import re
 
 import pytest
 from curl import get, upload
-from vm_lab import VmFluxpin, text
+from vm_lab import REQUESTS, VmFluxpin, text
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_stripping_is_reported_with_the_command(lab, vlan):
     with VmFluxpin(lab, text(lab, "gre", "ipv4")) as fluxpin:
         assert not re.search("offloads", fluxpin.log())
         before = {name: lab.router.received(name) for name in ("lb", "lb.50")}
-        assert set(get(lab, lab.http_vip, 10)) == {"web-1", "web-2"}
+        assert set(get(lab, lab.http_vip, REQUESTS)) == {"web-1", "web-2"}
         assert upload(lab, lab.http_vip, 100_000)
         metrics = fluxpin.assert_balanced()
         forwarded = metrics.sum("fluxpin_worker_forwarded_packets_total")

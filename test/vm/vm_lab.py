@@ -28,6 +28,8 @@ SIDES = {"lb": "01", "router": "02"}
 CARRIER_TIMEOUT = 60  # igb takes its link down for seconds, in emulated time
 MTU = 1600
 VLAN = 100
+# All to one of two backends of the same weight: once in eight million times.
+REQUESTS = 24
 
 TUNNELS = (
     "link add gre4 type gre local {ipv4}",
