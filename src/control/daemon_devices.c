@@ -157,8 +157,8 @@ static int open_worker(struct daemon *daemon, uint32_t ordinal, uint32_t i)
 	error = worker_open(&options, &worker);
 	if (error != 0 && error != -EBUSY && options.port.zero_copy &&
 	    device->mode == XDP_MODE_AUTO) {
-		log_debug("%s queue %u: zero-copy refused: %s", nic->name, options.port.queue,
-			  strerror(-error));
+		log_info("%s queue %u (driver %s): zero-copy refused: %s; using copy", nic->name,
+			 options.port.queue, driver_of(nic), strerror(-error));
 		options.port.zero_copy = false;
 		options.port.frame_size = configuration->umem.frame_size;
 		error = worker_open(&options, &worker);

@@ -47,6 +47,8 @@ def test_two_workers_share_the_traffic(lab, mode):
         matched = metrics.sum("fluxpin_vip_packets_total")
         assert matched == sent + metrics.sum("fluxpin_worker_dropped_packets_total")
         got = "generic" if mode == "skb" else "native"
+        refused = "info: eth0 queue 1 (driver veth): zero-copy refused: Operation not supported; using copy"
+        assert (refused in fluxpin.log()) == (mode == "auto")
         assert f"eth0 queue 0: copy ({got} XDP), driver veth, CPU 0" in fluxpin.log()
         assert f"eth0 queue 1: copy ({got} XDP), driver veth, CPU 1" in fluxpin.log()
         assert lab.lb.xdp()[0] == ("xdpgeneric" if mode == "skb" else "xdpdrv")

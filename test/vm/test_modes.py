@@ -37,6 +37,8 @@ def test_best_mode_also_after_a_kill(lab):
     granted = "zero-copy" if has_zero_copy(lab) else "copy (native XDP)"
     fluxpin = VmFluxpin(lab, text(lab, "gre", "ipv4"))
     assert_granted(lab, fluxpin, granted)
+    refused = f"eth0 queue 0 (driver {lab.driver}): zero-copy refused: Operation not supported; using copy"
+    assert (refused in fluxpin.log()) != has_zero_copy(lab)
     assert_forwards(lab, fluxpin)
     fluxpin.kill9()
     lab.wait_for_carrier()
