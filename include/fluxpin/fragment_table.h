@@ -50,7 +50,8 @@ struct datagram {
 	uint16_t end;	     /* of the datagram in units, once the last fragment was seen; else 0 */
 	uint8_t state;	     /* enum datagram_state */
 	uint8_t reason;	     /* enum drop_reason, when REFUSED */
-	uint16_t range_count;
+	uint8_t range_count;
+	bool is_away; /* its first fragment, while another worker looks for the flow */
 	struct fragment_range {
 		uint16_t start, end; /* in units: what was seen, merged, ascending */
 	} ranges[FRAGMENT_MOST_RANGES];

@@ -24,13 +24,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <fluxpin/port.h>
+#include <fluxpin/packet.h>
+
+/* What goes with a frame: as in struct packet. */
+struct inbox_note {
+	uint8_t hops;
+	struct flow_record record;
+};
 
 struct inbox_slot {
 	uint64_t sequence;
 	uint64_t origin; /* the frame's address in the port that it came from */
 	uint32_t length;
-	uint8_t hops;	/* as in struct packet */
+	struct inbox_note note;
 	uint8_t data[]; /* frame_size bytes */
 };
 
@@ -52,11 +58,12 @@ void inbox_initialise(struct inbox *inbox, void *memory, uint32_t slots, uint32_
 
 /* Copies a frame in, and leaves at least `reserve` slots free (fewer than there are). False when
  * there are not so many, or the frame is too long. Thread: any worker. */
-bool inbox_put(struct inbox *inbox, const struct frame *frame, uint8_t hops, uint32_t reserve);
+bool inbox_put(struct inbox *inbox, const struct frame *frame, const struct inbox_note *note,
+	       uint32_t reserve);
 
 /* The oldest frame: data, length, and its origin as the address. It stays where it is until
  * inbox_take_done. False when there is none. Thread: the taker. */
-bool inbox_take(struct inbox *inbox, struct frame *frame, uint8_t *hops);
+bool inbox_take(struct inbox *inbox, struct frame *frame, struct inbox_note *note);
 void inbox_take_done(struct inbox *inbox);
 
 /* Thread: the taker. False: a frame has come, do not sleep. After waking, inbox_awake. */

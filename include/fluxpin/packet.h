@@ -32,10 +32,20 @@ enum packet_kind {
 	PACKET_IPV6,
 };
 
+/* What another worker, which handed the packet over, has on record of its flow. */
+struct flow_record {
+	bool is_known;	     /* an entry that leads to: */
+	uint16_t backend;    /* index */
+	uint16_t generation; /* of that index */
+};
+
 /* One packet of a batch, from parsing to its verdict. One cache line, owned by the worker. */
 struct packet {
 	struct frame frame;
-	uint64_t hash;	    /* of the flow; set once the packet is known to be for a VIP */
+	union {
+		uint64_t hash; /* of the flow; set once the packet is known to be for a VIP */
+		struct flow_record record; /* until then, of one that was handed over */
+	};
 	uint32_t source_be; /* IPv4 addresses, network order; those of IPv6 stay in the frame */
 	uint32_t destination_be;
 	uint16_t source_port_be; /* network order; 0 for what has no ports */

@@ -60,7 +60,8 @@ static struct inbox_slot *claim(struct inbox *inbox, uint32_t reserve, uint64_t 
 	}
 }
 
-bool inbox_put(struct inbox *inbox, const struct frame *frame, uint8_t hops, uint32_t reserve)
+bool inbox_put(struct inbox *inbox, const struct frame *frame, const struct inbox_note *note,
+	       uint32_t reserve)
 {
 	struct inbox_slot *slot;
 	uint64_t position;
@@ -72,14 +73,14 @@ bool inbox_put(struct inbox *inbox, const struct frame *frame, uint8_t hops, uin
 		return false;
 	slot->origin = frame->address;
 	slot->length = frame->length;
-	slot->hops = hops;
+	slot->note = *note;
 	memcpy(slot->data, frame->data, frame->length);
 	/* Partner: the acquire in inbox_take. Sequentially consistent for inbox_must_wake. */
 	__atomic_store_n(&slot->sequence, position + 1, __ATOMIC_SEQ_CST);
 	return true;
 }
 
-bool inbox_take(struct inbox *inbox, struct frame *frame, uint8_t *hops)
+bool inbox_take(struct inbox *inbox, struct frame *frame, struct inbox_note *note)
 {
 	struct inbox_slot *slot = slot_at(inbox, inbox->tail);
 
@@ -91,7 +92,7 @@ bool inbox_take(struct inbox *inbox, struct frame *frame, uint8_t *hops)
 		.address = slot->origin,
 		.length = slot->length,
 	};
-	*hops = slot->hops;
+	*note = slot->note;
 	return true;
 }
 

@@ -79,10 +79,19 @@ static void choose(struct pipeline *pipeline, const struct forwarding *forwardin
 	const struct destination *destinations =
 		forwarding->interfaces[pipeline->interface].destinations;
 	struct packet *packet = match->packet;
+	struct flow_record record = { 0 };
 
+	if (pipeline_was_looked_for(packet))
+		record = packet->record;
+	/* From here on the hash is in its place. */
 	pipeline_hash(forwarding, match);
 	match->event = (uint8_t)connection_event(packet->protocol, packet->tcp_flags);
-	packet->backend = pipeline_select_flow(pipeline, forwarding, batch, match);
+	if (!pipeline_is_icmp(packet) && !pipeline_was_looked_for(packet) &&
+	    pipeline_look_for_fragment(pipeline, forwarding, batch, match)) {
+		datagram->is_away = true;
+		return;
+	}
+	packet->backend = pipeline_select_flow(pipeline, forwarding, batch, match, &record);
 	if (packet->backend == MAGLEV_NO_BACKEND) {
 		refuse_datagram(pipeline, batch, datagram, DROP_NO_BACKEND);
 		return;
@@ -244,6 +253,16 @@ static struct datagram *find_or_add(struct pipeline *pipeline, struct batch *bat
 	return fragment_table_add(table, key, batch->now_ns);
 }
 
+/* A first fragment that was looked for is noted already, if its datagram still is the same one. */
+static enum fragment_fit note(struct datagram *datagram, const struct packet *packet,
+			      const struct fragment *fragment)
+{
+	if (!datagram->is_away || fragment->offset != 0 || !pipeline_was_looked_for(packet))
+		return fragment_table_note(datagram, fragment);
+	datagram->is_away = false;
+	return FRAGMENT_FITS;
+}
+
 void pipeline_place_fragment(struct pipeline *pipeline, const struct forwarding *forwarding,
 			     struct batch *batch, struct packet *packet,
 			     const struct fragment *fragment)
@@ -251,7 +270,7 @@ void pipeline_place_fragment(struct pipeline *pipeline, const struct forwarding 
 	struct datagram *datagram = find_or_add(pipeline, batch, fragment->key);
 	struct packet waited;
 
-	switch (fragment_table_note(datagram, fragment)) {
+	switch (note(datagram, packet, fragment)) {
 	case FRAGMENT_FITS:
 		break;
 	case FRAGMENT_DUPLICATE:
@@ -271,6 +290,8 @@ void pipeline_place_fragment(struct pipeline *pipeline, const struct forwarding 
 	}
 	if (datagram->state == DATAGRAM_WAITING) {
 		decide(pipeline, forwarding, batch, datagram, packet);
+		if (datagram->is_away)
+			return;
 		fragment_table_sort(pipeline->fragments, datagram);
 	}
 	follow(pipeline, forwarding, batch, datagram, packet, fragment->offset == 0);

@@ -8,9 +8,6 @@
 
 #include "pipeline_internal.h"
 
-/* A second, of ICMP errors that a worker has others look for: each may cost all of them a copy. */
-#define SEARCH_RATE 1000
-
 /*
  * Messages between hosts beside echo requests: those of ICMPv6 that tell something, from 128, but
  * those of the link itself: group membership, router and neighbour discovery, redirects (130 to
@@ -109,8 +106,8 @@ static const struct vip *find_quoted_vip(const struct forwarding *forwarding,
 static bool look_elsewhere(struct pipeline *pipeline, const struct forwarding *forwarding,
 			   struct batch *batch, const struct match *match)
 {
+	const struct handover handover = { .worker = pipeline_next_worker(pipeline) };
 	struct packet *packet = match->packet;
-	uint32_t next = pipeline->inbox_own + 1;
 
 	if (packet->hops + 1U >= pipeline->inbox_count || packet->hops == UINT8_MAX ||
 	    !match->vip->tracking ||
@@ -119,8 +116,7 @@ static bool look_elsewhere(struct pipeline *pipeline, const struct forwarding *f
 	if (packet->hops == 0 &&
 	    !rate_limit_take(&pipeline->search_limit, SEARCH_RATE, batch->now_ns))
 		return false;
-	return pipeline_hand_over(pipeline, batch, packet, next < pipeline->inbox_count ? next : 0,
-				  false);
+	return pipeline_hand_over(pipeline, batch, packet, &handover);
 }
 
 static bool match_error(struct pipeline *pipeline, const struct forwarding *forwarding,

@@ -202,13 +202,26 @@ bool pipeline_relay_too_big(struct pipeline *pipeline, const struct forwarding *
 bool pipeline_match_fragment(struct pipeline *pipeline, const struct forwarding *forwarding,
 			     struct batch *batch, struct packet *packet);
 
+/* To whom a packet is handed over, and what that worker is told. */
+struct handover {
+	uint32_t worker;
+	bool is_must; /* what need not be leaves half of the inbox free */
+	struct flow_record record;
+};
+
 /*
  * pipeline_handover.c: copies the packet's frame to another worker of the NIC, which receives and
- * counts it. Half of the inbox is for what must be handed over. Returns false, and has done
- * nothing, when it does not fit.
+ * counts it. Returns false, and has done nothing, when it does not fit.
  */
 bool pipeline_hand_over(struct pipeline *pipeline, struct batch *batch, struct packet *packet,
-			uint32_t worker, bool is_must);
+			const struct handover *handover);
+
+/* The worker that is asked next for a flow that this one does not have on record. */
+uint32_t pipeline_next_worker(const struct pipeline *pipeline);
+
+/* Of searches for a flow that a worker starts in a second, by ICMP errors and first fragments: each
+ * may cost all of them a copy. */
+#define SEARCH_RATE 1000
 
 /* How many frames to receive, so that the batch has room for what other workers handed over. */
 uint32_t pipeline_receive_limit(const struct pipeline *pipeline);
@@ -223,6 +236,21 @@ void pipeline_place_fragment(struct pipeline *pipeline, const struct forwarding 
 			     struct batch *batch, struct packet *packet,
 			     const struct fragment *fragment);
 
+/*
+ * pipeline_fragments.c: has other workers look for the flow of a first fragment, which was hashed
+ * and is TCP's or UDP's or of another protocol of a VIP's. Returns whether it was handed over; it
+ * comes back, as pipeline_was_looked_for tells, with what was found.
+ */
+bool pipeline_look_for_fragment(struct pipeline *pipeline, const struct forwarding *forwarding,
+				struct batch *batch, const struct match *match);
+
+/* Whether a first fragment was looked for: its owner has had it before, if only from whoever
+ * received it. */
+static inline bool pipeline_was_looked_for(const struct packet *packet)
+{
+	return packet->hops > 1;
+}
+
 /* Whether it is one of its family's ICMP. */
 static inline bool pipeline_is_icmp(const struct packet *packet)
 {
@@ -234,12 +262,14 @@ void pipeline_expire_fragments(struct pipeline *pipeline, struct batch *batch);
 void pipeline_drop_fragments(struct pipeline *pipeline, struct batch *batch);
 
 /* pipeline_select.c: the backend of a packet of a flow, which is recorded if the VIP tracks its
- * flows; MAGLEV_NO_BACKEND when there is none. */
+ * flows; MAGLEV_NO_BACKEND when there is none. A record that still is right comes before the hash.
+ */
 uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
-			      const struct batch *batch, const struct match *match);
+			      const struct batch *batch, const struct match *match,
+			      const struct flow_record *record);
 
-/* pipeline_select.c: the entry of the flow that an ICMP error is about, if it leads to a backend of
- * the VIP's today; else NULL. */
+/* pipeline_select.c: the entry of a flow that is the match's, or that an ICMP error is about, if it
+ * leads to a backend of the VIP's today; else NULL. */
 const struct connection *pipeline_find_current(const struct pipeline *pipeline,
 					       const struct forwarding *forwarding,
 					       const struct match *match, uint64_t second);

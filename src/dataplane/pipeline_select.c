@@ -3,17 +3,23 @@
 
 #include "pipeline_internal.h"
 
-/* Whether the entry's backend still serves the VIP. */
-static bool is_current(const struct forwarding *forwarding, const struct destination *destinations,
-		       const struct connection *connection, const struct vip *vip)
+/* Whether the backend of an entry still serves the VIP. */
+static bool serves(const struct forwarding *forwarding, const struct destination *destinations,
+		   uint16_t backend, uint16_t generation, const struct vip *vip)
 {
 	const struct destination *destination;
 
-	if (connection->backend >= forwarding->destination_count)
+	if (backend >= forwarding->destination_count)
 		return false;
-	destination = &destinations[connection->backend];
-	return destination->state != DESTINATION_ABSENT &&
-	       destination->generation == connection->generation && destination->pool == vip->pool;
+	destination = &destinations[backend];
+	return destination->state != DESTINATION_ABSENT && destination->generation == generation &&
+	       destination->pool == vip->pool;
+}
+
+static bool is_current(const struct forwarding *forwarding, const struct destination *destinations,
+		       const struct connection *connection, const struct vip *vip)
+{
+	return serves(forwarding, destinations, connection->backend, connection->generation, vip);
 }
 
 /* The slot of the Maglev table that chooses for the flow. */
@@ -50,11 +56,12 @@ static bool is_hit(struct pipeline *pipeline, const struct forwarding *forwardin
 
 /*
  * The backend of a tracked flow: its old one while that serves and the packet does not open a new
- * connection; otherwise by consistent hash, and recorded.
+ * connection; otherwise `found`, or by consistent hash when that is MAGLEV_NO_BACKEND, and
+ * recorded.
  */
 static inline __attribute__((always_inline)) uint16_t
 select_tracked(struct pipeline *pipeline, const struct forwarding *forwarding,
-	       const struct batch *batch, const struct match *match)
+	       const struct batch *batch, const struct match *match, uint16_t found)
 {
 	enum connection_event event = (enum connection_event)match->event;
 	struct connection_table *table = pipeline->connections;
@@ -71,7 +78,7 @@ select_tracked(struct pipeline *pipeline, const struct forwarding *forwarding,
 			connection_touch(table, connection, state, batch->second);
 		return backend;
 	}
-	backend = *slot_of(forwarding, match);
+	backend = found != MAGLEV_NO_BACKEND ? found : *slot_of(forwarding, match);
 	if (backend == MAGLEV_NO_BACKEND || event == CONNECTION_EVENT_NONE)
 		return backend;
 	generation = forwarding->interfaces[pipeline->interface].destinations[backend].generation;
@@ -118,17 +125,24 @@ static uint16_t select_for_error(const struct pipeline *pipeline,
 
 static inline __attribute__((always_inline)) uint16_t
 select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
-	    const struct batch *batch, const struct match *match)
+	    const struct batch *batch, const struct match *match, uint16_t found)
 {
 	if (match->vip->tracking)
-		return select_tracked(pipeline, forwarding, batch, match);
+		return select_tracked(pipeline, forwarding, batch, match, found);
 	return *slot_of(forwarding, match);
 }
 
 uint16_t pipeline_select_flow(struct pipeline *pipeline, const struct forwarding *forwarding,
-			      const struct batch *batch, const struct match *match)
+			      const struct batch *batch, const struct match *match,
+			      const struct flow_record *record)
 {
-	return select_flow(pipeline, forwarding, batch, match);
+	const struct destination *destinations =
+		forwarding->interfaces[pipeline->interface].destinations;
+	bool is_right = record->is_known && serves(forwarding, destinations, record->backend,
+						   record->generation, match->vip);
+
+	return select_flow(pipeline, forwarding, batch, match,
+			   is_right ? record->backend : MAGLEV_NO_BACKEND);
 }
 
 /* An entry that is seen in the first bucket at first sight, and the destination that it leads to. A
@@ -200,7 +214,8 @@ void pipeline_select(struct pipeline *pipeline, const struct forwarding *forward
 	if (match->kind == MATCH_ICMP_ERROR)
 		packet->backend = select_for_error(pipeline, forwarding, match, batch->second);
 	else
-		packet->backend = select_flow(pipeline, forwarding, batch, match);
+		packet->backend =
+			select_flow(pipeline, forwarding, batch, match, MAGLEV_NO_BACKEND);
 	if (packet->backend == MAGLEV_NO_BACKEND)
 		packet_drop(packet, DROP_NO_BACKEND);
 	else

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the fuzz targets of the packet path share. A target says how a piece of the input becomes a
- * frame; everything else is here: two pipelines that share their work as two workers of one NIC do,
+ * frame; everything else is here: three pipelines that share their work as workers of one NIC do,
  * ports of their own that check the owner of every frame, and what must hold whatever arrives.
  *
  * An input is a list of records: a control byte, a length (two bytes, little endian; the upper four
  * bits choose the frame's headroom) and that many bytes, from which the target builds one frame.
  * The control byte says what happens around it:
  *
- *     bits 0, 1   the batch ends behind this frame; with 2 and 3 both pipelines run idle, too
+ *     bits 0, 1   the batch ends behind this frame; with 2 and 3 all pipelines run idle, too
  *     bits 2, 3   the time that passes before: none, a millisecond, 2 seconds, 100 seconds
  *     bits 4, 5   the forwarding state of the batch: see forwarding.c
  *     bit 6       the ports refuse: all but one frame to send, every delivery, every allocation
- *     bit 7       the pipeline that the frame arrives at
+ *     bit 7       the pipeline that the frame arrives at: the first or the second one
  *
  * A violation prints what it is and aborts, so that libFuzzer keeps the input.
  */
@@ -27,7 +27,7 @@
 #include <fluxpin/forwarding.h>
 #include <fluxpin/port.h>
 
-#define FUZZ_PIPELINES	2
+#define FUZZ_PIPELINES	3
 #define FUZZ_FRAME_MOST 4096 /* bytes of a frame; also the room of an allocated one */
 #define FUZZ_HEADROOM	256  /* of allocated frames */
 #define FUZZ_RECORDS	256  /* of one input; what follows is ignored */

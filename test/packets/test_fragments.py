@@ -111,6 +111,30 @@ def test_same_backend_as_whole_packets(family):
         assert len(result.sent) == 5
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_flow_on_record_at_another_worker(family, is_reversed):
+    """The backends change between whole packets of a flow and a datagram in fragments."""
+    first = '{ name = "b1"; address = "10.1.0.1"; }'
+    more = ", ".join(first.replace("b1", f"b{number}").replace(".0.1", f".0.{number}")
+                     for number in (1, *range(20, 28)))
+    sources = [f"198.51.100.{number}" if family == 4 else f"2001:db8:1::{number:x}"
+               for number in range(1, 61)]
+    data = datagram(53, 88)
+    whole = [frame_of(ip(family, source, vip(family, 12), UDP, data)) for source in sources]
+    parts = [frame for source in sources
+             for frame in cut(family, vip(family, 12), UDP, data, source=source)[:: -1 if is_reversed else 1]]
+    changed = services().replace(first, more)
+    assert changed.count("name") == services().count("name") + 8
+    result = replay(services(), [(1.0, frame) for frame in whole] + [(3.0, frame) for frame in parts],
+                    "--workers", 5, events="2 reload more.conf", files={"more.conf": changed})
+    assert result.summary["forwarded"] == 5 * len(sources), result.drops
+    chosen = [data[30:34] for _, data in result.sent]
+    assert chosen[60:] == [backend for backend in chosen[:60] for _ in range(4)]
+    fresh = [data[30:34] for _, data in replay(changed, whole).sent]
+    assert sum(old != new for old, new in zip(chosen, fresh)) > 20
+
+
 def test_workers_do_not_change_the_choice():
     frames = [frame for each in flows(4, 40) for frame in each]
     one = replay(services(), frames)

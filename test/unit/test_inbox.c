@@ -44,21 +44,27 @@ static bool put(struct inbox *inbox, uint64_t number)
 	struct frame frame = { .data = data,
 			       .address = number,
 			       .length = (uint32_t)(number % (FRAME_SIZE + 1)) };
+	struct inbox_note note = { .hops = (uint8_t)(number * 7),
+				   .record = { number % 3 == 0, (uint16_t)(number * 5),
+					       (uint16_t)(number * 11) } };
 
 	memset(data, (uint8_t)number, sizeof(data));
-	return inbox_put(inbox, &frame, (uint8_t)(number * 7), 0);
+	return inbox_put(inbox, &frame, &note, 0);
 }
 
 static uint64_t take(struct inbox *inbox)
 {
+	struct inbox_note note;
 	struct frame frame;
 	uint64_t number;
-	uint8_t hops;
 
-	if (!inbox_take(inbox, &frame, &hops))
+	if (!inbox_take(inbox, &frame, &note))
 		return UINT64_MAX;
 	number = frame.address;
-	assert_int_equal(hops, (uint8_t)(number * 7));
+	assert_int_equal(note.hops, (uint8_t)(number * 7));
+	assert_int_equal(note.record.is_known, number % 3 == 0);
+	assert_int_equal(note.record.backend, (uint16_t)(number * 5));
+	assert_int_equal(note.record.generation, (uint16_t)(number * 11));
 	assert_int_equal(frame.length, number % (FRAME_SIZE + 1));
 	for (uint32_t i = 0; i < frame.length; i++)
 		assert_int_equal(frame.data[i], (uint8_t)number);
@@ -89,10 +95,11 @@ static void test_too_long(void **state)
 	struct inbox *inbox = *state;
 	uint8_t data[FRAME_SIZE + 1] = { 0 };
 	struct frame frame = { .data = data, .length = FRAME_SIZE + 1 };
+	struct inbox_note note = { 0 };
 
-	assert_false(inbox_put(inbox, &frame, 0, 0));
+	assert_false(inbox_put(inbox, &frame, &note, 0));
 	frame.length = FRAME_SIZE;
-	assert_true(inbox_put(inbox, &frame, 0, 0));
+	assert_true(inbox_put(inbox, &frame, &note, 0));
 }
 
 /* Whoever leaves some room is refused before others are. */
@@ -101,18 +108,18 @@ static void test_reserve(void **state)
 	struct inbox *inbox = *state;
 	uint8_t data = 0;
 	struct frame frame = { .data = &data, .length = 1 };
+	struct inbox_note note = { 0 };
 	uint32_t in = 0;
-	uint8_t hops;
 
 	for (int round = 0; round < 3 * SLOTS; round++) {
-		while (inbox_put(inbox, &frame, 0, 3))
+		while (inbox_put(inbox, &frame, &note, 3))
 			in++;
 		assert_int_equal(in, SLOTS - 3);
-		assert_true(inbox_put(inbox, &frame, 0, 2));
-		assert_false(inbox_put(inbox, &frame, 0, 2));
-		assert_true(inbox_put(inbox, &frame, 0, 0));
+		assert_true(inbox_put(inbox, &frame, &note, 2));
+		assert_false(inbox_put(inbox, &frame, &note, 2));
+		assert_true(inbox_put(inbox, &frame, &note, 0));
 		for (int i = 0; i < 3; i++) {
-			assert_true(inbox_take(inbox, &frame, &hops));
+			assert_true(inbox_take(inbox, &frame, &note));
 			frame.data = &data;
 			inbox_take_done(inbox);
 		}

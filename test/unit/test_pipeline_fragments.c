@@ -8,10 +8,13 @@
 #define MF	0x2000
 #define WORKERS 2
 
+/* Without tracking, so that no flow is looked for: of that is test_pipeline_fragment_search.c. */
 static void publish(struct setup *setup)
 {
-	for (uint32_t i = 0; i < setup->vip_count; i++)
+	for (uint32_t i = 0; i < setup->vip_count; i++) {
 		setup->vips[i].fragments = true;
+		setup->vips[i].tracking = false;
+	}
 	setup_publish(setup);
 }
 
@@ -269,6 +272,8 @@ static void test_counters(void **state)
 	uint32_t source = client_of(0, 0);
 	uint16_t backend;
 
+	setup->vips[1].tracking = true;
+	setup_publish(setup);
 	queue_fragment(setup, source, 8, 4, false);
 	queue_fragment(setup, source, 4, 4, true);
 	queue_fragment(setup, source, 0, 4, true);

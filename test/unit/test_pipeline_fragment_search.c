@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* First fragments whose flow is on record at another worker than the one that has its fragments. */
+#include <fluxpin/fragment.h>
+
+#include "pipeline_workers.h"
+
+#define MF	    0x2000
+#define WORKERS	    3
+#define CLIENTS	    40
+#define SEARCH_RATE 1000 /* as in pipeline_internal.h */
+
+static void publish(struct workers *workers)
+{
+	for (uint32_t i = 0; i < WORKERS; i++)
+		setup_publish(workers->setups[i]);
+}
+
+static int open_workers(void **state)
+{
+	struct workers *workers;
+
+	if (workers_open(state, WORKERS) != 0)
+		return -1;
+	workers = *state;
+	for (uint32_t i = 0; i < WORKERS; i++)
+		for (uint32_t vip = 0; vip < workers->setups[i]->vip_count; vip++)
+			workers->setups[i]->vips[vip].fragments = true;
+	publish(workers);
+	return 0;
+}
+
+/* Backends come in all of them: choices change, and no flow on record. */
+static void change_choices(struct workers *workers)
+{
+	for (uint32_t i = 0; i < WORKERS; i++)
+		for (uint16_t backend = 5; backend <= 9; backend++)
+			setup_add_backend(workers->setups[i], backend, 0);
+	publish(workers);
+}
+
+static struct test_packet packet_of(uint32_t source)
+{
+	return (struct test_packet){ .source = source,
+				     .destination = TEST_VIP,
+				     .source_port = 4000,
+				     .destination_port = 53,
+				     .protocol = IPPROTO_UDP };
+}
+
+/* `units` of 8 bytes at `offset` of them; a first one begins with the transport header. */
+static void queue_fragment(struct setup *setup, const struct test_packet *whole, uint32_t offset,
+			   uint32_t units, bool more)
+{
+	struct test_packet packet = *whole;
+
+	packet.fragment = (uint16_t)(offset | (more ? MF : 0));
+	packet.payload = (uint16_t)(units * 8 - (packet.protocol == IPPROTO_TCP ? 20 : 8));
+	setup_queue(setup, &packet);
+}
+
+/* Three of them, at three workers from `worker` on, the first one last when reversed. */
+static void queue_datagram(struct workers *workers, uint32_t worker, uint32_t source,
+			   bool is_reversed)
+{
+	const struct test_packet packet = packet_of(source);
+
+	for (uint32_t i = 0; i < 3; i++) {
+		uint32_t part = is_reversed ? 2 - i : i;
+
+		queue_fragment(workers->setups[(worker + i) % WORKERS], &packet, part * 4, 4,
+			       part < 2);
+	}
+}
+
+static uint32_t owner_of(uint32_t source, uint8_t protocol)
+{
+	uint64_t owner = flow_hash_ipv4(htonl(source), htonl(TEST_VIP), 0, 0, protocol, SETUP_SEED);
+
+	return (uint32_t)((owner & UINT32_MAX) * WORKERS >> 32);
+}
+
+/* Checks that one worker alone has sent, and all to one backend; returns that. */
+static uint16_t sent_by(struct workers *workers, uint32_t worker, uint32_t count)
+{
+	uint16_t backend = 0;
+
+	for (uint32_t i = 0; i < WORKERS; i++) {
+		struct memory_port *port = &workers->setups[i]->port;
+
+		assert_int_equal(port->sent_count, i == worker ? count : 0);
+		for (uint32_t k = 0; k < port->sent_count; k++) {
+			assert_true(k == 0 || setup_backend_of(&port->sent[k]) == backend);
+			backend = setup_backend_of(&port->sent[k]);
+		}
+		memory_port_clear(port);
+	}
+	return backend;
+}
+
+/* A whole datagram at a worker; returns its backend. */
+static uint16_t send_whole(struct workers *workers, uint32_t worker, uint32_t source)
+{
+	const struct test_packet packet = packet_of(source);
+
+	setup_queue(workers->setups[worker], &packet);
+	workers_run(workers);
+	return sent_by(workers, worker, 1);
+}
+
+static uint64_t handed_over(const struct workers *workers)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < WORKERS; i++)
+		count += workers->setups[i]->counters.handed_over;
+	return count;
+}
+
+/* Wherever fragments arrive and whoever has the flow on record: the owner sends them to the backend
+ * of the whole ones, and has it on record itself from then on. */
+static void test_found_where_the_flow_is(void **state)
+{
+	struct workers *workers = *state;
+	uint16_t backends[CLIENTS];
+	uint32_t moved = 0;
+
+	for (uint32_t i = 0; i < CLIENTS; i++)
+		backends[i] = send_whole(workers, i % WORKERS, TEST_CLIENT + i);
+	change_choices(workers);
+	for (uint32_t i = 0; i < CLIENTS; i++) {
+		uint32_t source = TEST_CLIENT + i, owner = owner_of(source, IPPROTO_UDP);
+		uint32_t steps = (i + WORKERS - owner) % WORKERS;
+		const struct test_packet packet = packet_of(source);
+
+		moved += backends[i] != setup_choice(workers->setups[0], 0, &packet);
+		for (uint32_t round = 0; round < 3; round++) {
+			uint64_t before = handed_over(workers);
+
+			queue_datagram(workers, i + round, source, i / WORKERS % 2 == 1);
+			workers_run(workers);
+			assert_int_equal(sent_by(workers, owner, 3), backends[i]);
+			/* Two of three arrive elsewhere. There and back again, once. */
+			if (round == 0 && steps > 0)
+				before += steps + 1;
+			assert_int_equal(handed_over(workers), before + 2);
+			assert_int_equal(workers->setups[owner]->fragments.count, 0);
+		}
+	}
+	/* The hash alone would have sent these elsewhere. */
+	assert_true(moved > CLIENTS / 4);
+}
+
+/* A flow that no worker has: once round, then by the hash, and recorded. */
+static void test_known_to_nobody(void **state)
+{
+	struct workers *workers = *state;
+
+	for (uint32_t i = 0; i < CLIENTS; i++) {
+		const struct test_packet packet = packet_of(TEST_CLIENT + i);
+		uint32_t owner = owner_of(TEST_CLIENT + i, IPPROTO_UDP);
+		uint64_t before = handed_over(workers);
+
+		for (uint32_t round = 0; round < 2; round++) {
+			queue_datagram(workers, i, TEST_CLIENT + i, false);
+			workers_run(workers);
+			assert_int_equal(sent_by(workers, owner, 3),
+					 setup_choice(workers->setups[0], 0, &packet));
+		}
+		assert_int_equal(handed_over(workers), before + 4 + WORKERS);
+	}
+}
+
+/* Where flows are not tracked, of a packet that opens a connection, and by a worker alone. */
+static void test_not_looked_for(void **state)
+{
+	struct workers *workers = *state;
+	struct test_packet packet = packet_of(TEST_CLIENT);
+	struct setup *setup;
+	uint32_t owner;
+
+	packet.protocol = IPPROTO_TCP;
+	packet.destination_port = 80;
+	packet.tcp_flags = TCP_FLAG_SYN;
+	owner = owner_of(TEST_CLIENT, IPPROTO_TCP);
+	queue_fragment(workers->setups[owner], &packet, 0, 4, true);
+	workers_run(workers);
+	sent_by(workers, owner, 1);
+	assert_int_equal(handed_over(workers), 0);
+	packet = packet_of(TEST_CLIENT);
+	owner = owner_of(TEST_CLIENT, IPPROTO_UDP);
+	setup = workers->setups[owner];
+	for (int round = 0; round < 2; round++) {
+		setup->vips[1].tracking = round == 1;
+		setup->pipeline.inbox_count = round == 1 ? 0 : WORKERS;
+		setup_publish(setup);
+		queue_fragment(setup, &packet, 0, 4, true);
+		queue_fragment(setup, &packet, 4, 4, false);
+		workers_run(workers);
+		sent_by(workers, owner, 2);
+		assert_int_equal(handed_over(workers), 0);
+	}
+}
+
+/* One batch of one worker. */
+static void run(struct workers *workers, uint32_t worker)
+{
+	struct setup *setup = workers->setups[worker];
+
+	pipeline_run(&setup->pipeline, &setup->forwarding, setup->now);
+	workers_check(workers);
+}
+
+/* While the first one is away: the others wait for it; one more of it is a duplicate. */
+static void test_others_wait(void **state)
+{
+	struct workers *workers = *state;
+	const struct test_packet packet = packet_of(TEST_CLIENT);
+	uint32_t owner = owner_of(TEST_CLIENT, IPPROTO_UDP);
+	struct setup *setup = workers->setups[owner];
+
+	queue_fragment(setup, &packet, 0, 4, true);
+	run(workers, owner);
+	queue_fragment(setup, &packet, 8, 4, false);
+	queue_fragment(setup, &packet, 0, 4, true);
+	queue_fragment(setup, &packet, 4, 4, true);
+	run(workers, owner);
+	assert_int_equal(setup->fragments.held_count, 2);
+	assert_int_equal(setup->counters.dropped[DROP_FRAGMENT_OVERLAP], 1);
+	workers_run(workers);
+	sent_by(workers, owner, 3);
+	assert_int_equal(setup->fragments.count, 0);
+}
+
+/* What overlaps makes an end of the datagram, also of the one that is away. */
+static void test_overlap(void **state)
+{
+	struct workers *workers = *state;
+	const struct test_packet packet = packet_of(TEST_CLIENT);
+	uint32_t owner = owner_of(TEST_CLIENT, IPPROTO_UDP);
+	struct setup *setup = workers->setups[owner];
+
+	queue_fragment(setup, &packet, 0, 4, true);
+	run(workers, owner);
+	queue_fragment(setup, &packet, 2, 4, true);
+	workers_run(workers);
+	assert_int_equal(setup->counters.dropped[DROP_FRAGMENT_OVERLAP], 2);
+	sent_by(workers, owner, 0);
+}
+
+/* Its datagram has run out: it begins another one, with what was found. */
+static void test_late(void **state)
+{
+	struct workers *workers = *state;
+	const struct test_packet packet = packet_of(TEST_CLIENT);
+	uint32_t owner = owner_of(TEST_CLIENT, IPPROTO_UDP), last = (owner + 2) % WORKERS;
+	struct setup *setup = workers->setups[owner];
+	uint16_t backend = send_whole(workers, last, TEST_CLIENT);
+
+	assert_int_not_equal(last, owner);
+	change_choices(workers);
+	queue_fragment(setup, &packet, 4, 4, true);
+	queue_fragment(setup, &packet, 0, 4, true);
+	run(workers, owner);
+	assert_int_equal(setup->fragments.held_count, 1);
+	setup->now += 2 * SETUP_FRAGMENT_TIMEOUT;
+	run(workers, owner);
+	assert_int_equal(setup->counters.dropped[DROP_FRAGMENT_TIMEOUT], 1);
+	workers_run(workers);
+	assert_int_equal(sent_by(workers, owner, 1), backend);
+	queue_fragment(setup, &packet, 8, 4, false);
+	queue_fragment(setup, &packet, 4, 4, true);
+	workers_run(workers);
+	assert_int_equal(sent_by(workers, owner, 2), backend);
+	assert_int_equal(setup->fragments.count, 0);
+}
+
+/* The backend that was found has gone meanwhile, or another one has its index: the hash decides. */
+static void test_found_too_late(void **state)
+{
+	struct workers *workers = *state;
+	const struct test_packet packet = packet_of(TEST_CLIENT);
+	uint32_t owner = owner_of(TEST_CLIENT, IPPROTO_UDP), last = (owner + 2) % WORKERS;
+	struct setup *setup = workers->setups[owner];
+	uint16_t backend = send_whole(workers, last, TEST_CLIENT), choice;
+
+	for (int round = 0; round < 2; round++) {
+		setup->described[backend].is_present = false;
+		if (round == 1)
+			setup_add_backend(setup, backend, 1);
+		setup_publish(setup);
+		choice = setup_choice(setup, 0, &packet);
+		assert_int_not_equal(choice, backend);
+		/* Nothing on record at the owner. */
+		setup->now += 86400 * SECOND;
+		queue_fragment(setup, &packet, 0, 4, true);
+		queue_fragment(setup, &packet, 4, 4, false);
+		workers_run(workers);
+		assert_int_equal(sent_by(workers, owner, 2), choice);
+	}
+	assert_true(handed_over(workers) >= 2 * 3);
+}
+
+/* Half of an inbox is for what must be handed over: then, and when too many are looked for, the
+ * hash decides at once. What must be and does not fit is dropped. */
+static void test_full_inboxes(void **state)
+{
+	struct workers *workers = *state;
+	struct setup *setup = workers->setups[0];
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; count < WORKERS_INBOX_SLOTS; i++) {
+		const struct test_packet packet = packet_of(TEST_CLIENT + i);
+
+		if (owner_of(TEST_CLIENT + i, IPPROTO_UDP) != 0)
+			continue;
+		queue_fragment(setup, &packet, 0, 4, true);
+		count++;
+	}
+	while (pipeline_run(&setup->pipeline, &setup->forwarding, setup->now) > 0)
+		workers_check(workers);
+	assert_int_equal(setup->counters.handed_over, WORKERS_INBOX_SLOTS / 2);
+	assert_int_equal(setup->counters.forwarded.packets, WORKERS_INBOX_SLOTS / 2);
+	/* Fill the last one's with what is its own. */
+	for (uint32_t i = 0; count < 2 * WORKERS_INBOX_SLOTS; i++) {
+		const struct test_packet packet = packet_of(TEST_CLIENT + i);
+
+		if (owner_of(TEST_CLIENT + i, IPPROTO_UDP) != 2)
+			continue;
+		queue_fragment(setup, &packet, 4, 4, true);
+		count++;
+	}
+	while (pipeline_run(&setup->pipeline, &setup->forwarding, setup->now) > 0)
+		workers_check(workers);
+	while (pipeline_run(&workers->setups[1]->pipeline, &workers->setups[1]->forwarding,
+			    setup->now) > 0)
+		workers_check(workers);
+	assert_int_equal(workers->setups[1]->counters.dropped[DROP_FRAGMENT_INBOX],
+			 WORKERS_INBOX_SLOTS / 2);
+	for (uint32_t i = 0; i < WORKERS; i++)
+		memory_port_clear(&workers->setups[i]->port);
+}
+
+static void test_rate(void **state)
+{
+	struct workers *workers = *state;
+	uint64_t before;
+
+	for (uint32_t i = 0, sent = 0; sent < SEARCH_RATE + 10; i++) {
+		const struct test_packet packet = packet_of(TEST_CLIENT + i);
+
+		if (owner_of(TEST_CLIENT + i, IPPROTO_UDP) != 0)
+			continue;
+		queue_fragment(workers->setups[0], &packet, 0, 4, true);
+		workers_run(workers);
+		sent_by(workers, 0, 1);
+		sent++;
+	}
+	before = handed_over(workers);
+	assert_int_equal(before, SEARCH_RATE * WORKERS);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, open_workers, workers_close)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_found_where_the_flow_is),
+		TEST(test_known_to_nobody),
+		TEST(test_not_looked_for),
+		TEST(test_others_wait),
+		TEST(test_overlap),
+		TEST(test_late),
+		TEST(test_found_too_late),
+		TEST(test_full_inboxes),
+		TEST(test_rate),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
