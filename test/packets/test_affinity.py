@@ -9,6 +9,7 @@ from frames import ICMP, IP, TCP, UDP, IPv6, Raw, ethernet, raw
 from replay import FLUXPIN, replay
 from scapy.layers.inet import fragment
 from scapy.layers.inet6 import ICMPv6TimeExceeded
+from scapy.layers.l2 import GRE
 
 VIP = {4: "203.0.113.10", 6: "2001:db8::10"}
 ROUTER = {4: "192.0.2.200", 6: "2001:db8:9::1"}
@@ -103,14 +104,22 @@ def test_a_lost_backend_moves_the_client_as_a_whole(inner):
 
 @pytest.mark.parametrize("inner", [4, 6])
 @pytest.mark.parametrize("affinity", ["5tuple", "source"])
-def test_errors_find_the_flow_at_whichever_worker_it_is(inner, affinity):
-    """Errors have no ports, so each goes to a worker by other rules than its flow."""
+@pytest.mark.parametrize("is_tunnelled", [False, True])
+def test_errors_find_the_flow_at_whichever_worker_it_is(inner, affinity, is_tunnelled):
+    """Errors have no ports, so each goes to a worker by other rules than its flow; all that come in a
+    tunnel go to one."""
     numbers = range(1, 101)
+    ingress = 'decapsulation = { sources = ( "10.9.0.1" ); };'
     frames = [(1.0, flow(inner, number, 1024)) for number in numbers]
-    frames += [(3.0, error(inner, number, 1024)) for number in numbers]
-    used = backends(replay(configuration(3, "true", affinity), frames, "--workers", 5,
+    for number in numbers:
+        packet = error(inner, number, 1024)
+        if is_tunnelled:
+            outer = IP(src="10.9.0.1", dst="10.0.0.5") / GRE(proto=0x0800 if inner == 4 else 0x86DD)
+            packet = ethernet(outer / Raw(packet[14:]))
+        frames.append((3.0, packet))
+    used = backends(replay(configuration(3, "true", affinity) + ingress, frames, "--workers", 5,
                            events="2 reload more.conf",
-                           files={"more.conf": configuration(5, "true", affinity)}))
+                           files={"more.conf": configuration(5, "true", affinity) + ingress}))
     assert used[:100] == used[100:]
     fresh = backends(replay(configuration(5, "true", affinity), [frame for _, frame in frames[:100]]))
     assert sum(old != new for old, new in zip(used, fresh)) > 20
