@@ -6,7 +6,8 @@ import pytest
 from card import Driver
 from namespaces import PATIENCE, wait_until
 from process import descriptors
-from vm_lab import MTU, VmFluxpin, assert_serves, text, traffic
+from steady import flap_often
+from vm_lab import MTU, VmFluxpin, assert_serves, text, traffic, wait_until_forwarded
 
 FLAPS = 3
 
@@ -19,6 +20,11 @@ def fluxpin(lab):
     lab.wait_for_carrier()
 
 
+def flap(lab):
+    lab.lb.ip("link set eth0 down", "link set eth0 up")
+    lab.wait_for_carrier()
+
+
 def test_link_flaps(lab, fluxpin):
     """No descriptor more is open then: the program is behind libxdp's dispatcher here, which it is
     not on every kernel."""
@@ -26,10 +32,22 @@ def test_link_flaps(lab, fluxpin):
     before = descriptors(pid)
     with traffic(lab):
         for _ in range(FLAPS):
-            lab.lb.ip("link set eth0 down", "link set eth0 up")
-            lab.wait_for_carrier()
+            flap(lab)
     assert_serves(lab, fluxpin)
     wait_until(lambda: descriptors(pid) <= before, 10, "closed descriptors")
+
+
+def test_fifty_link_flaps(lab, fluxpin):
+    """Packets are forwarded after each of them; neither memory nor descriptors become more."""
+
+    def flap_and_forward(_):
+        flap(lab)
+        wait_until_forwarded(lab, fluxpin)
+
+    with traffic(lab):
+        before = flap_often(fluxpin.process.pid, flap_and_forward)
+    assert_serves(lab, fluxpin)
+    before.assert_kept()
 
 
 def test_ring_sizes(lab, fluxpin):
