@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""More queues than fluxpin was told to serve, under traffic (ethtool -L). Fewer: test_card_recovery.py;
-on veth: test/lab/test_recovery.py."""
+"""More queues than fluxpin was told to serve, under traffic (ethtool -L). It serves all, in
+test_service_manager.py; fewer, in test_card_recovery.py; on veth, in test/lab/test_recovery.py."""
 
 import pytest
 from namespaces import wait_until
