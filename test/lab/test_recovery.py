@@ -9,10 +9,9 @@ import subprocess
 import pytest
 from fluxpin import Fluxpin, configuration, pool, vips
 from namespaces import PATIENCE, wait_until
-from process import descriptors, memory_kib
+from steady import flap_often
 from traffic import Traffic
 
-FLAPS = 50
 BOTH_QUEUES = {("eth0", "0"), ("eth0", "1")}
 
 
@@ -54,26 +53,20 @@ def assert_ended(fluxpin, sentence):
 @pytest.mark.parametrize("mode", ["copy", "skb"])
 def test_link_flaps(lab, mode):
     """Fifty, half of them at the other end of the link, with traffic: memory and descriptors stay."""
+
+    def at_either_end(number):
+        if number % 2:
+            flap(lab)
+        else:
+            flap(lab, lab.router, "lb")
+            lab.route_vips([lab.lb])
+
     with Fluxpin(lab, text(lab), mode=mode) as fluxpin:
         assert_serves(lab, fluxpin)
         with Traffic(lab):
-            # What is allocated once is allocated by then.
-            for _ in range(5):
-                flap(lab)
-            pid = fluxpin.process.pid
-            before = memory_kib(pid), descriptors(pid)
-            for number in range(FLAPS):
-                if number % 2:
-                    flap(lab)
-                else:
-                    flap(lab, lab.router, "lb")
-                    lab.route_vips([lab.lb])
-        metrics = assert_serves(lab, fluxpin)
-        assert set(metrics.workers()) == BOTH_QUEUES
-        grown = memory_kib(pid) - before[0]
-        # Frames that are used for the first time may be a transparent page of 2 MB.
-        assert grown < 2048 + 1024, f"{grown} KiB more in {FLAPS} flaps"
-        wait_until(lambda: descriptors(pid) <= before[1], 10, "closed descriptors")
+            before = flap_often(fluxpin.process.pid, at_either_end)
+        assert set(assert_serves(lab, fluxpin).workers()) == BOTH_QUEUES
+        before.assert_kept()
 
 
 def test_mtu_changes(lab):

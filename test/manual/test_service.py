@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The unit file: what systemd does with fluxpin's exit statuses, and that systemd takes it."""
+"""The unit file: what systemd does with fluxpin's exit statuses, and that systemd takes it. What a
+systemd that runs does with it: test/vm/test_service_manager.py."""
 
 import configparser
 import os
@@ -12,7 +13,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 UNIT = ROOT / "conf/fluxpin.service"
 PROGRAM = pathlib.Path(os.environ.get("FLUXPIN", ROOT / "build/dev/src/cli/fluxpin")).resolve()
-CONFIGURATION_WRONG, FAILED = 2, 1  # exit statuses; the second also of a NIC that went away
+WRONG_USAGE, FAILED = 2, 1  # exit statuses; the second also of a NIC that went away
 
 
 def test_what_is_started_again():
@@ -22,7 +23,7 @@ def test_what_is_started_again():
     service = unit["Service"]
     assert service["Restart"] == "on-failure"
     never = {int(each) for each in service["RestartPreventExitStatus"].split()}
-    assert CONFIGURATION_WRONG in never and FAILED not in never
+    assert WRONG_USAGE in never and FAILED not in never
     assert "SuccessExitStatus" not in service
     # As often as it takes.
     assert unit["Unit"]["StartLimitIntervalSec"] == "0"

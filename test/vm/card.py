@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The interrupts of a network card."""
+"""The interrupts and the driver of a network card."""
 
 import pathlib
 import re
@@ -51,3 +51,22 @@ def interrupts(namespace, interface):
                 counts.append(int(word))
             found[words[-1]] = found.get(words[-1], 0) + sum(counts)
     return found
+
+
+class Driver:
+    """Of a card that has it now, to take it off and put it on again."""
+
+    def __init__(self, namespace, interface):
+        path = namespace.output(["readlink", "-f", f"/sys/class/net/{interface}/device"])
+        device = pathlib.Path(path.strip())
+        while not (device / "driver").exists():
+            # virtio_net's is one level below the card's own.
+            device = device.parent
+        self._device = device.name
+        self._folder = (device / "driver").resolve()
+
+    def unbind(self):
+        (self._folder / "unbind").write_text(self._device, encoding="ascii")
+
+    def bind(self):
+        (self._folder / "bind").write_text(self._device, encoding="ascii")

@@ -18,9 +18,11 @@ import json
 import socket
 import subprocess
 
+from curl import get
 from fluxpin import Fluxpin, configuration, pool
 from lab import OFFLOADS, Lab
 from namespaces import KERNEL, wait_until
+from traffic import Traffic
 
 # The second to last byte of a card's MAC address, as test/vm/host/machine.py gives them.
 DRIVERS = {"igb": "01", "virtio_net": "02"}
@@ -220,3 +222,35 @@ def text(lab, encapsulation, outer, weights=(), **more):
     source = {"ipv4": lab.lb.address, "ipv6": lab.lb.ipv6_address}
     web = pool(lab, backends=backends, encapsulation=encapsulation)
     return configuration([web], vips, **{"source_address": source, **more})
+
+
+def traffic(lab):
+    """As much as an emulated CPU can take besides."""
+    return Traffic(lab, parallel=2, rate=20, timeout=5)
+
+
+def wait_until_forwarded(lab, fluxpin):
+    """Packets of the traffic that goes on; before, something happened to the card."""
+
+    def forwarded(metrics):
+        return metrics.sum("fluxpin_worker_forwarded_packets_total")
+
+    lab.wait_for_carrier()
+    lab.restore_addresses()
+    before = forwarded(fluxpin.wait_for_metrics())
+    fluxpin.wait_for(lambda now: forwarded(now) > before, 30, "forwarded packets")
+
+
+def assert_serves(lab, fluxpin, workers=2):
+    """After something happened to the card, and without traffic: in the same mode, without a frame
+    lost."""
+    lab.wait_for_carrier()
+    lab.restore_addresses()
+    wait_until(lambda: lab.client.run(["ping", "-c", "1", "-W", "2", lab.lb.address],
+                                      check=False).returncode == 0, 30, "answer of the host")
+    wait_until(lambda: len(get(lab, lab.http_vip, 10)) == 2, 30, "answers of both backends")
+    assert get(lab, lab.http_vip, 10).total() == 10
+    metrics = fluxpin.assert_balanced()
+    zero_copy = metrics.select("fluxpin_worker_zero_copy")
+    assert len(zero_copy) == workers and set(zero_copy.values()) == {int(has_zero_copy(lab))}
+    assert metrics.sum("fluxpin_xsk_tx_invalid_total") == 0
