@@ -24,6 +24,8 @@ EXHAUSTIVE = (
     "test_backend_on_a_vlan_device[virtio_net]", "test_endpoint_under_a_vlan_device[virtio_net]",
     "test_best_mode_also_after_a_kill[virtio_net]", "test_driver_removed_and_added[virtio_net]",
     "test_link_flaps[virtio_net]", "test_stripping_is_reported_with_the_command[virtio_net]",
+    "test_flows_spread_over_all_workers_and_each_stays_on_one[igb-ipv6]",
+    "test_flows_spread_over_all_workers_and_each_stays_on_one[virtio_net-ipv6]",
     # Of test/lab/test_vlan.py.
     "test_http_over_vlan_devices[802.1Q twice-l2]", "test_http_over_vlan_devices[802.1ad-ipip]",
     "test_tags_of_the_packet_do_not_count[802.1Q-skb]",
