@@ -278,7 +278,7 @@ echo "notes: $(find "$folder" -name '*.gcno' | wc -l)"
     (GCOVR + "exit 64", "a.c.gcda", "notes: 2"),
     (GCOVR, "a.c.gcda", "names no total: notes: 2"),
     (GCOVR, "a.c", "nothing that was executed"),
-])
+], ids=["report", "gcovr fails", "no total", "nothing written"])
 def test_report_of_coverage(tmp_path, monkeypatch, script, counts, outcome):
     """It is about all that was built, executed or not, beside what programs wrote."""
     module = vm_run()
