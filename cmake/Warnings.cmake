@@ -24,3 +24,8 @@ if(FLUXPIN_SANITIZE)
 		-fsanitize=${FLUXPIN_SANITIZE} -fno-sanitize-recover=all)
 	target_link_options(fluxpin_flags INTERFACE -fsanitize=${FLUXPIN_SANITIZE})
 endif()
+if(FLUXPIN_COVERAGE)
+	# Workers count the same lines at the same time.
+	target_compile_options(fluxpin_flags INTERFACE --coverage -fprofile-update=atomic)
+	target_link_options(fluxpin_flags INTERFACE --coverage)
+endif()

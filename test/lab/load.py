@@ -5,7 +5,7 @@
     keepalive  P connections, used once, held open, and used again at the end
     download   one long answer at a limited rate, checked to its last byte
     upload     one long request body
-    udp        datagrams from many source ports, some rounds each
+    udp        datagrams from many source ports, some rounds each; IPv6, too
 
 Prints one JSON document on standard output; exit status 1 when anything failed. What can be held in
 the middle says "holding" on standard error and goes on when standard input ends.
@@ -283,8 +283,9 @@ def run_udp(options):
     clients = []
     backends = collections.defaultdict(set)
     padding = b"." * max(0, options.size - 16)
+    family = socket.AF_INET6 if ":" in options.address else socket.AF_INET
     for _ in range(options.source_ports):
-        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        client = socket.socket(family, socket.SOCK_DGRAM)
         client.connect((options.address, options.port))
         client.setblocking(False)
         selector.register(client, selectors.EVENT_READ)

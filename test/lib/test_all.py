@@ -4,6 +4,7 @@
 import importlib.machinery
 import importlib.util
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -227,12 +228,12 @@ def test_a_virtual_machine_without_root(root, monkeypatch):
     assert counts(runner.step_vm) == (0, 0, 1) and "root" in result.skips[0]
 
 
-def lab_files():
-    """What test/vm/run --lab gives to pytest beside test/vm, as it says itself."""
+def vm_run():
+    """test/vm/run as a module."""
     loader = importlib.machinery.SourceFileLoader("vm_run", str(runner.ROOT / "test/vm/run"))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader("vm_run", loader))
     loader.exec_module(module)
-    return module.lab_files()
+    return module
 
 
 def test_a_virtual_machine_needs_a_build():
@@ -240,6 +241,63 @@ def test_a_virtual_machine_needs_a_build():
         [sys.executable, "test/vm/run"], cwd=runner.ROOT, env=os.environ | {"FLUXPIN": "/nowhere/fluxpin"},
         capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2 and "/nowhere/fluxpin is not there" in done.stderr, done.stderr
+
+
+def test_coverage_needs_its_own_build_and_gcovr(tmp_path):
+    """Whatever FLUXPIN says: the report is about that build's sources."""
+    shutil.copytree(runner.ROOT / "test/vm", tmp_path / "test/vm")
+    program = tmp_path / "build/coverage/src/cli/fluxpin"
+
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, tmp_path / "test/vm/run", "--coverage", *arguments],
+            env=os.environ | {"FLUXPIN": "/bin/true", "PATH": str(tmp_path)},
+            capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 2 and done.stdout == ""
+        return done.stderr.splitlines()
+
+    without_build = (f"test/vm/run: {program} is not there:"
+                     " cmake --preset coverage && cmake --build --preset coverage")
+    without_tool = "test/vm/run: gcovr is not there: apt-get install gcovr"
+    for arguments in ((), ("--command", "--", "true")):
+        assert run(*arguments) == [without_build, without_tool]
+    program.parent.mkdir(parents=True)
+    program.touch()
+    assert run() == [without_tool]
+
+
+GCOVR = r"""#!/bin/sh
+for folder; do :; done
+for counts in $(find "$folder" -name '*.gcda'); do [ -e "${counts%gcda}gcno" ] || exit 1; done
+echo "notes: $(find "$folder" -name '*.gcno' | wc -l)"
+"""
+
+
+@pytest.mark.parametrize("script, counts, outcome", [
+    (GCOVR + "echo 'lines: 50.0% (1 out of 2)'", "a.c.gcda", "lines: 50.0% (1 out of 2)"),
+    (GCOVR + "exit 64", "a.c.gcda", "notes: 2"),
+    (GCOVR, "a.c.gcda", "names no total: notes: 2"),
+    (GCOVR, "a.c", "nothing that was executed"),
+], ids=["report", "gcovr fails", "no total", "nothing written"])
+def test_report_of_coverage(tmp_path, monkeypatch, script, counts, outcome):
+    """It is about all that was built, executed or not, beside what programs wrote."""
+    module = vm_run()
+    build, results = tmp_path / "tree/build/coverage", tmp_path / "results"
+    written = results / build.relative_to("/") / "src/cli"
+    for folder in (build / "src/cli", build / "test", written, tmp_path / "bin"):
+        folder.mkdir(parents=True)
+    for each in (build / "src/cli/a.c.gcno", build / "src/cli/b.c.gcno", build / "test/test_a.c.gcno",
+                 written / counts):
+        each.touch()
+    tool = tmp_path / "bin/gcovr"
+    tool.write_text(script)
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    if outcome.startswith("lines"):
+        assert module.coverage_report.write(tmp_path / "tree", build, results) == outcome
+    else:
+        with pytest.raises(module.packages.Broken, match=outcome):
+            module.coverage_report.write(tmp_path / "tree", build, results)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a virtual machine with networks needs root")
@@ -269,7 +327,7 @@ def test_a_virtual_machine_without_packages(tmp_path):
 def test_the_files_of_a_virtual_machine_are_collected_together():
     """Two of one name cannot be, nor what imports a module of a name that another folder has, too;
     one by one they can."""
-    files = lab_files()
+    files = vm_run().lab_files()
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider",
          "test/vm", *files], cwd=runner.ROOT, capture_output=True, text=True, check=False)

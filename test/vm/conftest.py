@@ -27,7 +27,10 @@ EXHAUSTIVE = (
     "test_fifty_link_flaps[igb]", "test_fifty_link_flaps[virtio_net]",
     "test_more_channels[virtio_net]", "test_more_channels_are_refused[igb]",
     "test_card_taken_away_and_put_back[virtio_net]", "test_new_channels[virtio_net]",
-    "test_killed[igb]",
+    "test_new_channels[igb]", "test_killed[igb]", "test_killed[virtio_net]",
+    "test_more_channels_are_refused[virtio_net]",
+    "test_flows_spread_over_all_workers_and_each_stays_on_one[igb-ipv6]",
+    "test_flows_spread_over_all_workers_and_each_stays_on_one[virtio_net-ipv6]",
     # Of test/lab/test_vlan.py.
     "test_http_over_vlan_devices[802.1Q twice-l2]", "test_http_over_vlan_devices[802.1ad-ipip]",
     "test_tags_of_the_packet_do_not_count[802.1Q-skb]",

@@ -9,6 +9,7 @@ import socket
 import pytest
 from capture import Capture
 from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
 from scapy.layers.l2 import Ether
 from vm_lab import VmFluxpin, has_zero_copy, text
 
@@ -16,9 +17,58 @@ QUEUES = 4
 FLOWS = 200
 ROUNDS = 3
 # With so many, not all have the same queue and the same owner of fragments, whatever the card's key.
-CLIENTS = [f"198.51.100.{number}" for number in range(20, 36)]
-ROUTERS = [f"192.0.2.{number}" for number in range(1, 9)]
+CLIENTS = range(20, 36)
+ROUTERS = range(1, 9)
 IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0
+
+
+class Ipv4:
+    family = socket.AF_INET
+    type = b"\x08\x00"
+    clients = [f"198.51.100.{number}" for number in CLIENTS]
+    routers = [f"192.0.2.{number}" for number in ROUTERS]
+    network = 24
+
+    @staticmethod
+    def vip(lab):
+        return lab.dns_vip
+
+    @staticmethod
+    def error(router, vip, client, port):
+        """A router's answer to what the VIP sent to a client: too long."""
+        quoted = IP(src=vip, dst=client, flags="DF") / UDP(sport=53, dport=port) / bytes(64)
+        return IP(src=router, dst=vip) / ICMP(type=3, code=4, nexthopmtu=1400) / quoted
+
+    @staticmethod
+    def quoted(packet):
+        """The packet that an error is about; None of others."""
+        return IP(packet[28:]) if packet[9] == socket.IPPROTO_ICMP else None
+
+
+class Ipv6:
+    """As Ipv4."""
+
+    family = socket.AF_INET6
+    type = b"\x86\xdd"
+    clients = [f"fd00:c::{number}" for number in CLIENTS]
+    routers = [f"2001:db8:2::{number}" for number in ROUTERS]
+    network = 64
+
+    @staticmethod
+    def vip(lab):
+        return lab.dns_vip_ipv6
+
+    @staticmethod
+    def error(router, vip, client, port):
+        quoted = IPv6(src=vip, dst=client) / UDP(sport=53, dport=port) / bytes(64)
+        return IPv6(src=router, dst=vip) / ICMPv6PacketTooBig(mtu=1400) / quoted
+
+    @staticmethod
+    def quoted(packet):
+        return IPv6(packet[48:]) if packet[6] == socket.IPPROTO_ICMPV6 else None
+
+
+FAMILIES = pytest.mark.parametrize("ip", [Ipv4, Ipv6], ids=["ipv4", "ipv6"])
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +77,13 @@ def spread(lab):
     if lab.driver != "igb":
         pytest.skip(f"{lab.driver} has no receive-side scaling here")
     lab.lb.run(["ethtool", "-L", "eth0", "combined", QUEUES])
-    lab.lb.run(["ethtool", "-N", "eth0", "rx-flow-hash", "udp4", "sdfn"])
-    lab.client.ip(*(f"addr add {address}/24 dev eth0" for address in CLIENTS))
+    for kind in ("udp4", "udp6"):
+        lab.lb.run(["ethtool", "-N", "eth0", "rx-flow-hash", kind, "sdfn"])
+    addresses = [f"{address}/{ip.network} dev eth0" for ip in (Ipv4, Ipv6) for address in ip.clients]
+    lab.client.ip(*(f"addr add {each}" for each in addresses))
     lab.wait_for_carrier()
     yield lab
-    lab.client.ip(*(f"addr del {address}/24 dev eth0" for address in CLIENTS))
+    lab.client.ip(*(f"addr del {each}" for each in addresses))
     lab.lb.run(["ethtool", "-L", "eth0", "combined", 2])
     lab.wait_for_carrier()
 
@@ -65,28 +117,30 @@ class Growth:
         return [self(name, queue=str(queue)) for queue in range(QUEUES)]
 
 
-def flow(lab, address):
+def flow(lab, ip, address):
     """A client's socket whose datagrams may be fragmented."""
-    client = lab.client.socket(kind=socket.SOCK_DGRAM)
+    client = lab.client.socket(ip.family, socket.SOCK_DGRAM)
     # Always the same flows, so that both backends have some.
     client.bind((address, 20000))
-    client.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+    if ip is Ipv4:
+        client.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
     client.settimeout(120)
     return client
 
 
-def echo(lab, client, payload):
+def echo(vip, client, payload):
     """The name of the backend that sent the payload back."""
-    client.sendto(payload, (lab.dns_vip, 53))
+    client.sendto(payload, (vip, 53))
     name, _, echoed = client.recvfrom(65535)[0].partition(b" ")
     assert echoed == payload
     return name.decode()
 
 
-def test_flows_spread_over_all_workers_and_each_stays_on_one(spread, fluxpin):
+@FAMILIES
+def test_flows_spread_over_all_workers_and_each_stays_on_one(spread, fluxpin, ip):
     """A flow on two workers would be a new one for both."""
     growth = Growth(fluxpin)
-    result = spread.load("udp", spread.dns_vip, "--source-ports", FLOWS, "--rounds", ROUNDS,
+    result = spread.load("udp", ip.vip(spread), "--source-ports", FLOWS, "--rounds", ROUNDS,
                          "--timeout", 60).result()
     growth.end()
     assert result["failed_count"] == 0 and result["moved"] == 0, result
@@ -99,40 +153,46 @@ def test_flows_spread_over_all_workers_and_each_stays_on_one(spread, fluxpin):
     assert min(growth.by_queue("fluxpin_worker_forwarded_packets_total")) >= ROUNDS
 
 
-def test_fragments_go_where_their_flow_goes(spread, fluxpin):
+@FAMILIES
+def test_fragments_go_where_their_flow_goes(spread, fluxpin, ip):
     """They arrive on another queue than whole packets of the flow, and one worker owns those of a
-    client: others hand them over."""
-    growth = Growth(fluxpin)
-    for address in CLIENTS:
-        client = flow(spread, address)
-        name = echo(spread, client, b"whole")
-        for size in (4000, 3000):
-            assert echo(spread, client, bytes(size)) == name
-        client.close()
+    client: others hand them over. That one has no flow on record that began with whole packets, and
+    the backends change before it sees the first fragment."""
+    vip, growth = ip.vip(spread), Growth(fluxpin)
+    clients = [flow(spread, ip, address) for address in ip.clients]
+    names = [echo(vip, client, b"whole") for client in clients]
+    assert set(names) == {each.name_in_pool for each in spread.backends}
+    assert fluxpin.reload(text(spread, "gre", "ipv4", weights=(1, 100)))
+    try:
+        for client, name in zip(clients, names):
+            for size in (4000, 3000):
+                assert echo(vip, client, bytes(size)) == name
+            client.close()
+    finally:
+        assert fluxpin.reload(text(spread, "gre", "ipv4"))
     growth.end()
     assert growth.worker("forwarded") == len(CLIENTS) * (1 + 3 + 3)
     assert growth.worker("dropped") == 0
-    assert 0 < growth.worker("handed_over") <= len(CLIENTS) * 6
+    # Each may come to another worker than its owner; the first one goes round once.
+    assert 0 < growth.worker("handed_over") <= len(CLIENTS) * (6 + QUEUES)
     assert growth("fluxpin_fragments_held") == growth("fluxpin_fragment_datagrams") == 0
 
 
-def test_icmp_errors_go_to_the_backend_of_their_flow(spread, fluxpin):
+@FAMILIES
+def test_icmp_errors_go_to_the_backend_of_their_flow(spread, fluxpin, ip):
     """From routers, by whose addresses the queue is chosen, about flows that would be another
     backend's if they were new: only the worker that has one on record knows."""
-    addresses = {each.name_in_pool: each.address for each in spread.backends}
-    clients = [flow(spread, address) for address in CLIENTS]
-    backends = {client.getsockname(): addresses[echo(spread, client, b"x")] for client in clients}
+    vip, addresses = ip.vip(spread), {each.name_in_pool: each.address for each in spread.backends}
+    clients = [flow(spread, ip, address) for address in ip.clients]
+    backends = {client.getsockname()[:2]: addresses[echo(vip, client, b"x")] for client in clients}
     assert set(backends.values()) == set(addresses.values())
     assert fluxpin.reload(text(spread, "gre", "ipv4", weights=(1, 100)))
     growth = Growth(fluxpin)
     try:
         with Capture(spread.router, "lb") as capture:
-            for (address, port), router in itertools.product(backends, ROUTERS):
-                quoted = IP(src=spread.dns_vip, dst=address, flags="DF") / UDP(sport=53, dport=port)
-                error = ICMP(type=3, code=4, nexthopmtu=1400)
-                packet = IP(src=router, dst=spread.dns_vip) / error / quoted / bytes(64)
-                link = Ether(src=spread.router.mac("lb"), dst=spread.lb.mac())
-                spread.router.send_frames("lb", link / packet)
+            link = Ether(src=spread.router.mac("lb"), dst=spread.lb.mac())
+            for (address, port), router in itertools.product(backends, ip.routers):
+                spread.router.send_frames("lb", link / ip.error(router, vip, address, port))
             growth.end()
     finally:
         assert fluxpin.reload(text(spread, "gre", "ipv4"))
@@ -140,10 +200,11 @@ def test_icmp_errors_go_to_the_backend_of_their_flow(spread, fluxpin):
     for client in clients:
         client.close()
     for _, frame in capture.frames:
-        # GRE over IPv4, and in it ICMP over IPv4.
-        if frame[12:14] == b"\x08\x00" and frame[23] == 47 and frame[38 + 9] == 1:
-            outer, quoted = IP(frame[14:34]), IP(frame[38 + 28:])
-            found[quoted.dst, quoted.dport][outer.dst] += 1
+        # GRE over IPv4, and in it an ICMP error.
+        if frame[12:14] == Ipv4.type and frame[23] == socket.IPPROTO_GRE and frame[36:38] == ip.type:
+            outer, quoted = IP(frame[14:34]), ip.quoted(frame[38:])
+            if quoted:
+                found[quoted.dst, quoted.dport][outer.dst] += 1
     count = len(CLIENTS) * len(ROUTERS)
     assert growth.worker("forwarded") == count and growth.worker("dropped") == 0
     assert found == {flow: {backend: len(ROUTERS)} for flow, backend in backends.items()}

@@ -205,7 +205,7 @@ class VmFluxpin(Fluxpin):
 
 
 def text(lab, encapsulation, outer, weights=(), **more):
-    """A configuration: both HTTP VIPs and the DNS VIP to a pool of backends of the outer family."""
+    """A configuration: the HTTP and DNS VIPs to a pool of backends of the outer family."""
     backends = [
         {"name": each.name_in_pool,
          "address": each.ipv6_address if outer == "ipv6" else each.address}
@@ -217,7 +217,9 @@ def text(lab, encapsulation, outer, weights=(), **more):
         {"name": "web4", "address": lab.http_vip, "protocol": "tcp", "port": 80, "pool": "web"},
         {"name": "web6", "address": lab.http_vip_ipv6, "protocol": "tcp", "port": 80,
          "pool": "web"},
-        {"name": "dns", "address": lab.dns_vip, "protocol": "udp", "port": 53, "pool": "web"},
+        {"name": "dns4", "address": lab.dns_vip, "protocol": "udp", "port": 53, "pool": "web"},
+        {"name": "dns6", "address": lab.dns_vip_ipv6, "protocol": "udp", "port": 53,
+         "pool": "web"},
     ]
     source = {"ipv4": lab.lb.address, "ipv6": lab.lb.ipv6_address}
     web = pool(lab, backends=backends, encapsulation=encapsulation)

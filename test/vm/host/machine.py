@@ -11,7 +11,6 @@ that the guest sends leaves it. They vanish with QEMU.
 """
 
 import os
-import pathlib
 import signal
 import subprocess
 import time
@@ -159,12 +158,11 @@ def run_once(qemu, kernel, results, deadline):
         show_new(results / "output", shown)
 
 
-def boot(qemu, kernel, tree, results, command, limit):
+def boot(qemu, kernel, tree, results, fluxpin, command, limit):
     """Boots, runs the command in the guest, in the folder `tree`, and waits until the machine is
-    off; what it prints is shown as it comes. Returns its exit status, or a sentence about why there
-    is none. The folder `results` is empty before."""
-    fluxpin = os.environ.get("FLUXPIN", tree / "build/dev/src/cli/fluxpin")
-    (results / "fluxpin").write_text(f"{pathlib.Path(fluxpin).resolve()}\n")
+    off; what it prints is shown as it comes. Its tests are those of the program `fluxpin`. Returns
+    its exit status, or a sentence about why there is none. The folder `results` is empty before."""
+    (results / "fluxpin").write_text(f"{fluxpin.resolve()}\n")
     (results / "command").write_text("".join(f"{each}\n" for each in command))
     (results / "initramfs").write_bytes(
         initramfs.build(kernel, {"tree": tree, "modules": kernel.modules.parent}))
