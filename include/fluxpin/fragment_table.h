@@ -2,7 +2,7 @@
 /*
  * The fragment table of a worker (Maglev, section 4.3): what was decided on the first fragment of a
  * datagram, so that the later ones follow it, and the fragments that wait because they came before
- * the first.
+ * that was decided.
  *
  * Memory is fixed and given at the start: datagrams of two cache lines each, found by a 64-bit key,
  * and at most FRAGMENT_MOST_HELD packets that wait. Datagrams that wait and those that are decided
@@ -29,7 +29,7 @@
 #define FRAGMENT_MOST_RANGES  21
 
 enum datagram_state {
-	DATAGRAM_WAITING, /* for its first fragment */
+	DATAGRAM_WAITING, /* for its first fragment, or for what is known of the flow */
 	DATAGRAM_CHOSEN,  /* goes to a backend */
 	DATAGRAM_ECHO,	  /* is an echo request that is answered, fragment by fragment */
 	DATAGRAM_KERNEL,  /* for no VIP: goes the slow path */
@@ -51,7 +51,7 @@ struct datagram {
 	uint8_t state;	     /* enum datagram_state */
 	uint8_t reason;	     /* enum drop_reason, when REFUSED */
 	uint8_t range_count;
-	bool is_away; /* its first fragment, while another worker looks for the flow */
+	bool is_away; /* its first fragment: others look for the flow, and it WAITS for that */
 	struct fragment_range {
 		uint16_t start, end; /* in units: what was seen, merged, ascending */
 	} ranges[FRAGMENT_MOST_RANGES];
@@ -74,6 +74,7 @@ struct fragment_table {
 		uint16_t oldest, newest;
 	} waiting, decided;
 	uint64_t timeout_ns;
+	uint32_t away_count; /* of datagrams */
 	/* Single writer, read by the control thread. */
 	uint64_t count;
 	uint64_t held_count;
@@ -107,6 +108,14 @@ void fragment_table_decide(struct fragment_table *table, struct datagram *datagr
 
 /* The oldest of the WAITING or of the decided datagrams, or NULL. */
 struct datagram *fragment_table_oldest(const struct fragment_table *table, bool is_waiting);
+
+/* The oldest datagram that holds a packet, or NULL. */
+struct datagram *fragment_table_oldest_holder(const struct fragment_table *table);
+
+/* Notes that the first fragment of a datagram is with another worker, or back. What comes behind it
+ * meanwhile is held, so that only a few may be away: whether one more may. */
+bool fragment_table_may_be_away(const struct fragment_table *table);
+void fragment_table_set_away(struct fragment_table *table, struct datagram *datagram, bool is_away);
 bool fragment_table_is_expired(const struct fragment_table *table, const struct datagram *datagram,
 			       uint64_t now_ns);
 

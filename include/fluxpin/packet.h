@@ -64,7 +64,7 @@ struct packet {
 	bool is_ipv6;
 	uint8_t tag_count; /* VLAN tags, at most PACKET_MAX_TAGS; they follow the MAC addresses */
 	uint8_t flags;	   /* PACKET_* below */
-	uint8_t hops;	   /* how many other workers have handed it over */
+	uint8_t hops;	   /* how often it was handed over; see pipeline_fragments.c */
 } __attribute__((aligned(64)));
 
 #define PACKET_MAX_TAGS 2

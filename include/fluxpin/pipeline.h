@@ -42,7 +42,8 @@ struct pipeline {
 	uint32_t interface;		  /* ordinal into forwarding.interfaces */
 	struct rate_limit echo_limit;	  /* zeroed; of answers to echo requests */
 	struct rate_limit error_limit;	  /* of errors of our own */
-	struct rate_limit search_limit;	  /* of flows that other workers are to look for */
+	struct rate_limit search_limit;	  /* of errors whose flow other workers are to look for */
+	struct rate_limit fragment_limit; /* of first fragments, likewise */
 	struct inbox *const *inboxes;	  /* of the NIC's workers, in one order; NULL: one alone */
 	uint32_t inbox_count;
 	uint32_t inbox_own; /* which of them is this worker's */

@@ -6,6 +6,10 @@
 
 #define NONE UINT16_MAX
 
+/* Of the packets that may wait: so few first fragments may be away, each with a datagram behind it.
+ */
+#define AWAY_SHARE 32
+
 /* The last one takes all that may wait. */
 #define SORT_CHAINS 9
 
@@ -144,6 +148,28 @@ struct datagram *fragment_table_oldest(const struct fragment_table *table, bool 
 	return at(table, is_waiting ? table->waiting.oldest : table->decided.oldest);
 }
 
+struct datagram *fragment_table_oldest_holder(const struct fragment_table *table)
+{
+	struct datagram *datagram = at(table, table->waiting.oldest);
+
+	/* Few hold nothing: those that are away, and one that begins. */
+	while (datagram != NULL && datagram->held == NONE)
+		datagram = at(table, datagram->newer);
+	return datagram;
+}
+
+bool fragment_table_may_be_away(const struct fragment_table *table)
+{
+	return table->held_count <= table->held_limit / 2 &&
+	       table->away_count < table->held_limit / AWAY_SHARE;
+}
+
+void fragment_table_set_away(struct fragment_table *table, struct datagram *datagram, bool is_away)
+{
+	table->away_count += (uint32_t)is_away - (uint32_t)datagram->is_away;
+	datagram->is_away = is_away;
+}
+
 bool fragment_table_is_expired(const struct fragment_table *table, const struct datagram *datagram,
 			       uint64_t now_ns)
 {
@@ -158,6 +184,7 @@ void fragment_table_remove(struct fragment_table *table, struct datagram *datagr
 	while (*link != index)
 		link = &table->datagrams[*link].next;
 	*link = datagram->next;
+	fragment_table_set_away(table, datagram, false);
 	dequeue(table, datagram);
 	datagram->next = table->free;
 	table->free = index;

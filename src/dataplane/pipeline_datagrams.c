@@ -87,8 +87,9 @@ static void choose(struct pipeline *pipeline, const struct forwarding *forwardin
 	pipeline_hash(forwarding, match);
 	match->event = (uint8_t)connection_event(packet->protocol, packet->tcp_flags);
 	if (!pipeline_is_icmp(packet) && !pipeline_was_looked_for(packet) &&
+	    fragment_table_may_be_away(pipeline->fragments) &&
 	    pipeline_look_for_fragment(pipeline, forwarding, batch, match)) {
-		datagram->is_away = true;
+		fragment_table_set_away(pipeline->fragments, datagram, true);
 		return;
 	}
 	packet->backend = pipeline_select_flow(pipeline, forwarding, batch, match, &record);
@@ -222,7 +223,11 @@ static void hold(struct pipeline *pipeline, struct batch *batch, struct datagram
 
 	packet->verdict = VERDICT_HELD;
 	while (!fragment_table_hold(table, datagram, packet, offset)) {
-		oldest = fragment_table_oldest(table, true);
+		oldest = fragment_table_oldest_holder(table);
+		if (oldest == NULL) {
+			packet_drop(packet, DROP_FRAGMENT_LIMIT);
+			return;
+		}
 		/* What is left of the oldest datagram is of no use: it is refused as a whole. */
 		drop_held(pipeline, batch, oldest, DROP_FRAGMENT_LIMIT);
 		refuse_datagram(pipeline, batch, oldest, DROP_FRAGMENT_LIMIT);
@@ -253,13 +258,14 @@ static struct datagram *find_or_add(struct pipeline *pipeline, struct batch *bat
 	return fragment_table_add(table, key, batch->now_ns);
 }
 
-/* A first fragment that was looked for is noted already, if its datagram still is the same one. */
-static enum fragment_fit note(struct datagram *datagram, const struct packet *packet,
-			      const struct fragment *fragment)
+/* A first fragment that was looked for is noted already, unless its datagram has ended meanwhile.
+ */
+static enum fragment_fit note(struct fragment_table *table, struct datagram *datagram,
+			      const struct packet *packet, const struct fragment *fragment)
 {
 	if (!datagram->is_away || fragment->offset != 0 || !pipeline_was_looked_for(packet))
 		return fragment_table_note(datagram, fragment);
-	datagram->is_away = false;
+	fragment_table_set_away(table, datagram, false);
 	return FRAGMENT_FITS;
 }
 
@@ -270,7 +276,7 @@ void pipeline_place_fragment(struct pipeline *pipeline, const struct forwarding 
 	struct datagram *datagram = find_or_add(pipeline, batch, fragment->key);
 	struct packet waited;
 
-	switch (note(datagram, packet, fragment)) {
+	switch (note(pipeline->fragments, datagram, packet, fragment)) {
 	case FRAGMENT_FITS:
 		break;
 	case FRAGMENT_DUPLICATE:
@@ -297,6 +303,6 @@ void pipeline_place_fragment(struct pipeline *pipeline, const struct forwarding 
 	follow(pipeline, forwarding, batch, datagram, packet, fragment->offset == 0);
 	while (fragment_table_take(pipeline->fragments, datagram, &waited))
 		follow(pipeline, forwarding, batch, datagram, append(batch, &waited), false);
-	if (fragment_table_is_complete(datagram))
+	if (fragment_table_is_complete(datagram) && !datagram->is_away)
 		fragment_table_remove(pipeline->fragments, datagram);
 }

@@ -74,7 +74,7 @@ bool pipeline_look_for_fragment(struct pipeline *pipeline, const struct forwardi
 	if (pipeline->inbox_count <= 1 || pipeline->inbox_count > SEARCH_MOST_WORKERS ||
 	    !match->vip->tracking || match->event == CONNECTION_EVENT_SYN ||
 	    pipeline_find_current(pipeline, forwarding, match, batch->second) != NULL ||
-	    !rate_limit_take(&pipeline->search_limit, SEARCH_RATE, batch->now_ns))
+	    !rate_limit_take(&pipeline->fragment_limit, SEARCH_RATE, batch->now_ns))
 		return false;
 	/* Twice handed over, also when it was received here. */
 	packet->hops = 1;
@@ -106,19 +106,24 @@ static struct flow_record find(const struct pipeline *pipeline, const struct for
 	};
 }
 
-/* To its owner; or, when that looks for the flow, to the next worker, unless this one has it. */
+/*
+ * To its owner; or, when that looks for the flow, to the next worker, unless this one has it, or
+ * that one is behind.
+ */
 static void pass_on(struct pipeline *pipeline, const struct forwarding *forwarding,
 		    struct batch *batch, struct packet *packet, const struct fragment *fragment,
 		    uint32_t owner)
 {
-	struct handover handover = { .worker = owner, .is_must = true };
+	const struct handover on = { .worker = pipeline_next_worker(pipeline) };
+	struct handover back = { .worker = owner, .is_must = true };
 
 	if (packet->hops > 0 && fragment->offset == 0) {
-		handover.record = find(pipeline, forwarding, batch, packet);
-		if (!handover.record.is_known)
-			handover.worker = pipeline_next_worker(pipeline);
+		back.record = find(pipeline, forwarding, batch, packet);
+		if (!back.record.is_known && on.worker != owner &&
+		    pipeline_hand_over(pipeline, batch, packet, &on))
+			return;
 	}
-	if (!pipeline_hand_over(pipeline, batch, packet, &handover))
+	if (!pipeline_hand_over(pipeline, batch, packet, &back))
 		packet_drop(packet, DROP_FRAGMENT_INBOX);
 }
 

@@ -219,8 +219,8 @@ bool pipeline_hand_over(struct pipeline *pipeline, struct batch *batch, struct p
 /* The worker that is asked next for a flow that this one does not have on record. */
 uint32_t pipeline_next_worker(const struct pipeline *pipeline);
 
-/* Of searches for a flow that a worker starts in a second, by ICMP errors and first fragments: each
- * may cost all of them a copy. */
+/* Of searches for a flow that a worker starts in a second, by ICMP errors, and by first fragments
+ * as many again: each may cost all of them a copy. */
 #define SEARCH_RATE 1000
 
 /* How many frames to receive, so that the batch has room for what other workers handed over. */

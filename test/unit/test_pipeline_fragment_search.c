@@ -242,9 +242,11 @@ static void test_overlap(void **state)
 	queue_fragment(setup, &packet, 0, 4, true);
 	run(workers, owner);
 	queue_fragment(setup, &packet, 2, 4, true);
+	queue_fragment(setup, &packet, 4, 4, false);
 	workers_run(workers);
-	assert_int_equal(setup->counters.dropped[DROP_FRAGMENT_OVERLAP], 2);
+	assert_int_equal(setup->counters.dropped[DROP_FRAGMENT_OVERLAP], 3);
 	sent_by(workers, owner, 0);
+	assert_int_equal(setup->fragments.away_count, 0);
 }
 
 /* Its datagram has run out: it begins another one, with what was found. */
@@ -286,7 +288,9 @@ static void test_found_too_late(void **state)
 	for (int round = 0; round < 2; round++) {
 		setup->described[backend].is_present = false;
 		if (round == 1)
-			setup_add_backend(setup, backend, 1);
+			setup_add_backend(setup, backend, 0);
+		/* Another one of the same pool, under a name that is not chosen. */
+		snprintf(setup->described[backend].name, sizeof(setup->described[0].name), "other");
 		setup_publish(setup);
 		choice = setup_choice(setup, 0, &packet);
 		assert_int_not_equal(choice, backend);
@@ -300,42 +304,136 @@ static void test_found_too_late(void **state)
 	assert_true(handed_over(workers) >= 2 * 3);
 }
 
-/* Half of an inbox is for what must be handed over: then, and when too many are looked for, the
- * hash decides at once. What must be and does not fit is dropped. */
-static void test_full_inboxes(void **state)
+/* Until one worker has nothing left to do. */
+static void run_all(struct workers *workers, uint32_t worker)
 {
-	struct workers *workers = *state;
-	struct setup *setup = workers->setups[0];
+	struct setup *setup = workers->setups[worker];
+
+	while (pipeline_run(&setup->pipeline, &setup->forwarding, setup->now) > 0)
+		workers_check(workers);
+}
+
+/* Later fragments of the third one's own, until its inbox is full. */
+static void fill_inbox(struct workers *workers, uint32_t worker)
+{
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; count < WORKERS_INBOX_SLOTS; i++) {
 		const struct test_packet packet = packet_of(TEST_CLIENT + i);
 
-		if (owner_of(TEST_CLIENT + i, IPPROTO_UDP) != 0)
-			continue;
-		queue_fragment(setup, &packet, 0, 4, true);
-		count++;
-	}
-	while (pipeline_run(&setup->pipeline, &setup->forwarding, setup->now) > 0)
-		workers_check(workers);
-	assert_int_equal(setup->counters.handed_over, WORKERS_INBOX_SLOTS / 2);
-	assert_int_equal(setup->counters.forwarded.packets, WORKERS_INBOX_SLOTS / 2);
-	/* Fill the last one's with what is its own. */
-	for (uint32_t i = 0; count < 2 * WORKERS_INBOX_SLOTS; i++) {
-		const struct test_packet packet = packet_of(TEST_CLIENT + i);
-
 		if (owner_of(TEST_CLIENT + i, IPPROTO_UDP) != 2)
 			continue;
-		queue_fragment(setup, &packet, 4, 4, true);
+		queue_fragment(workers->setups[worker], &packet, 4, 4, true);
 		count++;
 	}
-	while (pipeline_run(&setup->pipeline, &setup->forwarding, setup->now) > 0)
-		workers_check(workers);
-	while (pipeline_run(&workers->setups[1]->pipeline, &workers->setups[1]->forwarding,
-			    setup->now) > 0)
-		workers_check(workers);
-	assert_int_equal(workers->setups[1]->counters.dropped[DROP_FRAGMENT_INBOX],
-			 WORKERS_INBOX_SLOTS / 2);
+	run_all(workers, worker);
+}
+
+static struct test_packet client_of(uint32_t worker, uint32_t n)
+{
+	for (uint32_t source = TEST_CLIENT;; source++)
+		if (owner_of(source, IPPROTO_UDP) == worker && n-- == 0)
+			return packet_of(source);
+}
+
+/* A worker that is behind is not waited for: from the one before it, the owner gets its fragment
+ * back, and the hash decides. */
+static void test_full_inbox(void **state)
+{
+	struct workers *workers = *state;
+	struct setup *setup = workers->setups[0];
+	struct test_packet packet = client_of(0, 0);
+
+	fill_inbox(workers, 1);
+	queue_fragment(setup, &packet, 0, 4, true);
+	queue_fragment(setup, &packet, 4, 4, false);
+	for (int i = 0; i < 2; i++) {
+		run_all(workers, 0);
+		run_all(workers, 1);
+	}
+	run_all(workers, 0);
+	assert_int_equal(sent_by(workers, 0, 2), setup_choice(setup, 0, &packet));
+	/* And is not even asked by the one before it, whose own inbox is full as well. */
+	packet = client_of(1, 0);
+	queue_fragment(workers->setups[1], &packet, 0, 4, true);
+	run_all(workers, 1);
+	assert_int_equal(sent_by(workers, 1, 1), setup_choice(setup, 0, &packet));
+	for (uint32_t i = 0; i < WORKERS; i++)
+		assert_int_equal(workers->setups[i]->counters.dropped[DROP_FRAGMENT_INBOX], 0);
+	workers_run(workers);
+}
+
+/* Many new flows at once, in order, while the others do not run: only a few are away, and whatever
+ * waits for them has room. */
+static void test_burst(void **state)
+{
+	struct workers *workers = *state;
+	struct setup *setup = workers->setups[0];
+
+	for (uint32_t part = 0; part < 21; part++)
+		for (uint32_t flow = 0; flow < 16; flow++) {
+			const struct test_packet packet = client_of(0, flow);
+
+			queue_fragment(setup, &packet, part * 4, 4, part < 20);
+		}
+	run_all(workers, 0);
+	assert_in_range(setup->counters.handed_over, 1, 8);
+	workers_run(workers);
+	assert_int_equal(setup->counters.forwarded.packets, 16 * 21);
+	assert_int_equal(setup->fragments.count, 0);
+	assert_int_equal(setup->fragments.away_count, 0);
+	memory_port_clear(&setup->port);
+}
+
+/* Datagrams that hold nothing make no room for others, and are not refused for that. */
+static void test_room_for_others(void **state)
+{
+	struct workers *workers = *state;
+	struct setup *setup = workers->setups[0];
+
+	for (uint32_t flow = 0; flow < 8; flow++) {
+		const struct test_packet packet = client_of(0, flow);
+
+		queue_fragment(setup, &packet, 0, 4, true);
+	}
+	run_all(workers, 0);
+	assert_int_equal(setup->fragments.away_count, 8);
+	for (uint32_t flow = 8; flow < 8 + FRAGMENT_MOST_HELD + 4; flow++) {
+		const struct test_packet packet = client_of(0, flow);
+
+		queue_fragment(setup, &packet, 4, 4, true);
+	}
+	run_all(workers, 0);
+	assert_int_equal(setup->counters.dropped[DROP_FRAGMENT_LIMIT], 4);
+	workers_run(workers);
+	assert_int_equal(setup->counters.forwarded.packets, 8);
+	memory_port_clear(&setup->port);
+}
+
+/* Between hash seeds no worker may take the fragment for its own: it is placed all the same. */
+static void test_nobodys(void **state)
+{
+	struct workers *workers = *state;
+	uint64_t seeds[WORKERS] = { SETUP_SEED, SETUP_SEED, SETUP_SEED };
+	const struct test_packet packet = client_of(0, 0);
+	uint32_t owner;
+
+	/* The first one gives it to the second, and that one's view of the owner changes then. */
+	for (uint32_t i = 0; i < WORKERS; i++)
+		for (;; seeds[i]++) {
+			uint64_t hash = flow_hash_ipv4(htonl(packet.source), htonl(TEST_VIP), 0, 0,
+						       IPPROTO_UDP, seeds[i]);
+
+			owner = (uint32_t)((hash & UINT32_MAX) * WORKERS >> 32);
+			if (owner == (i + 1) % WORKERS)
+				break;
+		}
+	for (uint32_t i = 0; i < WORKERS; i++)
+		workers->setups[i]->forwarding.hash_seed = seeds[i];
+	queue_fragment(workers->setups[0], &packet, 0, 4, true);
+	queue_fragment(workers->setups[0], &packet, 4, 4, false);
+	workers_run(workers);
+	assert_in_range(handed_over(workers), 2, 2 * (WORKERS + 1));
 	for (uint32_t i = 0; i < WORKERS; i++)
 		memory_port_clear(&workers->setups[i]->port);
 }
@@ -371,7 +469,10 @@ int main(void)
 		TEST(test_overlap),
 		TEST(test_late),
 		TEST(test_found_too_late),
-		TEST(test_full_inboxes),
+		TEST(test_full_inbox),
+		TEST(test_burst),
+		TEST(test_room_for_others),
+		TEST(test_nobodys),
 		TEST(test_rate),
 	};
 
