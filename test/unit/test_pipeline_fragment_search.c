@@ -398,9 +398,10 @@ static void test_room_for_others(void **state)
 	}
 	run_all(workers, 0);
 	assert_int_equal(setup->fragments.away_count, 8);
-	for (uint32_t flow = 8; flow < 8 + FRAGMENT_MOST_HELD + 4; flow++) {
+	for (uint32_t flow = 8; flow < 8 + FRAGMENT_MOST_HELD / 2 + 2; flow++) {
 		const struct test_packet packet = client_of(0, flow);
 
+		queue_fragment(setup, &packet, 8, 4, true);
 		queue_fragment(setup, &packet, 4, 4, true);
 	}
 	run_all(workers, 0);
