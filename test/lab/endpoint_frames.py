@@ -118,10 +118,11 @@ def capture(namespace):
 
 def receive(sniffer):
     """The next frame, with the VLAN tag that the kernel gives apart from it put back. A neighbour's
-    report of its multicast groups may come at any time, and is none."""
+    report of its multicast groups may come at any time, and is none; nor is what the bridge brings for
+    another station that it does not know."""
     while True:
-        frame, ancillary, _, _ = sniffer.recvmsg(20000, 100)
-        if not frame.startswith(MULTICAST_REPORTS):
+        frame, ancillary, _, address = sniffer.recvmsg(20000, 100)
+        if not frame.startswith(MULTICAST_REPORTS) and address[2] != socket.PACKET_OTHERHOST:
             return put_tag_back(frame, ancillary)
 
 
