@@ -188,8 +188,12 @@ class VmLab(Lab):
         with self.client.socket(kind=socket.SOCK_DGRAM) as sender:
             # IP_MTU_DISCOVER and IP_PMTUDISC_DONT of linux/in.h
             sender.setsockopt(socket.IPPROTO_IP, 10, 0)
+            sender.settimeout(60)
             for _ in range(count):
                 sender.sendto(bytes(1372), (self.dns_vip, 53))
+            # Answers to a socket that is gone would be reported to the VIP.
+            for _ in range(count):
+                sender.recv(2000)
 
 
 class VmFluxpin(Fluxpin):
