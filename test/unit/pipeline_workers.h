@@ -70,6 +70,30 @@ static inline void workers_check(const struct workers *workers)
 	}
 }
 
+static inline void workers_publish(struct workers *workers)
+{
+	for (uint32_t i = 0; i < workers->count; i++)
+		setup_publish(workers->setups[i]);
+}
+
+/* Backends come in all of them: choices change, and no flow on record. */
+static inline void workers_change_choices(struct workers *workers)
+{
+	for (uint32_t i = 0; i < workers->count; i++)
+		for (uint16_t backend = 5; backend <= 9; backend++)
+			setup_add_backend(workers->setups[i], backend, 0);
+	workers_publish(workers);
+}
+
+static inline uint64_t workers_handed_over(const struct workers *workers)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < workers->count; i++)
+		count += workers->setups[i]->counters.handed_over;
+	return count;
+}
+
 /* Until there is nothing left to do; checks after each batch. */
 static inline void workers_run(struct workers *workers)
 {

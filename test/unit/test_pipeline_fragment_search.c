@@ -2,18 +2,12 @@
 /* First fragments whose flow is on record at another worker than the one that has its fragments. */
 #include <fluxpin/fragment.h>
 
+#include "../../src/dataplane/pipeline_internal.h"
 #include "pipeline_workers.h"
 
-#define MF	    0x2000
-#define WORKERS	    3
-#define CLIENTS	    40
-#define SEARCH_RATE 1000 /* as in pipeline_internal.h */
-
-static void publish(struct workers *workers)
-{
-	for (uint32_t i = 0; i < WORKERS; i++)
-		setup_publish(workers->setups[i]);
-}
+#define MF	0x2000
+#define WORKERS 3
+#define CLIENTS 40
 
 static int open_workers(void **state)
 {
@@ -25,17 +19,8 @@ static int open_workers(void **state)
 	for (uint32_t i = 0; i < WORKERS; i++)
 		for (uint32_t vip = 0; vip < workers->setups[i]->vip_count; vip++)
 			workers->setups[i]->vips[vip].fragments = true;
-	publish(workers);
+	workers_publish(workers);
 	return 0;
-}
-
-/* Backends come in all of them: choices change, and no flow on record. */
-static void change_choices(struct workers *workers)
-{
-	for (uint32_t i = 0; i < WORKERS; i++)
-		for (uint16_t backend = 5; backend <= 9; backend++)
-			setup_add_backend(workers->setups[i], backend, 0);
-	publish(workers);
 }
 
 static struct test_packet packet_of(uint32_t source)
@@ -79,6 +64,14 @@ static uint32_t owner_of(uint32_t source, uint8_t protocol)
 	return (uint32_t)((owner & UINT32_MAX) * WORKERS >> 32);
 }
 
+/* The n-th client whose fragments are that worker's. */
+static struct test_packet client_of(uint32_t worker, uint32_t n)
+{
+	for (uint32_t source = TEST_CLIENT;; source++)
+		if (owner_of(source, IPPROTO_UDP) == worker && n-- == 0)
+			return packet_of(source);
+}
+
 /* Checks that one worker alone has sent, and all to one backend; returns that. */
 static uint16_t sent_by(struct workers *workers, uint32_t worker, uint32_t count)
 {
@@ -107,15 +100,6 @@ static uint16_t send_whole(struct workers *workers, uint32_t worker, uint32_t so
 	return sent_by(workers, worker, 1);
 }
 
-static uint64_t handed_over(const struct workers *workers)
-{
-	uint64_t count = 0;
-
-	for (uint32_t i = 0; i < WORKERS; i++)
-		count += workers->setups[i]->counters.handed_over;
-	return count;
-}
-
 /* Wherever fragments arrive and whoever has the flow on record: the owner sends them to the backend
  * of the whole ones, and has it on record itself from then on. */
 static void test_found_where_the_flow_is(void **state)
@@ -126,7 +110,7 @@ static void test_found_where_the_flow_is(void **state)
 
 	for (uint32_t i = 0; i < CLIENTS; i++)
 		backends[i] = send_whole(workers, i % WORKERS, TEST_CLIENT + i);
-	change_choices(workers);
+	workers_change_choices(workers);
 	for (uint32_t i = 0; i < CLIENTS; i++) {
 		uint32_t source = TEST_CLIENT + i, owner = owner_of(source, IPPROTO_UDP);
 		uint32_t steps = (i + WORKERS - owner) % WORKERS;
@@ -134,7 +118,7 @@ static void test_found_where_the_flow_is(void **state)
 
 		moved += backends[i] != setup_choice(workers->setups[0], 0, &packet);
 		for (uint32_t round = 0; round < 3; round++) {
-			uint64_t before = handed_over(workers);
+			uint64_t before = workers_handed_over(workers);
 
 			queue_datagram(workers, i + round, source, i / WORKERS % 2 == 1);
 			workers_run(workers);
@@ -142,7 +126,7 @@ static void test_found_where_the_flow_is(void **state)
 			/* Two of three arrive elsewhere. There and back again, once. */
 			if (round == 0 && steps > 0)
 				before += steps + 1;
-			assert_int_equal(handed_over(workers), before + 2);
+			assert_int_equal(workers_handed_over(workers), before + 2);
 			assert_int_equal(workers->setups[owner]->fragments.count, 0);
 		}
 	}
@@ -158,7 +142,7 @@ static void test_known_to_nobody(void **state)
 	for (uint32_t i = 0; i < CLIENTS; i++) {
 		const struct test_packet packet = packet_of(TEST_CLIENT + i);
 		uint32_t owner = owner_of(TEST_CLIENT + i, IPPROTO_UDP);
-		uint64_t before = handed_over(workers);
+		uint64_t before = workers_handed_over(workers);
 
 		for (uint32_t round = 0; round < 2; round++) {
 			queue_datagram(workers, i, TEST_CLIENT + i, false);
@@ -166,7 +150,7 @@ static void test_known_to_nobody(void **state)
 			assert_int_equal(sent_by(workers, owner, 3),
 					 setup_choice(workers->setups[0], 0, &packet));
 		}
-		assert_int_equal(handed_over(workers), before + 4 + WORKERS);
+		assert_int_equal(workers_handed_over(workers), before + 4 + WORKERS);
 	}
 }
 
@@ -185,7 +169,7 @@ static void test_not_looked_for(void **state)
 	queue_fragment(workers->setups[owner], &packet, 0, 4, true);
 	workers_run(workers);
 	sent_by(workers, owner, 1);
-	assert_int_equal(handed_over(workers), 0);
+	assert_int_equal(workers_handed_over(workers), 0);
 	packet = packet_of(TEST_CLIENT);
 	owner = owner_of(TEST_CLIENT, IPPROTO_UDP);
 	setup = workers->setups[owner];
@@ -197,7 +181,7 @@ static void test_not_looked_for(void **state)
 		queue_fragment(setup, &packet, 4, 4, false);
 		workers_run(workers);
 		sent_by(workers, owner, 2);
-		assert_int_equal(handed_over(workers), 0);
+		assert_int_equal(workers_handed_over(workers), 0);
 	}
 }
 
@@ -259,7 +243,7 @@ static void test_late(void **state)
 	uint16_t backend = send_whole(workers, last, TEST_CLIENT);
 
 	assert_int_not_equal(last, owner);
-	change_choices(workers);
+	workers_change_choices(workers);
 	queue_fragment(setup, &packet, 4, 4, true);
 	queue_fragment(setup, &packet, 0, 4, true);
 	run(workers, owner);
@@ -301,7 +285,7 @@ static void test_found_too_late(void **state)
 		workers_run(workers);
 		assert_int_equal(sent_by(workers, owner, 2), choice);
 	}
-	assert_true(handed_over(workers) >= 2 * 3);
+	assert_true(workers_handed_over(workers) >= 2 * 3);
 }
 
 /* Until one worker has nothing left to do. */
@@ -313,27 +297,15 @@ static void run_all(struct workers *workers, uint32_t worker)
 		workers_check(workers);
 }
 
-/* Later fragments of the third one's own, until its inbox is full. */
+/* With later fragments of the third one's own. */
 static void fill_inbox(struct workers *workers, uint32_t worker)
 {
-	uint32_t count = 0;
+	for (uint32_t i = 0; i < WORKERS_INBOX_SLOTS; i++) {
+		const struct test_packet packet = client_of(2, i);
 
-	for (uint32_t i = 0; count < WORKERS_INBOX_SLOTS; i++) {
-		const struct test_packet packet = packet_of(TEST_CLIENT + i);
-
-		if (owner_of(TEST_CLIENT + i, IPPROTO_UDP) != 2)
-			continue;
 		queue_fragment(workers->setups[worker], &packet, 4, 4, true);
-		count++;
 	}
 	run_all(workers, worker);
-}
-
-static struct test_packet client_of(uint32_t worker, uint32_t n)
-{
-	for (uint32_t source = TEST_CLIENT;; source++)
-		if (owner_of(source, IPPROTO_UDP) == worker && n-- == 0)
-			return packet_of(source);
 }
 
 /* A worker that is behind is not waited for: from the one before it, the owner gets its fragment
@@ -434,28 +406,24 @@ static void test_nobodys(void **state)
 	queue_fragment(workers->setups[0], &packet, 0, 4, true);
 	queue_fragment(workers->setups[0], &packet, 4, 4, false);
 	workers_run(workers);
-	assert_in_range(handed_over(workers), 2, 2 * (WORKERS + 1));
+	assert_in_range(workers_handed_over(workers), 2, 2 * (WORKERS + 1));
 	for (uint32_t i = 0; i < WORKERS; i++)
 		memory_port_clear(&workers->setups[i]->port);
 }
 
+/* A worker starts so many searches a second. */
 static void test_rate(void **state)
 {
 	struct workers *workers = *state;
-	uint64_t before;
 
-	for (uint32_t i = 0, sent = 0; sent < SEARCH_RATE + 10; i++) {
-		const struct test_packet packet = packet_of(TEST_CLIENT + i);
+	for (uint32_t i = 0; i < SEARCH_RATE + 10; i++) {
+		const struct test_packet packet = client_of(0, i);
 
-		if (owner_of(TEST_CLIENT + i, IPPROTO_UDP) != 0)
-			continue;
 		queue_fragment(workers->setups[0], &packet, 0, 4, true);
 		workers_run(workers);
 		sent_by(workers, 0, 1);
-		sent++;
 	}
-	before = handed_over(workers);
-	assert_int_equal(before, SEARCH_RATE * WORKERS);
+	assert_int_equal(workers_handed_over(workers), SEARCH_RATE * WORKERS);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, open_workers, workers_close)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* ICMP errors that RSS gives to another worker than the one that has their flow on record. */
 #include "icmp_frames.h"
+#include "../../src/dataplane/pipeline_internal.h"
 #include "pipeline_workers.h"
 
-#define WORKERS	    3
-#define SEARCH_RATE 1000 /* as in pipeline_icmp.c: of one worker, a second */
-#define PORTS	    40
+#define WORKERS 3
+#define PORTS	40
 
 /* TCP 80 of TEST_VIP, and the same in IPv6. */
 static int open_workers(void **state)
@@ -22,21 +22,6 @@ static int open_workers(void **state)
 		setup->vips[setup->vip_count - 1].prefix.address = setup_ipv6_address(TEST_VIP);
 	}
 	return 0;
-}
-
-static void publish(struct workers *workers)
-{
-	for (uint32_t i = 0; i < WORKERS; i++)
-		setup_publish(workers->setups[i]);
-}
-
-/* Backends come in all of them: choices change, and no flow on record. */
-static void change_choices(struct workers *workers)
-{
-	for (uint32_t i = 0; i < WORKERS; i++)
-		for (uint16_t backend = 5; backend <= 9; backend++)
-			setup_add_backend(workers->setups[i], backend, 0);
-	publish(workers);
 }
 
 static struct test_packet packet_of(uint16_t port)
@@ -98,15 +83,6 @@ static uint32_t send_error(struct workers *workers, uint32_t worker, bool is_ipv
 	return deliver(workers, worker, frame, build_error(is_ipv6, port, frame), backend);
 }
 
-static uint64_t handed_over(const struct workers *workers)
-{
-	uint64_t count = 0;
-
-	for (uint32_t i = 0; i < WORKERS; i++)
-		count += workers->setups[i]->counters.handed_over;
-	return count;
-}
-
 /* Whichever worker it reaches, the one that has the flow sends it, to the backend on record: after
  * as many steps as there are from the one to the other. */
 static void test_found_where_the_flow_is(void **state)
@@ -115,13 +91,13 @@ static void test_found_where_the_flow_is(void **state)
 	uint16_t backends[2][PORTS], backend;
 	uint64_t steps = 0, moved = 0;
 
-	publish(workers);
+	workers_publish(workers);
 	for (int family = 0; family < 2; family++)
 		for (uint16_t port = 1; port < PORTS; port++)
 			assert_int_equal(send_flow(workers, port % WORKERS, family == 1, port,
 						   &backends[family][port]),
 					 port % WORKERS);
-	change_choices(workers);
+	workers_change_choices(workers);
 	for (int family = 0; family < 2; family++) {
 		for (uint16_t port = 1; port < PORTS; port++) {
 			const struct test_packet packet = packet_of(port);
@@ -135,7 +111,7 @@ static void test_found_where_the_flow_is(void **state)
 					owner);
 				assert_int_equal(backend, backends[family][port]);
 				steps += (owner + WORKERS - worker) % WORKERS;
-				assert_int_equal(handed_over(workers), steps);
+				assert_int_equal(workers_handed_over(workers), steps);
 			}
 		}
 	}
@@ -149,13 +125,13 @@ static void test_known_to_nobody(void **state)
 	struct workers *workers = *state;
 	uint16_t backend;
 
-	publish(workers);
+	workers_publish(workers);
 	for (uint16_t port = 1; port < PORTS; port++) {
 		const struct test_packet packet = packet_of(port);
 
 		assert_int_equal(send_error(workers, 1, false, port, &backend), 0);
 		assert_int_equal(backend, setup_choice(workers->setups[0], 0, &packet));
-		assert_int_equal(handed_over(workers), port * (WORKERS - 1));
+		assert_int_equal(workers_handed_over(workers), port * (WORKERS - 1));
 	}
 	assert_int_equal(workers->setups[0]->connections.count, 0);
 }
@@ -168,13 +144,13 @@ static void test_not_searched(void **state)
 
 	for (uint32_t i = 0; i < WORKERS; i++)
 		workers->setups[i]->vips[0].tracking = false;
-	publish(workers);
+	workers_publish(workers);
 	assert_int_equal(send_error(workers, 1, false, 1, &backend), 1);
 	workers->setups[1]->vips[0].tracking = true;
 	workers->setups[1]->pipeline.inbox_count = 0;
-	publish(workers);
+	workers_publish(workers);
 	assert_int_equal(send_error(workers, 1, false, 1, &backend), 1);
-	assert_int_equal(handed_over(workers), 0);
+	assert_int_equal(workers_handed_over(workers), 0);
 }
 
 static void clear_ports(struct workers *workers)
@@ -201,7 +177,7 @@ static void test_half_of_an_inbox(void **state)
 	uint8_t frame[TEST_FRAME_SIZE];
 	uint32_t length = build_error(false, 1, frame);
 
-	publish(workers);
+	workers_publish(workers);
 	for (uint32_t i = 0; i < WORKERS_INBOX_SLOTS; i++)
 		memory_port_queue(&one->port, frame, length, SETUP_HEADROOM);
 	while (pipeline_run(&one->pipeline, &one->forwarding, one->now) > 0)
@@ -209,7 +185,7 @@ static void test_half_of_an_inbox(void **state)
 	assert_int_equal(one->counters.handed_over, WORKERS_INBOX_SLOTS / 2);
 	assert_int_equal(one->counters.forwarded.packets, WORKERS_INBOX_SLOTS / 2);
 	workers_run(workers);
-	assert_int_equal(handed_over(workers), WORKERS_INBOX_SLOTS);
+	assert_int_equal(workers_handed_over(workers), WORKERS_INBOX_SLOTS);
 	clear_ports(workers);
 }
 
@@ -221,18 +197,18 @@ static void test_rate(void **state)
 	uint32_t worker;
 	uint16_t backend;
 
-	publish(workers);
+	workers_publish(workers);
 	send_errors(workers, 0, SEARCH_RATE + 10);
-	assert_int_equal(handed_over(workers), expected);
+	assert_int_equal(workers_handed_over(workers), expected);
 	send_errors(workers, 1, SEARCH_RATE + 10);
 	expected *= 2;
-	assert_int_equal(handed_over(workers), expected);
+	assert_int_equal(workers_handed_over(workers), expected);
 	/* The first one may again; the second one has no token of its own. */
 	workers->setups[0]->now += SECOND;
 	worker = send_error(workers, 0, false, 1, &backend);
 	assert_int_equal(worker, 2);
 	expected += WORKERS - 1;
-	assert_int_equal(handed_over(workers), expected);
+	assert_int_equal(workers_handed_over(workers), expected);
 }
 
 /* A record that leads nowhere any more ends no search: another worker may have a better one. */
@@ -242,15 +218,15 @@ static void test_stale_record(void **state)
 	uint16_t old, new, backend;
 	uint32_t worker;
 
-	publish(workers);
+	workers_publish(workers);
 	send_flow(workers, 0, false, 7, &old);
 	for (uint32_t i = 0; i < WORKERS; i++)
 		workers->setups[i]->described[old].is_present = false;
-	publish(workers);
+	workers_publish(workers);
 	worker = send_flow(workers, 1, false, 7, &new);
 	assert_int_equal(worker, 1);
 	assert_int_not_equal(new, old);
-	change_choices(workers);
+	workers_change_choices(workers);
 	worker = send_error(workers, 0, false, 7, &backend);
 	assert_int_equal(worker, 1);
 	assert_int_equal(backend, new);
@@ -264,7 +240,7 @@ static void test_wakes(void **state)
 	uint8_t frame[TEST_FRAME_SIZE];
 	uint32_t length = build_error(false, 1, frame);
 
-	publish(workers);
+	workers_publish(workers);
 	assert_true(inbox_may_sleep(workers->inboxes[1]));
 	memory_port_queue(&one->port, frame, length, SETUP_HEADROOM);
 	pipeline_run(&one->pipeline, &one->forwarding, one->now);
