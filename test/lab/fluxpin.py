@@ -339,9 +339,7 @@ class Fluxpin:
 
     def quiescent(self, timeout=10):
         """Metrics of a moment at which no more VIP packets come: two readings alike."""
-        names = {"fluxpin_vip_packets_total", WORKER_OUTCOMES[0], WORKER_OUTCOMES[3],
-                 # Not counted in one moment with those.
-                 "fluxpin_worker_sent_in_place_packets_total"}
+        names = {"fluxpin_vip_packets_total", WORKER_OUTCOMES[0], WORKER_OUTCOMES[3]}
         deadline = time.monotonic() + timeout * PATIENCE
         before = None
         while True:
