@@ -163,10 +163,9 @@ def step_fuzz(result):
             return
         for name in names:
             (folder / f"{name}-corpus").mkdir()
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            for problem, line in pool.map(lambda name: fuzz(name, FUZZ_SECONDS, folder), names):
-                print(f"  {line}", flush=True)
-                result.check(not problem, problem)
+        for problem, line in two_at_a_time(lambda name: fuzz(name, FUZZ_SECONDS, folder), names):
+            print(f"  {line}", flush=True)
+            result.check(not problem, problem)
 
 
 def count_tap(result, name, status, output):
@@ -192,16 +191,23 @@ def count_tap(result, name, status, output):
         result.output += f"--- {name} (status {status}, {missing} not run)\n{output}\n"
 
 
+def two_at_a_time(function, arguments):
+    """What the function returns for each argument, in their order."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        yield from pool.map(function, arguments)
+
+
+def run_tap(command):
+    """Runs a cmocka program, which makes its own namespace if it needs one."""
+    return run(command, CMOCKA_MESSAGE_OUTPUT="TAP")
+
+
 def unit(result, preset):
-    """Every cmocka program of a build; one for each test/unit/test_*.c."""
+    """Every cmocka program of a build; one for each test/unit/test_*.c, two at a time."""
     sources = sorted((ROOT / "test" / "unit").glob("test_*.c"))
-    for source in sources:
-        program = ROOT / "build" / preset / "test" / "unit" / source.stem
-        if program.exists():
-            status, output = run([str(program)], CMOCKA_MESSAGE_OUTPUT="TAP")
-            count_tap(result, f"{preset}/{program.name}", status, output)
-        else:
-            result.check(False, f"{preset}/{program.name} is not built\n")
+    programs = [[str(ROOT / "build" / preset / "test" / "unit" / source.stem)] for source in sources]
+    for source, (status, output) in zip(sources, two_at_a_time(run_tap, programs)):
+        count_tap(result, f"{preset}/{source.stem}", status, output)
     if not sources:
         result.check(False, "no unit tests\n")
 
@@ -237,8 +243,8 @@ def step_aarch64(result):
     status, output = run(["ctest", "--test-dir", "build/aarch64", "--show-only=json-v1"])
     tests = json.loads(output)["tests"] if status == 0 else []
     result.check(any(test["name"] == "test_maglev" for test in tests), output)
-    for test in tests:
-        status, output = run(test["command"], CMOCKA_MESSAGE_OUTPUT="TAP")
+    commands = [test["command"] for test in tests]
+    for test, (status, output) in zip(tests, two_at_a_time(run_tap, commands)):
         if test["name"].startswith("test_"):
             count_tap(result, f"aarch64/{test['name']}", status, output)
         else:

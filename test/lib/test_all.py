@@ -56,6 +56,17 @@ def test_unit_programs(root, script, expected):
     assert counts(runner.unit, "dev") == expected
 
 
+def test_unit_programs_run_two_at_a_time(root):
+    """Each of the two waits for the other one; what they print is not mixed up."""
+    wait = 'n=0; until [ -e {0} ] || [ $n = 600 ]; do sleep 0.1; n=$((n + 1)); done; [ -e {0} ] || exit 1'
+    for name, other, result in (("test_a", "test_b", "ok 1 - it"), ("test_b", "test_a", "not ok 1 - it")):
+        unit_test(root, f"touch {root / name}; {wait.format(root / other)}; echo 1..1; echo {result}", name)
+    result = runner.Result()
+    runner.unit(result, "dev")
+    assert (result.passed, result.failed) == (1, 1)
+    assert "dev/test_b (status 0" in result.output and "test_a" not in result.output
+
+
 def test_reasons_of_skipped_unit_tests(root):
     unit_test(root, "echo 1..1; echo 'skipped: no network'; echo 'not ok 1 # SKIP test_a'")
     result = runner.Result()
