@@ -40,10 +40,11 @@ class Wire(VmLab):
     """The namespaces `generator` and `lb`, and their eth0, with one queue each.
 
     driver: veth, or that of the virtual machine's cards (igb, virtio_net).
+    pair: which of its pairs of cards, from 0.
     """
 
-    def __init__(self, driver):
-        super().__init__(driver, ipv6=False, servers=False)
+    def __init__(self, driver, pair=0):
+        super().__init__(driver, ipv6=False, servers=False, pair=pair)
 
     def _build(self):
         self.directory.mkdir()
@@ -68,15 +69,16 @@ class Wire(VmLab):
             namespace.run(["ethtool", "-K", "eth0", *OFFLOADS])
 
     def _take_cards(self):
-        for side, namespace, cpu in (("router", self.generator, GENERATOR_CPU),
-                                     ("lb", self.lb, FORWARDER_CPU)):
+        for side, namespace in (("router", self.generator), ("lb", self.lb)):
             self._take_card(side, namespace, "eth0")
             namespace.run(["ethtool", "-L", "eth0", "combined", "1"], check=False)
-            card.pin(namespace, "eth0", [cpu])
 
-    def wait_for_carrier(self):
-        for namespace in self.namespaces:
+    def settle(self):
+        """To be called when something has started on it, for which cards are set up anew."""
+        for namespace, cpu in ((self.generator, GENERATOR_CPU), (self.lb, FORWARDER_CPU)):
             wait_for_carrier(namespace, "eth0")
+            if self.driver != "veth":
+                card.pin(namespace, "eth0", [cpu])
 
     def traffic(self, flows, seconds, rate=0, window=0, warm_up=0.2):
         """Sends packets of so many flows, at a rate, in a window, or as many as can be sent; returns
@@ -88,7 +90,8 @@ class Wire(VmLab):
              "--cpu", GENERATOR_CPU, "--json", *how], timeout=seconds + 60))
 
 
-# What forwards. Each is a context; then `totals` says what it counted: received, forwarded.
+# What forwards. Each is a context, in which `process` runs, and `pid` is what does the work of its
+# packets; then `totals` says what it counted: received, forwarded.
 
 
 class FluxpinForwarder:
@@ -106,8 +109,9 @@ class FluxpinForwarder:
 
     def __enter__(self):
         self.fluxpin.start(60)
-        self.pid = self.fluxpin.process.pid
-        self.wire.wait_for_carrier()
+        self.process = self.fluxpin.process
+        self.pid = self.process.pid
+        self.wire.settle()
         return self
 
     def __exit__(self, kind, *_):
@@ -135,7 +139,7 @@ class Echo:
         line = self.process.stderr.readline()
         if not line.endswith(": ready\n"):
             raise RuntimeError(line + self.process.stderr.read())
-        self.wire.wait_for_carrier()
+        self.wire.settle()
         if self.mode == "kernel" and self.wire.driver == "veth":
             threads = napi_threads()
             self._use_threads(1)

@@ -6,6 +6,7 @@ it measures and leaves what it found.
 """
 
 import json
+import math
 import os
 import pathlib
 import statistics
@@ -40,11 +41,11 @@ def leave(name, result):
     path.write_text(json.dumps(result), encoding="utf-8")
 
 
-def run_in_vm(name):
-    """Runs test/bench/NAME, the calling script, with its own arguments in the virtual machine; after
-    build(). Exits where it fails."""
+def run_in_vm(name, *options):
+    """Runs test/bench/NAME, the calling script, with its own arguments in the virtual machine, with
+    these options of test/vm/run; after build(). Exits where it fails."""
     program = pathlib.Path(os.environ["FLUXPIN_BENCH"]).resolve()
-    command = [ROOT / "test/vm/run", "newest", "--command", "--limit", "3600", "--",
+    command = [ROOT / "test/vm/run", "newest", "--command", "--limit", "3600", *options, "--",
                "env", f"FLUXPIN_BENCH={program}", f"test/bench/{name}", *sys.argv[1:]]
     done = subprocess.run(list(map(str, command)), stdout=sys.stderr, check=False)
     if done.returncode != 0:
@@ -53,5 +54,21 @@ def run_in_vm(name):
 
 
 def spread(values):
-    values = list(values)
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+    """Median, least and most, and between what the true median lies with a probability of 95 % or
+    more ("interval"), if there are enough values to say so."""
+    values = sorted(values)
+    return {"median": statistics.median(values), "min": values[0], "max": values[-1],
+            "interval": median_interval(values)}
+
+
+def median_interval(ordered):
+    """By the sign test: each value is above the true median as likely as below it, whatever their
+    distribution. None for fewer than six values."""
+    count, beyond, found = len(ordered), 0, None
+    for rank in range((count + 1) // 2):
+        # That no more than `rank` of them are on one side of the median, for either side.
+        beyond += 2 * math.comb(count, rank) / 2**count
+        if beyond > 0.05:
+            break
+        found = [ordered[rank], ordered[-1 - rank]]
+    return found

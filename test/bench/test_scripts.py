@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import random
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ sys.path.append(str(HERE))
 
 import paper  # noqa: E402
 import plot  # noqa: E402
+import scripts  # noqa: E402
 
 
 def load(name):
@@ -140,6 +142,15 @@ def test_ratios_of_forwarded_packets(forwarded):
             assert line["ratio"][name]["median"] == pytest.approx(ratio)
     assert list(forwarded["latency_us"]) == [
         f"{flows} flows at 50 %" for flows in (1, 5000)]
+
+
+@pytest.mark.parametrize("count, beyond", [(1, None), (5, None), (6, 0), (8, 0), (9, 1), (15, 3),
+                                           (25, 7), (41, 13)])
+def test_between_what_a_median_lies(count, beyond):
+    """As tables of the sign test have it: so many values are left out at either end."""
+    found = scripts.spread(random.sample(range(count), count))
+    assert (found["median"], found["min"], found["max"]) == ((count - 1) / 2, 0, count - 1)
+    assert found["interval"] == (None if beyond is None else [beyond, count - 1 - beyond])
 
 
 def test_no_packet_is_lost_in_a_window():
@@ -306,7 +317,7 @@ def test_ratios_side_by_side(capsys):
     result = json.loads(json.dumps(ipvs.summarise(options, found)))
     assert len(result["lines"]) == 2 + 3 + 3 + 1 + 3
     for line in result["lines"]:
-        assert line["ratio"] == {"median": 2, "min": 0.5, "max": 4}, line
+        assert line["ratio"] == {"median": 2, "min": 0.5, "max": 4, "interval": None}, line
     assert [line["fluxpin"]["median"] for line in result["lines"][:3]] == [400, 800, 4]
     assert result["lost"] == {"5": {"fluxpin": {"lost": 30, "sent": 330},
                                     "ipvs": {"lost": 30, "sent": 330}}}

@@ -24,9 +24,9 @@ from lab import OFFLOADS, Lab
 from namespaces import KERNEL, wait_until
 from traffic import Traffic
 
-# The second to last byte of a card's MAC address, as test/vm/host/machine.py gives them.
-DRIVERS = {"igb": "01", "virtio_net": "02"}
-SIDES = {"lb": "01", "router": "02"}
+# What the last two bytes of a card's MAC address say, as test/vm/host/machine.py gives them.
+DRIVERS = {"igb": 1, "virtio_net": 2}
+SIDES = {"lb": 1, "router": 2}
 CARRIER_TIMEOUT = 60  # igb takes its link down for seconds, in emulated time
 MTU = 1600
 VLAN = 100
@@ -61,9 +61,9 @@ def has_zero_copy(lab):
     return KERNEL >= ZERO_COPY_SINCE[lab.driver]
 
 
-def find_card(driver, side):
+def find_card(driver, side, pair):
     """The name of a card in the machine's own namespace, or None while it is not there."""
-    mac = f"52:54:00:f1:{DRIVERS[driver]}:{SIDES[side]}"
+    mac = f"52:54:00:f1:{DRIVERS[driver]:02}:{2 * pair + SIDES[side]:02}"
     links = json.loads(subprocess.run(["ip", "-j", "link", "show"], check=True,
                                       capture_output=True, text=True).stdout)
     return next((link["ifname"] for link in links if link["address"] == mac), None)
@@ -79,10 +79,12 @@ class VmLab(Lab):
 
     tunnels: whether the backends' kernels decapsulate; without, `endpoint` says what does.
     vlan: whether the second backend's addresses are on a VLAN device.
+    pair: which pair of cards of this driver, from 0; tests have one.
     """
 
-    def __init__(self, driver, tunnels=True, vlan=True, **more):
+    def __init__(self, driver, tunnels=True, vlan=True, pair=0, **more):
         self.driver = driver
+        self._pair = pair
         self._tunnels = tunnels
         self._vlan = vlan
         super().__init__(**{"ipv6": True, "endpoint": None, **more})
@@ -96,7 +98,8 @@ class VmLab(Lab):
 
     def _take_card(self, side, namespace, name):
         """Moves a card into a namespace; the kernel gives it back when that is removed."""
-        card = wait_until(lambda: find_card(self.driver, side), 30, f"{self.driver} of {side}")
+        card = wait_until(lambda: find_card(self.driver, side, self._pair), 30,
+                          f"{self.driver} of {side}")
         subprocess.run(["ip", "link", "set", card, "down"], check=True)
         subprocess.run(["ip", "link", "set", card, "netns", namespace.name, "name", name],
                        check=True)

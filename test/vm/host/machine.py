@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A virtual machine on the machine's own root, with network cards that fluxpin's tests use.
 
-Each of the two drivers under test has two cards, one for the load balancer and one for the router:
+Each of the two drivers under test has two cards, one for the load balancer and one for the router,
+or several such pairs:
 
     igb       both on a hub inside QEMU
     virtio    on multi-queue TAPs, which a hub does not have, and a bridge between them
 
-QEMU runs in a network namespace of its own, in which TAPs and bridge are all there is, so nothing
+QEMU runs in a network namespace of its own, in which TAPs and bridges are all there is, so nothing
 that the guest sends leaves it. They vanish with QEMU.
 """
 
@@ -20,7 +21,8 @@ import initramfs
 MEMORY_MB = 3072
 CPUS = 2
 QUEUES = 2  # of the virtio cards
-# What a card's last two bytes of the MAC address say: driver, side. test/vm/vm_lab.py reads them.
+# What a card's last two bytes of the MAC address say: driver, and side: of the first pair 1 for the
+# load balancer's and 2 for the router's, of the next 3 and 4. test/vm/vm_lab.py reads them.
 MAC = "52:54:00:f1:{driver:02}:{side:02}"
 
 # As on a real link: complete checksums, no frame that is longer than the MTU.
@@ -43,11 +45,13 @@ for each in all default; do
     echo 1 >/proc/sys/net/ipv6/conf/$each/disable_ipv6
 done
 ip link set lo up
-ip link add bridge mtu {mtu} type bridge stp_state 0 mcast_snooping 0 forward_delay 0
-ip link set bridge up
-for tap in lb router; do
-    ip tuntap add dev $tap mode tap multi_queue vnet_hdr
-    ip link set $tap mtu {mtu} master bridge up
+for pair in $(seq {pairs}); do
+    ip link add bridge$pair mtu {mtu} type bridge stp_state 0 mcast_snooping 0 forward_delay 0
+    ip link set bridge$pair up
+    for tap in lb$pair router$pair; do
+        ip tuntap add dev $tap mode tap multi_queue vnet_hdr
+        ip link set $tap mtu {mtu} master bridge$pair up
+    done
 done
 exec "$@"
 """
@@ -59,11 +63,12 @@ QUIET_LIMIT = 600  # seconds without a word: longer than any test takes
 STALL = "detected stalls on CPUs/tasks"
 
 
-def network_arguments():
+def network_arguments(pairs):
     arguments = ["-nic", "none"]
-    for side, name in enumerate(("lb", "router"), 1):
+    cards = [(pair, f"{name}{pair}") for pair in range(1, pairs + 1) for name in ("lb", "router")]
+    for side, (pair, name) in enumerate(cards, 1):
         arguments += [
-            "-netdev", f"hubport,id=igb-{name},hubid=1",
+            "-netdev", f"hubport,id=igb-{name},hubid={pair}",
             "-device", f"igb,netdev=igb-{name},mac={MAC.format(driver=1, side=side)},romfile=",
             "-netdev", f"tap,id=virtio-{name},ifname={name},queues={QUEUES},vhost=off,"
                        "script=no,downscript=no",
@@ -84,7 +89,7 @@ def node_arguments():
     return arguments
 
 
-def qemu_command(qemu, kernel, image, results):
+def qemu_command(qemu, kernel, image, results, pairs):
     return [
         *qemu.command,
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -99,7 +104,7 @@ def qemu_command(qemu, kernel, image, results):
         "-virtfs", f"local,path={results},mount_tag=results,security_model=none",
         "-object", "rng-random,id=random,filename=/dev/urandom",
         "-device", "virtio-rng-pci,rng=random",
-        *network_arguments(),
+        *network_arguments(pairs),
     ]
 
 
@@ -114,12 +119,12 @@ def show_new(path, offset):
         return offset
 
 
-def start(qemu, kernel, results):
+def start(qemu, kernel, results, pairs):
     with open(results / "qemu", "w", encoding="utf-8") as messages:
         return subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "unshare", "--net",
-             "sh", "-c", NETWORK.format(mtu=MTU), "sh",
-             *qemu_command(qemu, kernel, results / "initramfs", results)],
+             "sh", "-c", NETWORK.format(mtu=MTU, pairs=pairs), "sh",
+             *qemu_command(qemu, kernel, results / "initramfs", results, pairs)],
             stdin=subprocess.DEVNULL, stdout=messages, stderr=messages, env=qemu.environment,
             start_new_session=True)
 
@@ -136,9 +141,9 @@ def hangs(results, since):
     return "stalled" if is_stalled or quiet > BOOT_LIMIT else None
 
 
-def run_once(qemu, kernel, results, deadline):
+def run_once(qemu, kernel, results, pairs, deadline):
     """Runs a machine to its end. Returns "off", "late", "stalled" in the boot, or "silent" later."""
-    process, since, shown = start(qemu, kernel, results), time.monotonic(), 0
+    process, since, shown = start(qemu, kernel, results, pairs), time.monotonic(), 0
     try:
         while process.poll() is None:
             time.sleep(0.2)
@@ -158,8 +163,8 @@ def run_once(qemu, kernel, results, deadline):
         show_new(results / "output", shown)
 
 
-def boot(qemu, kernel, tree, results, fluxpin, command, limit):
-    """Boots, runs the command in the guest, in the folder `tree`, and waits until the machine is
+def boot(qemu, kernel, tree, results, fluxpin, command, limit, pairs):
+    """Boots a machine with so many pairs of cards of each driver, runs the command in the guest, in the folder `tree`, and waits until the machine is
     off; what it prints is shown as it comes. Its tests are those of the program `fluxpin`. Returns
     its exit status, or a sentence about why there is none. The folder `results` is empty before."""
     (results / "fluxpin").write_text(f"{fluxpin.resolve()}\n")
@@ -168,7 +173,7 @@ def boot(qemu, kernel, tree, results, fluxpin, command, limit):
         initramfs.build(kernel, {"tree": tree, "modules": kernel.modules.parent}))
     deadline = time.monotonic() + limit
     for number in range(1, BOOTS + 1):
-        end = run_once(qemu, kernel, results, deadline)
+        end = run_once(qemu, kernel, results, pairs, deadline)
         if end != "stalled":
             break
         print(f"\n{kernel.name}: hung in boot {number} of at most {BOOTS}", flush=True)
