@@ -98,13 +98,14 @@ def qemu_command(qemu, kernel, image, results, pairs):
         "-kernel", str(kernel.image), "-initrd", str(image),
         "-append", "console=ttyS0 panic=-1 net.ifnames=0 mitigations=off quiet loglevel=4 "
                    f"{XSK_HDR} {SHORTCUTS}",
+        # Ahead of all that takes a slot: an igb has the 16th and the 17th after its own, too.
+        *network_arguments(pairs),
         "-serial", f"file:{results}/console",
         "-virtfs", "local,path=/,mount_tag=machine,security_model=none,readonly=on,"
                    "multidevs=remap",
         "-virtfs", f"local,path={results},mount_tag=results,security_model=none",
         "-object", "rng-random,id=random,filename=/dev/urandom",
         "-device", "virtio-rng-pci,rng=random",
-        *network_arguments(pairs),
     ]
 
 
