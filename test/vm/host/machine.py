@@ -11,8 +11,10 @@ QEMU runs in a network namespace of its own, in which TAPs and bridges are all t
 that the guest sends leaves it. They vanish with QEMU.
 """
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -37,7 +39,7 @@ VIRTIO = ("csum=off,gso=off,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_e
 XSK_HDR = "nokaslr memmap=256M$1G"
 
 # Each saves emulated time: waits of RCU, pages that are cleared twice, checks of every file.
-SHORTCUTS = "rcupdate.rcu_expedited=1 init_on_alloc=0 apparmor=0 nowatchdog"
+SHORTCUTS = "sysrq_always_enabled rcupdate.rcu_expedited=1 init_on_alloc=0 apparmor=0 nowatchdog"
 
 NETWORK = """
 set -e
@@ -100,7 +102,10 @@ def qemu_command(qemu, kernel, image, results, pairs):
                    f"{XSK_HDR} {SHORTCUTS}",
         # Ahead of all that takes a slot: an igb has the 16th and the 17th after its own, too.
         *network_arguments(pairs),
-        "-serial", f"file:{results}/console",
+        "-monitor", f"unix:{results}/monitor,server=on,wait=off",
+        "-chardev", f"socket,id=console,path={results}/console-input,server=on,wait=off,"
+                    f"logfile={results}/console",
+        "-serial", "chardev:console",
         "-virtfs", "local,path=/,mount_tag=machine,security_model=none,readonly=on,"
                    "multidevs=remap",
         "-virtfs", f"local,path={results},mount_tag=results,security_model=none",
@@ -142,6 +147,33 @@ def hangs(results, since):
     return "stalled" if is_stalled or quiet > BOOT_LIMIT else None
 
 
+def drain(connection):
+    """What comes until a second without a word."""
+    text = b""
+    connection.settimeout(1)
+    with contextlib.suppress(TimeoutError):
+        while part := connection.recv(65536):
+            text += part
+    return text
+
+
+def ask(results):
+    """What a machine that hangs is doing: its CPUs' registers and timers into the file `hang`, and what
+    the kernel says of its processes, if it still hears, to the console."""
+    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+        monitor, console = (stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
+        monitor.connect(str(results / "monitor"))
+        console.connect(str(results / "console-input"))
+        for each in ("info registers -a", "info lapic 0", "info lapic 1", "info pic"):
+            monitor.sendall(f"{each}\n".encode())
+        for key in b"8wt":  # all that it says; what waits for something; every thread
+            monitor.sendall(b"chardev-send-break console\n")
+            time.sleep(0.5)
+            console.sendall(bytes([key]))
+            drain(console)
+        (results / "hang").write_bytes(drain(monitor))
+
+
 def run_once(qemu, kernel, results, pairs, deadline):
     """Runs a machine to its end. Returns "off", "late", "stalled" in the boot, or "silent" later."""
     process, since, shown = start(qemu, kernel, results, pairs), time.monotonic(), 0
@@ -151,10 +183,9 @@ def run_once(qemu, kernel, results, pairs, deadline):
             before, shown = shown, show_new(results / "output", shown)
             if shown != before:
                 since = time.monotonic()
-            if time.monotonic() > deadline:
-                return "late"
-            reason = hangs(results, since)
+            reason = "late" if time.monotonic() > deadline else hangs(results, since)
             if reason is not None:
+                ask(results)
                 return reason
         return "off"
     finally:
