@@ -62,6 +62,7 @@ MTU = 9000
 BOOTS = 3
 BOOT_LIMIT = 300  # seconds until the first test: twenty times what it takes
 QUIET_LIMIT = 600  # seconds without a word: longer than any test takes
+DRAIN_LIMIT = 30  # seconds for what a machine that hangs says of itself
 STALL = "detected stalls on CPUs/tasks"
 
 
@@ -91,7 +92,8 @@ def node_arguments():
     return arguments
 
 
-def qemu_command(qemu, kernel, image, results, pairs):
+def qemu_command(qemu, kernel, image, results, sockets, pairs):
+    """sockets: the folder `results` by a name that is short enough for the address of a socket."""
     return [
         *qemu.command,
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -102,8 +104,8 @@ def qemu_command(qemu, kernel, image, results, pairs):
                    f"{XSK_HDR} {SHORTCUTS}",
         # Ahead of all that takes a slot: an igb has the 16th and the 17th after its own, too.
         *network_arguments(pairs),
-        "-monitor", f"unix:{results}/monitor,server=on,wait=off",
-        "-chardev", f"socket,id=console,path={results}/console-input,server=on,wait=off,"
+        "-monitor", f"unix:{sockets}/monitor,server=on,wait=off",
+        "-chardev", f"socket,id=console,path={sockets}/console-input,server=on,wait=off,"
                     f"logfile={results}/console",
         "-serial", "chardev:console",
         "-virtfs", "local,path=/,mount_tag=machine,security_model=none,readonly=on,"
@@ -125,14 +127,26 @@ def show_new(path, offset):
         return offset
 
 
+@contextlib.contextmanager
+def short_name(folder):
+    """A descriptor of a folder, and a name that leads there in every process that has it: an address of
+    a socket has 107 characters at most."""
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield descriptor, f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
 def start(qemu, kernel, results, pairs):
-    with open(results / "qemu", "w", encoding="utf-8") as messages:
+    with open(results / "qemu", "w", encoding="utf-8") as messages, \
+            short_name(results) as (descriptor, sockets):
         return subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "unshare", "--net",
              "sh", "-c", NETWORK.format(mtu=MTU, pairs=pairs), "sh",
-             *qemu_command(qemu, kernel, results / "initramfs", results, pairs)],
+             *qemu_command(qemu, kernel, results / "initramfs", results, sockets, pairs)],
             stdin=subprocess.DEVNULL, stdout=messages, stderr=messages, env=qemu.environment,
-            start_new_session=True)
+            start_new_session=True, pass_fds=[descriptor])
 
 
 def hangs(results, since):
@@ -148,11 +162,11 @@ def hangs(results, since):
 
 
 def drain(connection):
-    """What comes until a second without a word."""
-    text = b""
+    """What comes until a second without a word, or for DRAIN_LIMIT."""
+    text, end = b"", time.monotonic() + DRAIN_LIMIT
     connection.settimeout(1)
     with contextlib.suppress(TimeoutError):
-        while part := connection.recv(65536):
+        while time.monotonic() < end and (part := connection.recv(65536)):
             text += part
     return text
 
@@ -162,9 +176,11 @@ def ask(results):
     the kernel says of its processes, if it still hears, to the console."""
     with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
         monitor, console = (stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
-        monitor.connect(str(results / "monitor"))
-        console.connect(str(results / "console-input"))
-        for each in ("info registers -a", "info lapic 0", "info lapic 1", "info pic"):
+        _, sockets = stack.enter_context(short_name(results))
+        monitor.connect(f"{sockets}/monitor")
+        console.connect(f"{sockets}/console-input")
+        lapics = [f"info lapic {cpu}" for cpu in range(CPUS)]
+        for each in ("info registers -a", *lapics, "info pic"):
             monitor.sendall(f"{each}\n".encode())
         for key in b"8wt":  # all that it says; what waits for something; every thread
             monitor.sendall(b"chardev-send-break console\n")
@@ -196,9 +212,10 @@ def run_once(qemu, kernel, results, pairs, deadline):
 
 
 def boot(qemu, kernel, tree, results, fluxpin, command, limit, pairs):
-    """Boots a machine with so many pairs of cards of each driver, runs the command in the guest, in the folder `tree`, and waits until the machine is
-    off; what it prints is shown as it comes. Its tests are those of the program `fluxpin`. Returns
-    its exit status, or a sentence about why there is none. The folder `results` is empty before."""
+    """Boots a machine with so many pairs of cards of each driver, runs the command in the guest, in the
+    folder `tree`, and waits until the machine is off; what it prints is shown as it comes. Its tests
+    are those of the program `fluxpin`. Returns its exit status, or a sentence about why there is none.
+    The folder `results` is empty before."""
     (results / "fluxpin").write_text(f"{fluxpin.resolve()}\n")
     (results / "command").write_text("".join(f"{each}\n" for each in command))
     (results / "initramfs").write_bytes(
