@@ -372,18 +372,16 @@ class LoadProcess:
     def go_on(self):
         """Ends the phase that it holds (its standard input is closed)."""
         self.process.stdin.close()
+        self.process.stdin = None  # which communicate() would flush
 
     def result(self, timeout=60):
         """What it found, once it has ended."""
-        if not self.process.stdin.closed:
-            self.process.stdin.close()
         try:
-            self.process.wait(timeout * PATIENCE)
+            # It is read while it comes: what it found may be longer than what a pipe holds.
+            text, errors = self.process.communicate(timeout=timeout * PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
-        text = self.process.stdout.read()
-        errors = self.process.stderr.read()
         if not text:
             raise RuntimeError(f"load.py: exit {self.process.returncode}\n{errors}")
         return json.loads(text)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The lab itself: what the tests of the daemon rely on. A stand-in takes fluxpin's place."""
 
+import json
 import pathlib
 import signal
 import socket
@@ -99,6 +100,13 @@ def test_load_goes_on_until_told_to_stop(lab, standin):
     assert report["failed"] == []
     # However slow the machine is, the rate is not exceeded, but for the first of each of the two.
     assert 30 <= report["ok"] <= 100 * (time.monotonic() - start) + 2
+
+
+def test_a_report_may_be_longer_than_a_pipe_holds(lab):
+    report = lab.load("http", lab.http_vip, "--requests", 1500, "--parallel", 500,
+                      "--timeout", 0.3).result()
+    assert len(json.dumps(report)) > 65536
+    assert report["failed_count"] == len(report["failed"]) == 1500
 
 
 def test_failures_are_reported(lab):
