@@ -13,6 +13,7 @@ that the guest sends leaves it. They vanish with QEMU.
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -38,8 +39,11 @@ VIRTIO = ("csum=off,gso=off,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_e
 # they stay zero.
 XSK_HDR = "nokaslr memmap=256M$1G"
 
+# What ask() asks the kernel by its console.
+SYSRQ = "sysrq_always_enabled"
+
 # Each saves emulated time: waits of RCU, pages that are cleared twice, checks of every file.
-SHORTCUTS = "sysrq_always_enabled rcupdate.rcu_expedited=1 init_on_alloc=0 apparmor=0 nowatchdog"
+SHORTCUTS = "rcupdate.rcu_expedited=1 init_on_alloc=0 apparmor=0 nowatchdog"
 
 NETWORK = """
 set -e
@@ -101,7 +105,7 @@ def qemu_command(qemu, kernel, image, results, sockets, pairs):
         "-smp", str(CPUS), "-m", str(MEMORY_MB), *node_arguments(),
         "-kernel", str(kernel.image), "-initrd", str(image),
         "-append", "console=ttyS0 panic=-1 net.ifnames=0 mitigations=off quiet loglevel=4 "
-                   f"{XSK_HDR} {SHORTCUTS}",
+                   f"{XSK_HDR} {SYSRQ} {SHORTCUTS}",
         # Ahead of all that takes a slot: an igb has the 16th and the 17th after its own, too.
         *network_arguments(pairs),
         "-monitor", f"unix:{sockets}/monitor,server=on,wait=off",
@@ -173,7 +177,10 @@ def drain(connection):
 
 def ask(results):
     """What a machine that hangs is doing: its CPUs' registers and timers into the file `hang`, and what
-    the kernel says of its processes, if it still hears, to the console."""
+    the kernel says of its processes, if it still hears, to the console; what it said by itself is in
+    `console-before`."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copyfile(results / "console", results / "console-before")
     with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
         monitor, console = (stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
         _, sockets = stack.enter_context(short_name(results))
@@ -182,12 +189,13 @@ def ask(results):
         lapics = [f"info lapic {cpu}" for cpu in range(CPUS)]
         for each in ("info registers -a", *lapics, "info pic"):
             monitor.sendall(f"{each}\n".encode())
+        (results / "hang").write_bytes(drain(monitor))
         for key in b"8wt":  # all that it says; what waits for something; every thread
             monitor.sendall(b"chardev-send-break console\n")
             time.sleep(0.5)
+            console.settimeout(DRAIN_LIMIT)
             console.sendall(bytes([key]))
             drain(console)
-        (results / "hang").write_bytes(drain(monitor))
 
 
 def run_once(qemu, kernel, results, pairs, deadline):
@@ -226,8 +234,9 @@ def boot(qemu, kernel, tree, results, fluxpin, command, limit, pairs):
         if end != "stalled":
             break
         print(f"\n{kernel.name}: hung in boot {number} of at most {BOOTS}", flush=True)
-        for each in ("output", "console"):
-            (results / each).unlink(missing_ok=True)
+        for each in ("output", "console", "console-before", "hang"):
+            with contextlib.suppress(FileNotFoundError):
+                (results / each).rename(results / f"{each}.boot-{number}")
     if end == "late":
         return f"not done after {limit} s"
     if end == "silent":
