@@ -290,22 +290,19 @@ static void test_follows_the_nic(void **state)
 	tap_close(tap);
 }
 
-static void test_down_is_refused_at_once(void **state)
+static void test_down_is_refused(void **state)
 {
 	uint8_t frame[64] = { 0 };
 	struct interface nic;
 	struct tap *tap;
-	uint64_t start;
 
 	(void)state;
 	need_namespace();
 	nic = make_nic();
 	assert_int_equal(tap_open(&nic, 1, &tap), 0);
 	assert_int_equal(interface_set_up(tap_index(tap), false), 0);
-	start = milliseconds();
 	assert_false(tap_write(tap_queue(tap, 0), frame, sizeof(frame)));
 	assert_int_equal(errno, EIO);
-	assert_true(milliseconds() - start < 100);
 	/* With only the NIC down the frame is taken, and dropped behind the redirect. */
 	assert_int_equal(interface_set_up(tap_index(tap), true), 0);
 	run("ip link set e0 down");
@@ -395,7 +392,7 @@ int main(void)
 		TEST(test_device_is_set_up_as_said),
 		TEST(test_kernel_says_nothing_on_it),
 		TEST(test_follows_the_nic),
-		TEST(test_down_is_refused_at_once),
+		TEST(test_down_is_refused),
 		TEST(test_one_process_per_nic),
 		TEST(test_more_queues_than_a_tap_has),
 		TEST(test_gone_after_close_and_kill),
