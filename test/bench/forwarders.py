@@ -102,7 +102,9 @@ class FluxpinForwarder:
         pool = {"name": "pool", "encapsulation": encapsulation,
                 "backends": [{"address": each} for each in BACKENDS]}
         vip = {"name": "vip", "address": VIP, "protocol": "udp", "port": PORT, "pool": "pool"}
-        text = configuration([pool], [vip], source_address={"ipv4": SOURCE})
+        # Between two turns no flow is forgotten.
+        text = configuration([pool], [vip], source_address={"ipv4": SOURCE},
+                             connections={"udp_idle": "1h"})
         self.fluxpin = Fluxpin(wire, text, mode=mode, queues="0", cpus=FORWARDER_CPU, bpffs=False,
                                interval=DEFAULT_METRICS_INTERVAL, start=False)
         self.totals = {}

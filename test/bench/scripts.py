@@ -41,11 +41,11 @@ def leave(name, result):
     path.write_text(json.dumps(result), encoding="utf-8")
 
 
-def run_in_vm(name, *options):
-    """Runs test/bench/NAME, the calling script, with its own arguments in the virtual machine, with
-    these options of test/vm/run; after build(). Exits where it fails."""
+def run_in_vm(name, *options, limit=3600):
+    """Runs test/bench/NAME, the calling script, with its own arguments in the virtual machine, for so
+    many seconds at most, with these options of test/vm/run; after build(). Exits where it fails."""
     program = pathlib.Path(os.environ["FLUXPIN_BENCH"]).resolve()
-    command = [ROOT / "test/vm/run", "newest", "--command", "--limit", "3600", *options, "--",
+    command = [ROOT / "test/vm/run", "newest", "--command", "--limit", str(limit), *options, "--",
                "env", f"FLUXPIN_BENCH={program}", f"test/bench/{name}", *sys.argv[1:]]
     done = subprocess.run(list(map(str, command)), stdout=sys.stderr, check=False)
     if done.returncode != 0:

@@ -28,6 +28,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 const volatile __u64 head[TRAFFIC_HEAD_WORDS];
 const volatile __u32 head_sum; /* as traffic_set_flow needs it */
+const volatile __u32 run;      /* of this run */
 const volatile __u32 flow_count = 1;
 const volatile __u32 interface;
 const volatile bool has_window;
@@ -103,7 +104,7 @@ int traffic_receive(struct xdp_md *context)
 	tail = data + length;
 	/* What is compared with the end is to be what is read: the verifier goes by that. */
 	barrier_var(tail);
-	if ((void *)(tail + 1) > end || tail->magic != TRAFFIC_MAGIC)
+	if ((void *)(tail + 1) > end || tail->run != run)
 		return XDP_PASS;
 	mine = bpf_map_lookup_elem(&seen, &key);
 	if (mine == NULL)

@@ -4,15 +4,18 @@
  * program (traffic_*.c) and its BPF part (traffic.bpf.c).
  *
  * A frame is Ethernet, IPv4 without options, UDP without checksum. Its last bytes, which every
- * encapsulation keeps at the end, are a magic number and the time at which it was to be sent, on
- * CLOCK_MONOTONIC (bpf_ktime_get_ns is the same clock); 0 where its latency does not count.
+ * encapsulation keeps at the end, are the number of the run and the time at which it was to be
+ * sent, on CLOCK_MONOTONIC (bpf_ktime_get_ns is the same clock); 0 where its latency does not
+ * count.
  */
 #ifndef FLUXPIN_BENCH_TRAFFIC_H
 #define FLUXPIN_BENCH_TRAFFIC_H
 
 #include <linux/types.h>
 
-#define TRAFFIC_MAGIC 0x6e697066
+/* The number of a run is this and the process's id. What an earlier one sent, and whoever forwards
+ * it held until now, is not counted. */
+#define TRAFFIC_FIRST_RUN 0x6e697066
 
 /* Bytes of a frame as it is in memory: the smallest one, 64 on the wire, with the FCS. */
 #define TRAFFIC_LENGTH 60
@@ -32,7 +35,7 @@
 #define TRAFFIC_FIRST_SOURCE 0xc6120001 /* host byte order */
 
 struct traffic_tail {
-	__u32 magic;
+	__u32 run;
 	__u64 sent_ns;
 } __attribute__((packed, aligned(4)));
 

@@ -6,6 +6,7 @@
 #include <netinet/udp.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <fluxpin/interface.h>
 
@@ -40,7 +41,7 @@ bool traffic_frame_make(const struct traffic_options *options, uint8_t *frame)
 		.dest = htons((uint16_t)options->port),
 		.len = htons(TRAFFIC_LENGTH - sizeof(ethernet) - sizeof(ip)),
 	};
-	struct traffic_tail tail = { .magic = TRAFFIC_MAGIC };
+	struct traffic_tail tail = { .run = TRAFFIC_FIRST_RUN + (uint32_t)getpid() };
 
 	memcpy(ethernet.ether_dhost, &options->mac, ETH_ALEN);
 	if (!read_mac(options->interface, ethernet.ether_shost))
@@ -67,4 +68,12 @@ uint32_t traffic_frame_sum(const uint8_t *frame)
 			sum += word;
 	}
 	return sum;
+}
+
+uint32_t traffic_frame_run(const uint8_t *frame)
+{
+	struct traffic_tail tail;
+
+	memcpy(&tail, frame + TRAFFIC_LENGTH - sizeof(tail), sizeof(tail));
+	return tail.run;
 }

@@ -3,6 +3,8 @@
 #ifndef FLUXPIN_BENCH_TRAFFIC_FRAME_H
 #define FLUXPIN_BENCH_TRAFFIC_FRAME_H
 
+#include <linux/types.h>
+
 #include "traffic_options.h"
 
 /*
@@ -13,5 +15,8 @@ bool traffic_frame_make(const struct traffic_options *options, uint8_t *frame);
 
 /* What traffic_set_flow needs of it. */
 uint32_t traffic_frame_sum(const uint8_t *frame);
+
+/* The number of the run that is in it. */
+uint32_t traffic_frame_run(const uint8_t *frame);
 
 #endif

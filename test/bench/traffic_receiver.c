@@ -36,6 +36,7 @@ static bool load(struct traffic_receiver *receiver, const struct traffic_options
 		return false;
 	memcpy((void *)skeleton->rodata->head, frame, sizeof(skeleton->rodata->head));
 	skeleton->rodata->head_sum = traffic_frame_sum(frame);
+	skeleton->rodata->run = traffic_frame_run(frame);
 	skeleton->rodata->flow_count = options->flows;
 	skeleton->rodata->has_window = options->window > 0;
 	skeleton->rodata->interface = if_nametoindex(options->interface);

@@ -129,12 +129,12 @@ static void add_frame(struct traffic_sender *sender, struct burst *burst, uint64
 		      uint32_t sum, uint64_t due_ns)
 {
 	uint8_t *frame = burst->frames[burst->count];
-	struct traffic_tail tail = { .magic = TRAFFIC_MAGIC };
+	uint64_t sent_ns = 0;
 
 	if (__atomic_load_n(&sender->is_measuring, __ATOMIC_RELAXED))
-		tail.sent_ns = due_ns;
+		sent_ns = due_ns;
 	traffic_set_flow(frame, (uint32_t)(number % sender->options->flows), sum);
-	memcpy(frame + TRAFFIC_LENGTH - sizeof(tail), &tail, sizeof(tail));
+	memcpy(frame + TRAFFIC_LENGTH - sizeof(sent_ns), &sent_ns, sizeof(sent_ns));
 	burst->due_ns[burst->count++] = due_ns;
 }
 
