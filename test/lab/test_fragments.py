@@ -218,9 +218,11 @@ def test_waiting_fragments_time_out(lab):
 
 def test_an_eighth_of_the_frames_may_wait(lab):
     sender = Sender(lab)
+    # Made before they are sent: on a slow machine that takes long, and none may time out meanwhile.
+    frames = [frame for ident in range(140)
+              for frame in cut(lab, 4, 4000, payload_of(ident, 2000), 100 + ident)[1:]]
     with Fluxpin(lab, text(lab, umem={"frames": 1024}, fragments={"timeout": "60s"}), frames=1024) as fluxpin:
-        for ident in range(140):
-            sender.send(cut(lab, 4, 4000, payload_of(ident, 2000), 100 + ident)[1:])
+        sender.send(frames)
         # The ledger is published apart from the counters.
         metrics = fluxpin.wait_for(lambda now: (
             now.sum("fluxpin_worker_dropped_packets_total", reason="fragment_limit"),

@@ -36,15 +36,16 @@ class Timeline:
 
 
 def is_of_forgotten(before, packet):
-    """Whether a packet is the RST, without ACK, of a client that has forgotten what it closed."""
-    return before.flags & (FIN | RST) and packet.flags == RST and packet.time - before.time > 1
+    """Whether a packet is the RST, without ACK, of a client that has forgotten what it closed: so it
+    answers what the server sends again (RFC 9293, 3.10.7.1)."""
+    return before.flags & (FIN | RST) and packet.flags == RST
 
 
 class Flows:
     """The flows of forwarded packets, and what became of them.
 
     A flow stays with its backend from its SYN on, until that backend is removed; then it is `lost`.
-    A FIN or RST of a lost flow is sent by hash and not recorded, so it may move again. So may the late RST
+    A FIN or RST of a lost flow is sent by hash and not recorded, so it may move again. So may the RST
     of a client that has forgotten a closed connection: a socket of the kernel's own sends it, which
     on veth often takes another queue, whose worker does not know the flow.
     """
