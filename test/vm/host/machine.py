@@ -234,11 +234,14 @@ def boot(qemu, kernel, tree, results, fluxpin, command, limit, pairs):
         if end != "stalled":
             break
         print(f"\n{kernel.name}: hung in boot {number} of at most {BOOTS}", flush=True)
-        for each in ("output", "console", "console-before", "hang"):
+        # Those of the last one keep their names, for who shows them.
+        for each in ("output", "console", "console-before", "hang") if number < BOOTS else ():
             with contextlib.suppress(FileNotFoundError):
                 (results / each).rename(results / f"{each}.boot-{number}")
     if end == "late":
         return f"not done after {limit} s"
+    if end == "stalled":
+        return f"hung in each of {BOOTS} boots"
     if end == "silent":
         return f"not a word for {QUIET_LIMIT} s"
     try:
