@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -333,6 +334,31 @@ def test_a_virtual_machine_without_packages(tmp_path):
     (cache / "qemu/usr/bin").mkdir(parents=True)
     status, last = run()
     assert status == 1 and "6.12: failed:" in last and "qemu-system-x86_64" in last
+
+
+@pytest.mark.parametrize("script, limit, end, boots", [
+    ("echo tests >output; echo 3 >status", 60, 3, 1),
+    ("echo tests >output", 60, "it ended without a result", 1),
+    ("echo tests >output; exec sleep 1000", 2, "not done after 2 s", 1),
+    ("echo 'detected stalls on CPUs/tasks' >console; exec sleep 1000", 60, "hung in each of 3 boots", 3),
+])
+def test_the_end_of_a_virtual_machine(tmp_path, monkeypatch, script, limit, end, boots):
+    """That of a machine without one is its limit; one that hangs in its boot gets further ones, of which
+    what the kernel said is kept. No process is left. A shell is in the place of QEMU: this is about
+    what waits for it."""
+    machine, processes = vm_run().machine, []
+
+    def start(_qemu, _kernel, results, _pairs):
+        processes.append(subprocess.Popen(["sh", "-c", script], cwd=results, start_new_session=True))
+        return processes[-1]
+
+    monkeypatch.setattr(machine, "start", start)
+    monkeypatch.setattr(machine.initramfs, "build", lambda *_: b"")
+    kernel = types.SimpleNamespace(name="newest", modules=tmp_path / "modules")
+    assert end == machine.boot(None, kernel, tmp_path, tmp_path, tmp_path / "fluxpin", ["true"], limit, 1)
+    assert len(processes) == boots and all(each.returncode is not None for each in processes)
+    consoles = [f"console.boot-{number}" for number in range(1, boots)]
+    assert sorted(each.name for each in tmp_path.glob("console.boot-*")) == consoles
 
 
 def test_the_files_of_a_virtual_machine_are_collected_together():
