@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What happens to a card under traffic: the drivers take their rings down and up again, with frames
-of ours in them. None is lost, and after each time packets are forwarded. See test/lab/test_recovery.py for what veth can."""
+of ours in them. None is lost, and after each time packets are forwarded. See test/lab/test_recovery.py
+for what veth can."""
 
 import pytest
 from card import Driver
